@@ -1,5 +1,11 @@
 //! Thermocline: a three-tier store for digital objects in one Durable Object.
 
+pub mod error;
+pub mod http;
+pub mod limits;
+pub mod ports;
+pub mod types;
+
 #[cfg(target_arch = "wasm32")]
 mod shell {
     use worker::{Context, DurableObject, Env, Request, Response, Result, State};

@@ -1,0 +1,126 @@
+//! Requests and responses as this crate sees them, on any platform.
+
+use async_trait::async_trait;
+
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::types::StorageTier;
+
+/// A request body that arrives in pieces.
+#[async_trait(?Send)]
+pub trait BodySource {
+    /// The next piece; `None` at the end. A body that breaks off is an error, never an end.
+    async fn next_chunk(&mut self) -> Result<Option<Vec<u8>>>;
+}
+
+/// A request.
+pub struct Request {
+    /// The method in upper case.
+    pub method: String,
+    /// The path as it was sent, still percent-encoded, without the query.
+    pub path: String,
+    /// The query without `?`, still percent-encoded; empty when there is none.
+    pub query: String,
+    /// Header names in lower case, with their values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Box<dyn BodySource>,
+}
+
+impl Request {
+    /// The first header of this lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    /// The media type of the body in lower case, without parameters; `None` when not said.
+    pub fn media_type(&self) -> Option<String> {
+        let value = self.header("content-type")?;
+        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+
+    /// Reads the whole body, `limit` bytes at most.
+    pub async fn read_body(&mut self, limit: usize) -> Result<Vec<u8>> {
+        let too_large = || {
+            StorageError::new(
+                ErrorKind::TooLarge,
+                StorageTier::Api,
+                "read body",
+                format!("expected a body of at most {limit} bytes, got more"),
+            )
+        };
+        let announced = self.header("content-length").and_then(|value| value.parse::<u64>().ok());
+        if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
+            return Err(too_large());
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = self.body.next_chunk().await? {
+            if body.len().saturating_add(chunk.len()) > limit {
+                return Err(too_large());
+            }
+            if body.is_empty() {
+                body = chunk;
+            } else {
+                body.extend_from_slice(&chunk);
+            }
+        }
+        Ok(body)
+    }
+}
+
+/// The first header of a lower-case name.
+pub fn header<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str> {
+    headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+/// A response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Header names in lower case, with their values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// A JSON response.
+    pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Self { status, headers, body: body.into() }
+    }
+
+    /// A response without a body.
+    pub fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The first header of this lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+}
+
+/// A body that is there already.
+pub struct WholeBody(Option<Vec<u8>>);
+
+impl WholeBody {
+    /// A body of these bytes.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Some(bytes.into()))
+    }
+}
+
+#[async_trait(?Send)]
+impl BodySource for WholeBody {
+    async fn next_chunk(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(self.0.take().filter(|bytes| !bytes.is_empty()))
+    }
+}

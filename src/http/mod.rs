@@ -1,0 +1,3 @@
+//! Requests in, responses out.
+
+pub mod message;

@@ -1,0 +1,68 @@
+//! Every limit of the platform and of the HTTP contract, with where it comes from.
+//!
+//! Derived limits are computed here and asserted at compile time, so that a changed number fails the build
+//! rather than a request.
+
+/// SQLite in a Durable Object: a string, a BLOB or a row holds at most this.
+/// <https://developers.cloudflare.com/durable-objects/platform/limits/>
+pub const SQL_VALUE_MAX_BYTES: usize = 2_000_000;
+/// Bound parameters of one SQL statement. Same source.
+pub const SQL_MAX_PARAMETERS: usize = 100;
+/// The largest integer that a bound JavaScript number carries exactly (2^53 - 1).
+pub const SQL_MAX_EXACT_INTEGER: i64 = 9_007_199_254_740_991;
+/// Storage of one object in bytes. Same source.
+pub const OBJECT_MAX_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+
+/// R2: the longest key in bytes. <https://developers.cloudflare.com/r2/platform/limits/>
+pub const R2_KEY_MAX_BYTES: usize = 1_024;
+/// R2: writes to one key, at most one in this many milliseconds. Same source.
+pub const R2_SAME_KEY_INTERVAL_MS: i64 = 1_000;
+
+/// A document's JSON text (API.md, common rules).
+pub const DOCUMENT_MAX_BYTES: usize = 1024 * 1024;
+/// A request body, a batch, or one commit of an import (API.md).
+pub const BATCH_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Operations of one batch (API.md).
+pub const BATCH_MAX_OPERATIONS: usize = 10_000;
+/// Documents of one commit of an import (API.md).
+pub const IMPORT_CHUNK_MAX_DOCUMENTS: usize = 65_536;
+/// Line errors that one import reports; further ones are counted only.
+pub const IMPORT_MAX_ERRORS: usize = 100;
+/// Nesting of a JSON value (API.md).
+pub const JSON_MAX_DEPTH: usize = 128;
+/// A document id in bytes (API.md).
+pub const DOCUMENT_ID_MAX_BYTES: usize = 512;
+/// `type`, `id` and tenant in bytes (API.md).
+pub const NAME_MAX_BYTES: usize = 128;
+/// A collection's name in bytes (API.md).
+pub const COLLECTION_MAX_BYTES: usize = 63;
+/// Collections of one object: bounds the catalogue row reads and one flush's tables.
+pub const OBJECT_MAX_COLLECTIONS: usize = 1_000;
+/// Items of one page (API.md).
+pub const PAGE_MAX_ITEMS: usize = 1_000;
+/// Items of one page when nothing is asked (API.md).
+pub const PAGE_DEFAULT_ITEMS: usize = 100;
+/// Bytes of documents in one response page; a page ends early beyond it (at least one item is always in it).
+pub const PAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Conditions of one filter: bounds evaluation work a row.
+pub const FILTER_MAX_CONDITIONS: usize = 1_000;
+/// Values of all `in` lists of one filter.
+pub const FILTER_MAX_VALUES: usize = 10_000;
+/// Columns of one table, declared and inferred; further fields go to `_extra`.
+pub const TABLE_MAX_COLUMNS: usize = 500;
+/// A correlation id in bytes.
+pub const CORRELATION_ID_MAX_BYTES: usize = 128;
+
+/// Bytes of row data that one read of the row table brings into memory.
+pub const SCAN_PAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Rows of one such read.
+pub const SCAN_PAGE_MAX_ROWS: usize = 2_000;
+/// Payload of one log row; a longer record continues in further rows.
+pub const LOG_CHUNK_MAX_BYTES: usize = 1_900_000;
+
+/// The Cache API's own bound here: nothing larger is cached (REQUIREMENTS.md 8).
+pub const CACHE_MAX_BYTES: usize = 1_000_000;
+
+const _: () = assert!(DOCUMENT_MAX_BYTES < SQL_VALUE_MAX_BYTES, "a document fits one row");
+const _: () = assert!(LOG_CHUNK_MAX_BYTES < SQL_VALUE_MAX_BYTES, "a log chunk fits one row");
+const _: () = assert!(SCAN_PAGE_MAX_BYTES >= DOCUMENT_MAX_BYTES, "a scan page holds any document");

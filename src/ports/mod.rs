@@ -1,0 +1,36 @@
+//! What the engine needs of the world, as traits: SQLite, a bucket, an edge cache, a clock, random ids, an alarm.
+//!
+//! Everything outside `platform/` reaches the world through these, so that it runs natively under test, with faults
+//! injected at any call. Ports return this project's own error.
+
+mod cache;
+mod clock;
+mod object_store;
+mod sql;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
+
+use std::rc::Rc;
+
+pub use cache::{CachedEntry, EdgeCache};
+pub use clock::{Alarm, Clock, Ids, uuid_v7};
+pub use object_store::{ObjectInfo, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StoredObject};
+pub use sql::{SqlCounters, SqlParam, SqlRow, SqlStore, SqlValue, expect_blob, expect_integer, expect_text, transact};
+
+/// All ports of one object.
+#[derive(Clone)]
+pub struct Ports {
+    /// The object's SQLite.
+    pub sql: Rc<dyn SqlStore>,
+    /// The bucket; `None` when none is bound, and then the cold tier is absent.
+    pub objects: Option<Rc<dyn ObjectStore>>,
+    /// The Cache API of this data centre.
+    pub cache: Rc<dyn EdgeCache>,
+    /// Time.
+    pub clock: Rc<dyn Clock>,
+    /// Randomness for ids.
+    pub ids: Rc<dyn Ids>,
+    /// The object's one alarm.
+    pub alarm: Rc<dyn Alarm>,
+}

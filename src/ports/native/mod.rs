@@ -1,0 +1,1 @@
+//! The ports over real SQLite and memory, for native tests.
