@@ -1,10 +1,15 @@
 //! Thermocline: a three-tier store for digital objects in one Durable Object.
 
+pub mod cdc;
+pub mod cold;
+pub mod config;
 pub mod error;
+pub mod hot;
 pub mod http;
 pub mod limits;
 pub mod ports;
 pub mod types;
+pub mod vortex;
 
 #[cfg(target_arch = "wasm32")]
 mod shell {

@@ -76,6 +76,8 @@ pub struct CdcEvent {
     pub before: Option<String>,
     /// JSON text of the version after; `None` for a delete.
     pub after: Option<String>,
+    /// The top-level fields that an update changed, removed or added.
+    pub changed_fields: Option<Vec<String>>,
     /// Who caused it.
     pub context: ChangeContext,
 }

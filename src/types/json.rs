@@ -4,7 +4,7 @@
 //! and have no name twice. Nesting is at most [`JSON_MAX_DEPTH`], so that recursion over a value is bounded.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiter::{Jiter, JiterError, Peek};
 
@@ -102,9 +102,7 @@ impl<'a> Json<'a> {
             (Self::Array(left), Json::Array(right)) => {
                 left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.same(right))
             }
-            (Self::Object(left), Json::Object(right)) => {
-                left.len() == right.len() && same_members(left, right)
-            }
+            (Self::Object(left), Json::Object(right)) => left.len() == right.len() && same_members(left, right),
             _ => false,
         }
     }
@@ -125,14 +123,20 @@ impl<'a> Json<'a> {
 }
 
 fn same_members(left: &Members<'_>, right: &Members<'_>) -> bool {
-    // Documents nearly always keep their order, so look at the same place first.
+    // Documents nearly always keep their order; the index is made only for one that does not.
+    let mut index = None;
     left.iter().enumerate().all(|(position, (name, value))| {
         let found = match right.get(position) {
             Some((other, found)) if other == name => Some(found),
-            _ => right.iter().find(|(other, _)| other == name).map(|(_, found)| found),
+            _ => index.get_or_insert_with(|| by_name(right)).get(name.as_ref()).copied(),
         };
         found.is_some_and(|found| value.same(found))
     })
+}
+
+/// The members of an object by name, for more than a few look-ups.
+pub fn by_name<'m, 'v>(members: &'m Members<'v>) -> HashMap<&'m str, &'m Json<'v>> {
+    members.iter().map(|(name, value)| (name.as_ref(), value)).collect()
 }
 
 /// Appends a JSON object made of `members`.
@@ -183,9 +187,7 @@ impl<'a> Reader<'a> {
                 self.jiter.known_null().map_err(|error| self.refuse(&error))?;
                 Json::Null
             }
-            Peek::True | Peek::False => {
-                Json::Bool(self.jiter.known_bool(peek).map_err(|error| self.refuse(&error))?)
-            }
+            Peek::True | Peek::False => Json::Bool(self.jiter.known_bool(peek).map_err(|error| self.refuse(&error))?),
             Peek::String => Json::String(self.string()?),
             Peek::Array => self.array(depth)?,
             Peek::Object => self.object(depth)?,
@@ -344,9 +346,33 @@ mod tests {
     #[test]
     fn refuses_what_is_no_json() {
         for bad in [
-            "", " ", "NaN", "Infinity", "-Infinity", "{\"a\":NaN}", "01", "1.", ".5", "+1", "{a:1}", "{\"a\":1,}", "[1,]", "'a'",
-            "\"a", "\"\\ud800\"", "\"\\x\"", "\"\t\"", "{} {}", "nul", "[1 2]", "{\"a\" 1}", "// x", "\u{feff}{}",
-            "{\"a\":1,\"a\":2}", "1e", "-",
+            "",
+            " ",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "{\"a\":NaN}",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "{a:1}",
+            "{\"a\":1,}",
+            "[1,]",
+            "'a'",
+            "\"a",
+            "\"\\ud800\"",
+            "\"\\x\"",
+            "\"\t\"",
+            "{} {}",
+            "nul",
+            "[1 2]",
+            "{\"a\" 1}",
+            "// x",
+            "\u{feff}{}",
+            "{\"a\":1,\"a\":2}",
+            "1e",
+            "-",
         ] {
             let error = Json::parse(bad).expect_err(bad);
             assert_eq!(error.kind(), ErrorKind::Malformed, "{bad}: {error}");

@@ -38,7 +38,10 @@ fn check_name(what: &str, name: &str) -> Result<()> {
     if valid {
         return Ok(());
     }
-    Err(refuse(format!("the object's {what} must match [A-Za-z0-9._-]{{1,128}} and be neither \".\" nor \"..\", got {}", quoted(name))))
+    Err(refuse(format!(
+        "the object's {what} must match [A-Za-z0-9._-]{{1,128}} and be neither \".\" nor \"..\", got {}",
+        quoted(name)
+    )))
 }
 
 /// Checks a collection's name: `[a-z][a-z0-9_]{0,62}`, not ending in `__changes`.
@@ -51,7 +54,10 @@ pub fn check_collection(name: &str) -> Result<()> {
     if valid {
         return Ok(());
     }
-    Err(refuse(format!("a collection must match [a-z][a-z0-9_]{{0,62}} and not end in \"{CHANGES_SUFFIX}\", got {}", quoted(name))))
+    Err(refuse(format!(
+        "a collection must match [a-z][a-z0-9_]{{0,62}} and not end in \"{CHANGES_SUFFIX}\", got {}",
+        quoted(name)
+    )))
 }
 
 /// Checks a document's id: 1 to 512 bytes of UTF-8, neither `.` nor `..`.
@@ -59,7 +65,11 @@ pub fn check_document_id(id: &str) -> Result<()> {
     if (1..=DOCUMENT_ID_MAX_BYTES).contains(&id.len()) && id != "." && id != ".." {
         return Ok(());
     }
-    Err(refuse(format!("a document id must have 1 to {DOCUMENT_ID_MAX_BYTES} bytes and be neither \".\" nor \"..\", got {} bytes: {}", id.len(), quoted(id))))
+    Err(refuse(format!(
+        "a document id must have 1 to {DOCUMENT_ID_MAX_BYTES} bytes and be neither \".\" nor \"..\", got {} bytes: {}",
+        id.len(),
+        quoted(id)
+    )))
 }
 
 /// A name from outside, shortened and escaped for a message.

@@ -1,0 +1,61 @@
+//! Refuses to build with a `wrangler.toml` or a default configuration that the worker would refuse at run time.
+
+use std::error::Error;
+
+#[path = "src/config.rs"]
+mod config;
+
+const WRANGLER: &str = "wrangler.toml";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed={WRANGLER}");
+    println!("cargo:rerun-if-changed=src/config.rs");
+    println!("cargo:rerun-if-changed=build.rs");
+    config::StorageConfig::parse("")?;
+    let text = std::fs::read_to_string(WRANGLER).map_err(|error| format!("{WRANGLER}: {error}"))?;
+    check_wrangler(&text.parse()?).map_err(|problem| format!("{WRANGLER}: {problem}").into())
+}
+
+fn check_wrangler(file: &toml::Table) -> Result<(), String> {
+    expect(file, "main", "build/index.js")?;
+    expect(file, "compatibility_date", "2026-04-01")?;
+    if file.contains_key("compatibility_flags") {
+        return Err("expected no compatibility_flags".to_owned());
+    }
+    let objects = array(file.get("durable_objects").and_then(|table| table.get("bindings")));
+    if !objects.iter().any(|binding| says(binding, "name", "OBJECTS") && says(binding, "class_name", "DigitalObject")) {
+        return Err("expected a durable_objects binding OBJECTS of the class DigitalObject".to_owned());
+    }
+    let migrations = array(file.get("migrations"));
+    if !migrations
+        .iter()
+        .any(|step| array(step.get("new_sqlite_classes")).iter().any(|class| class.as_str() == Some("DigitalObject")))
+    {
+        return Err("expected a migration whose new_sqlite_classes has DigitalObject".to_owned());
+    }
+    if !array(file.get("r2_buckets")).iter().any(|bucket| says(bucket, "binding", "COLD")) {
+        return Err("expected an r2_buckets binding COLD".to_owned());
+    }
+    match file.get("vars").and_then(|vars| vars.get("STORAGE_CONFIG")) {
+        None => Ok(()),
+        Some(toml::Value::String(text)) => {
+            config::StorageConfig::parse(text).map(|_| ()).map_err(|error| error.to_string())
+        }
+        Some(_) => Err("expected STORAGE_CONFIG to be a string of JSON".to_owned()),
+    }
+}
+
+fn expect(file: &toml::Table, key: &str, value: &str) -> Result<(), String> {
+    match file.get(key).and_then(toml::Value::as_str) {
+        Some(found) if found == value => Ok(()),
+        found => Err(format!("expected {key} = \"{value}\", got {found:?}")),
+    }
+}
+
+fn array(value: Option<&toml::Value>) -> &[toml::Value] {
+    value.and_then(toml::Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn says(table: &toml::Value, key: &str, value: &str) -> bool {
+    table.get(key).and_then(toml::Value::as_str) == Some(value)
+}

@@ -1,0 +1,195 @@
+//! Pages of the change feed.
+//!
+//! A page is bounded by its events, by the bytes of their documents and by the events that filters pass over; its
+//! cursor goes past everything looked at, so that following it never repeats and never skips an event.
+
+use std::ops::ControlFlow;
+
+use uuid::Uuid;
+
+use super::log::{ChangeLog, ReferencedRows};
+use super::record::LoggedEvent;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::limits::PAGE_MAX_BYTES;
+use crate::types::json::by_name;
+use crate::types::names::ObjectName;
+use crate::types::{CdcEvent, Json, Operation, Sequence, StorageTier, Timestamp};
+
+/// Events that one page may look at: bounds the work of a filter that matches nothing.
+const PAGE_MAX_SCANNED: usize = 100_000;
+
+/// Which events a reader wants.
+#[derive(Clone, Debug)]
+pub struct FeedFilter {
+    /// Only events after this sequence.
+    pub after: Sequence,
+    /// At most so many events.
+    pub limit: usize,
+    /// Only of these collections; `None` for all.
+    pub collections: Option<Vec<String>>,
+    /// Only these operations; `None` for all.
+    pub operations: Option<Vec<Operation>>,
+    /// Whether the documents are wanted.
+    pub documents: bool,
+}
+
+/// A page of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedPage {
+    /// The events, in the order of their sequence.
+    pub events: Vec<CdcEvent>,
+    /// The last sequence looked at: where the next page starts.
+    pub sequence: Sequence,
+    /// The commit time there; 0 when nothing was ever logged.
+    pub timestamp: Timestamp,
+    /// Whether there are events after the cursor.
+    pub has_more: bool,
+}
+
+/// Collects a page from events in order.
+pub struct PageBuilder<'f> {
+    filter: &'f FeedFilter,
+    namespace: Uuid,
+    page: FeedPage,
+    bytes: usize,
+    scanned: usize,
+}
+
+impl<'f> PageBuilder<'f> {
+    /// An empty page of an object's feed.
+    pub fn new(name: &ObjectName, filter: &'f FeedFilter) -> Self {
+        let page = FeedPage { events: Vec::new(), sequence: filter.after, timestamp: 0, has_more: false };
+        Self { filter, namespace: event_namespace(name), page, bytes: 0, scanned: 0 }
+    }
+
+    /// The last sequence looked at.
+    pub fn sequence(&self) -> Sequence {
+        self.page.sequence
+    }
+
+    /// Looks at the next event; breaks when the page is full, and then `event` is not in it.
+    pub fn push(&mut self, event: LoggedEvent) -> Result<ControlFlow<()>> {
+        let full = self.page.events.len() >= self.filter.limit
+            || (self.bytes > PAGE_MAX_BYTES && !self.page.events.is_empty())
+            || self.scanned >= PAGE_MAX_SCANNED;
+        if full {
+            self.page.has_more = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        self.scanned += 1;
+        self.page.sequence = event.sequence;
+        self.page.timestamp = event.timestamp;
+        if self.wants(&event) {
+            let event = told(event, self.namespace, self.filter.documents)?;
+            let images = [&event.before, &event.after].into_iter().flatten().map(String::len);
+            self.bytes = self.bytes.saturating_add(images.fold(0, usize::saturating_add));
+            self.page.events.push(event);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn wants(&self, event: &LoggedEvent) -> bool {
+        let collection =
+            self.filter.collections.as_ref().is_none_or(|names| names.iter().any(|name| **name == *event.collection));
+        let operation = self.filter.operations.as_ref().is_none_or(|wanted| wanted.contains(&event.operation));
+        collection && operation
+    }
+
+    /// The page. `last_timestamp` is the log's, for a page that looked at nothing.
+    pub fn finish(mut self, last_timestamp: Timestamp) -> FeedPage {
+        if self.scanned == 0 {
+            self.page.timestamp = last_timestamp;
+        }
+        self.page
+    }
+}
+
+/// Reads a page from the hot log, which must still hold what comes after `filter.after`.
+pub fn read_page(
+    log: &ChangeLog,
+    name: &ObjectName,
+    rows: &dyn ReferencedRows,
+    filter: &FeedFilter,
+) -> Result<FeedPage> {
+    let mut builder = PageBuilder::new(name, filter);
+    log.read(filter.after, Sequence::MAX, Some(rows), &mut |event| builder.push(event))?;
+    Ok(builder.finish(log.last_timestamp()?))
+}
+
+/// A reader's position must be one that the object has reached.
+pub fn check_position(log: &ChangeLog, after: Sequence) -> Result<()> {
+    let last = log.last_sequence()?;
+    if after <= last {
+        return Ok(());
+    }
+    Err(StorageError::new(
+        ErrorKind::Precondition,
+        StorageTier::Hot,
+        "read change feed",
+        format!("expected a position up to sequence {last}, the last one of this object, got {after}"),
+    ))
+}
+
+/// The UUID namespace of an object's events.
+pub fn event_namespace(name: &ObjectName) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("thermocline:{}", name.path()).as_bytes())
+}
+
+/// The id of the event at a sequence (RFC 9562, version 5): the same for every reading of it.
+pub fn event_id(namespace: Uuid, sequence: Sequence) -> Uuid {
+    Uuid::new_v5(&namespace, sequence.to_string().as_bytes())
+}
+
+fn told(event: LoggedEvent, namespace: Uuid, documents: bool) -> Result<CdcEvent> {
+    let before = event.before.map(|image| image.text);
+    let changed_fields = match (&before, &event.after) {
+        (Some(before), Some(after)) => Some(changed_fields(before, after)?),
+        _ => None,
+    };
+    Ok(CdcEvent {
+        id: event_id(namespace, event.sequence),
+        operation: event.operation,
+        collection: event.collection.to_string(),
+        document_id: event.document_id,
+        timestamp: event.timestamp,
+        sequence: event.sequence,
+        before: before.filter(|_| documents),
+        after: event.after.filter(|_| documents),
+        changed_fields,
+        context: event.context.as_ref().clone(),
+    })
+}
+
+/// The top-level fields that differ: first those changed or removed, in the order before, then those added.
+fn changed_fields(before: &str, after: &str) -> Result<Vec<String>> {
+    let (before, after) = (Json::parse(before)?, Json::parse(after)?);
+    let (Json::Object(old), Json::Object(new)) = (&before, &after) else { return Ok(Vec::new()) };
+    let (old_by_name, new_by_name) = (by_name(old), by_name(new));
+    let changed =
+        old.iter().filter(|(name, value)| !new_by_name.get(name.as_ref()).is_some_and(|other| other.same(value)));
+    let added = new.iter().filter(|(name, _)| !old_by_name.contains_key(name.as_ref()));
+    Ok(changed.chain(added).map(|(name, _)| name.to_string()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changed_fields_are_those_changed_removed_and_added() {
+        let fields =
+            changed_fields(r#"{"id":"x","a":1,"b":2,"c":{"d":1}}"#, r#"{"id":"x","b":2.0,"c":{"d":1},"e":null}"#)
+                .unwrap();
+        assert_eq!(fields, ["a", "b", "e"]);
+    }
+
+    #[test]
+    fn event_ids_depend_on_the_object_and_the_sequence_alone() {
+        let one = event_namespace(&ObjectName::new("demo", "1").unwrap());
+        let two = event_namespace(&ObjectName::new("demo", "2").unwrap());
+        assert_eq!(event_id(one, 5), event_id(one, 5));
+        assert_ne!(event_id(one, 5), event_id(one, 6));
+        assert_ne!(event_id(one, 5), event_id(two, 5));
+        assert_eq!(event_id(one, 1).get_version_num(), 5);
+    }
+}

@@ -1,0 +1,246 @@
+//! The engine's configuration: typed, defaulted, validated, unknown keys refused.
+//!
+//! `STORAGE_CONFIG` is one JSON object merged over the defaults: a key that is absent keeps its default. This file
+//! names nothing else of the crate, because `build.rs` compiles it too and validates what `wrangler.toml` says with it.
+
+use std::fmt;
+
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, Validate)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct StorageConfig {
+    /// The alarm's work.
+    #[garde(dive)]
+    pub snapshots: SnapshotsConfig,
+    /// The change log.
+    #[garde(dive)]
+    pub cdc: CdcConfig,
+    /// The Iceberg tables.
+    #[garde(dive)]
+    pub cold: ColdConfig,
+    /// The cache.
+    #[garde(dive)]
+    pub warm: WarmConfig,
+    /// Work budgets of a query.
+    #[garde(dive)]
+    pub query: QueryConfig,
+    /// The isolate's memory.
+    #[garde(dive)]
+    pub memory: MemoryConfig,
+}
+
+/// When changes are archived.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Validate)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct SnapshotsConfig {
+    /// A flush starts at most this long after the first pending change, in ms.
+    #[garde(range(min = 0, max = 86_400_000))]
+    pub flush_delay_ms: i64,
+    /// Or as soon as this many bytes of the change log are pending.
+    #[garde(range(min = 1, max = 1_073_741_824))]
+    pub max_pending_bytes: u64,
+    /// The alarm publishes a table at most this often, in ms.
+    #[garde(range(min = 0, max = 86_400_000))]
+    pub publish_interval_ms: i64,
+}
+
+impl Default for SnapshotsConfig {
+    fn default() -> Self {
+        Self { flush_delay_ms: 5_000, max_pending_bytes: 8 * 1024 * 1024, publish_interval_ms: 10_000 }
+    }
+}
+
+/// How long the change log stays in SQLite.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Validate)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct CdcConfig {
+    /// Bytes of log kept for those who have not read it, when no bucket archives it.
+    #[garde(range(min = 1, max = 8_589_934_592))]
+    pub max_bytes: u64,
+    /// Days of log kept likewise.
+    #[garde(range(min = 1, max = 3_650))]
+    pub max_age_days: i64,
+}
+
+impl Default for CdcConfig {
+    fn default() -> Self {
+        Self { max_bytes: 256 * 1024 * 1024, max_age_days: 7 }
+    }
+}
+
+/// How tables are laid out in the bucket.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Validate)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct ColdConfig {
+    /// The location prefix of the tables as engines know the bucket, without a slash at the end.
+    #[garde(length(bytes, min = 1, max = 512), custom(no_trailing_slash))]
+    pub base_uri: String,
+    /// Snapshots that stay in a table's metadata.
+    #[garde(range(min = 1, max = 1_000))]
+    pub iceberg_keep_snapshots: usize,
+    /// Days after which a snapshot leaves it, the current one apart.
+    #[garde(range(min = 1, max = 3_650))]
+    pub iceberg_keep_days: i64,
+    /// How old an orphaned file must be before it is deleted, in ms.
+    #[garde(range(min = 60_000, max = 31_536_000_000))]
+    pub orphan_min_age_ms: i64,
+}
+
+impl Default for ColdConfig {
+    fn default() -> Self {
+        Self {
+            base_uri: "s3://cold".to_owned(),
+            iceberg_keep_snapshots: 20,
+            iceberg_keep_days: 7,
+            orphan_min_age_ms: 86_400_000,
+        }
+    }
+}
+
+/// How long cached reads live.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Validate)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct WarmConfig {
+    /// Time to live of a cached document, in seconds.
+    #[garde(range(min = 1, max = 31_536_000))]
+    pub default_ttl_secs: u32,
+}
+
+impl Default for WarmConfig {
+    fn default() -> Self {
+        Self { default_ttl_secs: 300 }
+    }
+}
+
+/// What one query may cost before it is ended.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Validate)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct QueryConfig {
+    /// Bytes of documents and columns decoded.
+    #[garde(range(min = 1_048_576, max = 17_179_869_184))]
+    pub max_decoded_bytes: u64,
+    /// Rows looked at.
+    #[garde(range(min = 1_000, max = 1_000_000_000))]
+    pub max_rows: u64,
+}
+
+impl Default for QueryConfig {
+    fn default() -> Self {
+        Self { max_decoded_bytes: 64 * 1024 * 1024, max_rows: 10_000_000 }
+    }
+}
+
+/// What the store may hold in memory.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Validate)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct MemoryConfig {
+    /// Bytes for all objects of the isolate together.
+    #[garde(range(min = 16_777_216, max = 117_440_512))]
+    pub budget_bytes: u64,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self { budget_bytes: 80 * 1024 * 1024 }
+    }
+}
+
+fn no_trailing_slash(value: &str, _context: &()) -> garde::Result {
+    if value.ends_with('/') {
+        return Err(garde::Error::new("must not end with a slash"));
+    }
+    Ok(())
+}
+
+/// Why a configuration is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The key's path, such as `snapshots.flushDelayMs`.
+    pub path: String,
+    /// What was expected and what was got.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "STORAGE_CONFIG, key {}: {}", self.path, self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl StorageConfig {
+    /// Reads the JSON of `STORAGE_CONFIG` over the defaults; the empty text is the defaults.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config = if text.trim().is_empty() {
+            Self::default()
+        } else {
+            let mut json = serde_json::Deserializer::from_str(text);
+            let config: Self = serde_path_to_error::deserialize(&mut json)
+                .map_err(|error| ConfigError { path: error.path().to_string(), message: error.inner().to_string() })?;
+            json.end().map_err(|error| ConfigError { path: ".".to_owned(), message: error.to_string() })?;
+            config
+        };
+        match config.validate() {
+            Ok(()) => Ok(config),
+            Err(report) => Err(report.iter().next().map_or_else(
+                || ConfigError { path: ".".to_owned(), message: "not valid".to_owned() },
+                |(path, error)| ConfigError { path: camel_case(&path.to_string()), message: error.to_string() },
+            )),
+        }
+    }
+}
+
+/// Field names as the caller spells them.
+fn camel_case(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut upper = false;
+    for character in path.chars() {
+        match character {
+            '_' => upper = true,
+            _ if upper => {
+                out.extend(character.to_uppercase());
+                upper = false;
+            }
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let config = StorageConfig::parse("").unwrap();
+        assert_eq!(config, StorageConfig::default());
+        assert_eq!(config.snapshots.flush_delay_ms, 5_000);
+        assert_eq!(config.snapshots.publish_interval_ms, 10_000);
+        assert_eq!(config.cold.base_uri, "s3://cold");
+        assert_eq!(StorageConfig::parse(r#"{"cdc":{}}"#).unwrap(), config);
+    }
+
+    #[test]
+    fn a_partial_object_keeps_the_other_defaults() {
+        let config = StorageConfig::parse(r#"{"snapshots":{"flushDelayMs":50}}"#).unwrap();
+        assert_eq!(config.snapshots.flush_delay_ms, 50);
+        assert_eq!(config.snapshots.max_pending_bytes, 8 * 1024 * 1024);
+    }
+
+    #[test]
+    fn refusals_name_the_key() {
+        let refused = |text: &str| StorageConfig::parse(text).expect_err(text);
+        assert_eq!(refused(r#"{"snapshots":{"flushDelay":50}}"#).path, "snapshots.flushDelay");
+        assert_eq!(refused(r#"{"snapshots":{"flushDelayMs":-1}}"#).path, "snapshots.flushDelayMs");
+        assert_eq!(refused(r#"{"warm":{"defaultTtlSecs":"300"}}"#).path, "warm.defaultTtlSecs");
+        assert_eq!(refused(r#"{"cold":{"baseUri":"s3://cold/"}}"#).path, "cold.baseUri");
+        assert_eq!(refused(r#"{"nothing":1}"#).path, "nothing");
+        assert!(StorageConfig::parse("{} {}").is_err());
+        assert!(StorageConfig::parse("[").is_err());
+    }
+}

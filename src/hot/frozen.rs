@@ -1,0 +1,129 @@
+//! A collection as it was at a sequence, read page by page while writes go on.
+//!
+//! The rows are read as they are now, and changes after the sequence are undone with the before-images of the change
+//! log. Every reading at the same sequence gives the same documents in the same order, however often it is
+//! interrupted, so that what is staged from it can be staged again.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+
+use super::{Generation, HotStore};
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::types::{CollectionId, Document, Sequence, StorageTier};
+
+/// Bytes of undone changes that are kept in memory.
+const OVERLAY_MAX_BYTES: usize = 24 * 1024 * 1024;
+
+/// The documents of a collection at a sequence, in the order of ids.
+pub struct FrozenRows<'s> {
+    store: &'s HotStore,
+    collection: CollectionId,
+    /// The rows current at the sequence; `None` when the collection did not exist then.
+    generation: Option<Generation>,
+    at: Sequence,
+    cursor: Option<String>,
+    done: bool,
+    /// What documents changed since were at the sequence; `None` for those that did not exist.
+    overlay: BTreeMap<String, Option<Document>>,
+    overlay_bytes: usize,
+    overlay_through: Sequence,
+}
+
+impl<'s> FrozenRows<'s> {
+    /// The collection as it was right after the event `at`. The log must still hold all events after it.
+    pub fn new(store: &'s HotStore, collection: CollectionId, generation: Option<Generation>, at: Sequence) -> Self {
+        Self {
+            store,
+            collection,
+            generation,
+            at,
+            cursor: None,
+            done: generation.is_none(),
+            overlay: BTreeMap::new(),
+            overlay_bytes: 0,
+            overlay_through: at,
+        }
+    }
+
+    /// The next documents, bounded in number and bytes; `None` at the end. Between two calls anything may be written.
+    pub fn next_page(&mut self) -> Result<Option<Vec<Document>>> {
+        let Some(generation) = self.generation else { return Ok(None) };
+        while !self.done {
+            self.undo_newer()?;
+            let sql = self.store.sql.as_ref();
+            let rows = if generation.exists(sql)? {
+                generation.page_after(sql, self.cursor.as_deref())?.documents
+            } else {
+                Vec::new()
+            };
+            let end = rows.last().map(|row| row.id.clone());
+            let page = self.merge(rows, end.as_deref())?;
+            self.done = end.is_none();
+            self.cursor = end;
+            if !page.is_empty() {
+                return Ok(Some(page));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the before-images of all changes that happened since the last look.
+    fn undo_newer(&mut self) -> Result<()> {
+        let through = self.store.log().last_sequence()?;
+        let (collection, overlay, bytes) = (self.collection, &mut self.overlay, &mut self.overlay_bytes);
+        self.store.log().read(self.overlay_through, through, None, &mut |event| {
+            if event.collection_id == collection && !overlay.contains_key(&event.document_id) {
+                let id = event.document_id;
+                *bytes = bytes.saturating_add(id.len());
+                let before = event.before.map(|image| {
+                    *bytes = bytes.saturating_add(image.text.len());
+                    Document { id: id.clone(), sequence: image.sequence, timestamp: image.timestamp, text: image.text }
+                });
+                overlay.insert(id, before);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.overlay_through = through;
+        if self.overlay_bytes <= OVERLAY_MAX_BYTES {
+            return Ok(());
+        }
+        Err(StorageError::new(
+            ErrorKind::Conflict,
+            StorageTier::Hot,
+            "read frozen rows",
+            format!("expected at most {OVERLAY_MAX_BYTES} bytes to be changed while an archive is made, got more"),
+        ))
+    }
+
+    /// The rows up to `end` (all that are left without one) with newer versions replaced by those at the sequence.
+    fn merge(&self, rows: Vec<Document>, end: Option<&str>) -> Result<Vec<Document>> {
+        let lower = self.cursor.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let upper = end.map_or(Bound::Unbounded, Bound::Included);
+        let mut changed = self.overlay.range::<str, _>((lower, upper)).peekable();
+        let mut page = Vec::with_capacity(rows.len());
+        for row in rows {
+            while let Some((_, before)) = changed.next_if(|(id, _)| **id < row.id) {
+                page.extend(before.clone());
+            }
+            match changed.next_if(|(id, _)| **id == row.id) {
+                Some((_, before)) => page.extend(before.clone()),
+                None if row.sequence <= self.at => page.push(row),
+                None => return Err(self.unexplained(&row)),
+            }
+        }
+        page.extend(changed.filter_map(|(_, before)| before.clone()));
+        Ok(page)
+    }
+
+    fn unexplained(&self, row: &Document) -> StorageError {
+        StorageError::new(
+            ErrorKind::Corrupt,
+            StorageTier::Hot,
+            "read frozen rows",
+            format!(
+                "expected the change log to tell of version {} of a document after sequence {}, got no such event",
+                row.sequence, self.at
+            ),
+        )
+    }
+}

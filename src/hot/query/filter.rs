@@ -1,0 +1,157 @@
+//! The condition of a query, evaluated by SQL's three-valued logic.
+
+use std::cmp::Ordering;
+
+use super::order::OrderKey;
+use super::path::FieldPath;
+use crate::types::Json;
+
+/// A constant of a condition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operand(pub OrderKey);
+
+/// How a field is compared.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Comparison {
+    /// Equal.
+    Eq(Operand),
+    /// Not equal.
+    Ne(Operand),
+    /// Less.
+    Lt(Operand),
+    /// Less or equal.
+    Lte(Operand),
+    /// Greater.
+    Gt(Operand),
+    /// Greater or equal.
+    Gte(Operand),
+    /// Equal to one of them.
+    In(Vec<Operand>),
+    /// From the first to the second, both included.
+    Between(Operand, Operand),
+    /// A string that begins so.
+    Prefix(String),
+    /// Null or absent (`true`), or neither (`false`).
+    IsNull(bool),
+}
+
+/// A condition.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    /// All hold.
+    And(Vec<Filter>),
+    /// At least one holds.
+    Or(Vec<Filter>),
+    /// It does not hold.
+    Not(Box<Filter>),
+    /// A field compared.
+    Compare(FieldPath, Comparison),
+}
+
+impl Filter {
+    /// Whether the condition holds for a document; `None` is SQL's unknown.
+    pub fn evaluate(&self, document: &Json<'_>) -> Option<bool> {
+        match self {
+            Self::And(all) => all
+                .iter()
+                .try_fold(true, |holds, filter| match filter.evaluate(document) {
+                    Some(false) => Err(false),
+                    known => Ok(holds && known.is_some()),
+                })
+                .map_or_else(Some, |known| known.then_some(true)),
+            Self::Or(any) => any
+                .iter()
+                .try_fold(true, |known, filter| match filter.evaluate(document) {
+                    Some(true) => Err(true),
+                    value => Ok(known && value.is_some()),
+                })
+                .map_or_else(Some, |known| known.then_some(false)),
+            Self::Not(filter) => filter.evaluate(document).map(|holds| !holds),
+            Self::Compare(path, comparison) => comparison.evaluate(path.find(document)),
+        }
+    }
+}
+
+impl Comparison {
+    fn evaluate(&self, value: Option<&Json<'_>>) -> Option<bool> {
+        if let Self::IsNull(wanted) = self {
+            return Some(value.is_none() == *wanted);
+        }
+        let value = value?;
+        if let (Self::Prefix(prefix), Json::String(text)) = (self, value) {
+            return Some(text.starts_with(prefix));
+        }
+        let key = OrderKey::of(Some(value));
+        Some(match self {
+            Self::Eq(operand) => operand.order(&key) == Some(Ordering::Equal),
+            Self::Ne(operand) => operand.order(&key) != Some(Ordering::Equal),
+            Self::Lt(operand) => operand.order(&key) == Some(Ordering::Less),
+            Self::Lte(operand) => operand.order(&key).is_some_and(Ordering::is_le),
+            Self::Gt(operand) => operand.order(&key) == Some(Ordering::Greater),
+            Self::Gte(operand) => operand.order(&key).is_some_and(Ordering::is_ge),
+            Self::In(operands) => operands.iter().any(|operand| operand.order(&key) == Some(Ordering::Equal)),
+            Self::Between(low, high) => {
+                low.order(&key).is_some_and(Ordering::is_ge) && high.order(&key).is_some_and(Ordering::is_le)
+            }
+            Self::Prefix(_) | Self::IsNull(_) => false,
+        })
+    }
+}
+
+impl Operand {
+    /// How `value` stands to this operand; `None` when they are of different kinds.
+    fn order(&self, value: &OrderKey) -> Option<Ordering> {
+        let comparable = match (value, &self.0) {
+            (OrderKey::Integer(_) | OrderKey::Double(_), OrderKey::Integer(_) | OrderKey::Double(_)) => true,
+            (value, operand) => std::mem::discriminant(value) == std::mem::discriminant(operand),
+        };
+        comparable.then(|| value.compare(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compare(field: &str, comparison: Comparison) -> Filter {
+        Filter::Compare(FieldPath::new(field), comparison)
+    }
+
+    fn operand(json: &str) -> Operand {
+        Operand(OrderKey::of(Some(&Json::parse(json).unwrap())))
+    }
+
+    fn holds(filter: &Filter) -> Option<bool> {
+        filter.evaluate(&Json::parse(r#"{"n":5,"s":"abc","b":true,"z":null,"o":{"k":1.0}}"#).unwrap())
+    }
+
+    #[test]
+    fn comparisons() {
+        assert_eq!(holds(&compare("n", Comparison::Eq(operand("5.0")))), Some(true));
+        assert_eq!(holds(&compare("n", Comparison::Eq(operand("\"5\"")))), Some(false));
+        assert_eq!(holds(&compare("n", Comparison::Ne(operand("\"5\"")))), Some(true));
+        assert_eq!(holds(&compare("n", Comparison::Gt(operand("\"5\"")))), Some(false));
+        assert_eq!(holds(&compare("s", Comparison::Prefix("ab".to_owned()))), Some(true));
+        assert_eq!(holds(&compare("n", Comparison::Prefix("5".to_owned()))), Some(false));
+        assert_eq!(holds(&compare("n", Comparison::Between(operand("5"), operand("6")))), Some(true));
+        assert_eq!(holds(&compare("o.k", Comparison::In(vec![operand("2"), operand("1")]))), Some(true));
+        assert_eq!(holds(&compare("b", Comparison::Lt(operand("false")))), Some(false));
+    }
+
+    #[test]
+    fn null_is_unknown_unless_asked_for() {
+        let unknown = compare("z", Comparison::Eq(operand("1")));
+        assert_eq!(holds(&unknown), None);
+        assert_eq!(holds(&compare("absent", Comparison::Ne(operand("1")))), None);
+        assert_eq!(holds(&Filter::Not(Box::new(unknown.clone()))), None);
+        assert_eq!(holds(&compare("z", Comparison::IsNull(true))), Some(true));
+        assert_eq!(holds(&compare("absent", Comparison::IsNull(false))), Some(false));
+        let (yes, no) = (compare("b", Comparison::IsNull(false)), compare("b", Comparison::IsNull(true)));
+        assert_eq!(holds(&Filter::And(vec![yes.clone(), unknown.clone()])), None);
+        assert_eq!(holds(&Filter::And(vec![unknown.clone(), no.clone()])), Some(false));
+        assert_eq!(holds(&Filter::Or(vec![unknown.clone(), yes])), Some(true));
+        assert_eq!(holds(&Filter::Or(vec![no, unknown])), None);
+        assert_eq!(holds(&Filter::And(Vec::new())), Some(true));
+        assert_eq!(holds(&Filter::Or(Vec::new())), Some(false));
+    }
+}
