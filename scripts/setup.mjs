@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Failure, main } from "./lib/failure.mjs";
 import { withLock } from "./lib/lock.mjs";
 import { at, modernNode, newestNodeNeeded, nodeIsNewEnough, npmBin, root, toolBin } from "./lib/paths.mjs";
@@ -24,9 +25,9 @@ function checkRust() {
   if (!version || ask("cargo", ["--version"], { cwd: root }) === undefined) {
     throw new Failure("rustc and cargo are missing: install rustup from your distribution or https://rustup.rs, then `rustup toolchain install stable`");
   }
-  const [needed, minor] = readFileSync(at("Cargo.toml"), "utf8").match(/^rust-version = "1\.(\d+)/m).slice(0, 2);
-  if (Number(version[1]) < Number(minor)) {
-    throw new Failure(`Rust 1.${version[1]} is too old for ${needed.trim()}: \`rustup update stable\``);
+  const needed = readFileSync(at("Cargo.toml"), "utf8").match(/^rust-version = "1\.(\d+)/m)[1];
+  if (Number(version[1]) < Number(needed)) {
+    throw new Failure(`Rust 1.${version[1]} is too old, 1.${needed} is needed: \`rustup update stable\``);
   }
 }
 
@@ -58,14 +59,14 @@ async function installNpmPackages() {
     throw new Failure("npm is missing: install Node.js with npm, from your distribution or https://nodejs.org");
   }
   const { code, output } = await run("npm", ["ci", "--loglevel=error"], { cwd: root, env: { ...process.env, PATH } });
-  if (code !== 0) throw new Failure(`\`npm ci\` failed: ${firstError(output)}`);
+  if (code !== 0) throw new Failure(`\`npm ci\` failed, is the npm registry reachable? ${firstError(output)}`);
   if (!modernNode()) {
     throw new Failure(`Node ${newestNodeNeeded.join(".")} or newer is needed and npm has none for ${process.platform} ${process.arch}: install one from https://nodejs.org`);
   }
   writeFileSync(npmStamp, npmFingerprint());
 }
 
-const tools = [
+const tools = () => [
   { crate: "worker-build", bin: "worker-build", version: lockedVersion("worker") },
   { crate: "wasm-bindgen-cli", bin: "wasm-bindgen", version: lockedVersion("wasm-bindgen") },
 ];
@@ -83,17 +84,20 @@ function checkNativeBuild() {
 
 /** Builds a tool from crates.io. Unoptimised compiles in a fraction of the time and is quick enough for one module. */
 async function installTool({ crate, bin, version }) {
-  checkNativeBuild();
   const env = { ...process.env, CARGO_PROFILE_DEV_DEBUG: "0", CARGO_INCREMENTAL: "0" };
-  const args = ["install", crate, "--version", `=${version}`, "--bin", bin, "--locked", "--debug", "--force", "--root", at(".tools"), "--target-dir", at(".tools", "target")];
-  const { code, output } = await run("cargo", args, { cwd: root, env });
+  const args = ["install", crate, "--version", `=${version}`, "--bin", bin, "--debug", "--force", "--root", at(".tools"), "--target-dir", at(".tools", "target")];
+  let { code, output } = await run("cargo", [...args, "--locked"], { cwd: root, env });
+  if (code !== 0 && output.includes("failed to select a version")) {
+    console.error(`the dependencies ${crate} ${version} was released with are not all in the registry: taking compatible ones`);
+    ({ code, output } = await run("cargo", args, { cwd: root, env }));
+  }
   if (code !== 0) throw new Failure(`\`cargo install ${crate}@${version}\` failed: ${firstError(output)}`);
   if (!toolIsThere({ bin, version })) throw new Failure(`${crate} was installed but is not ${version}: remove .tools and try again`);
 }
 
 async function installTools() {
   try {
-    for (const tool of tools) {
+    for (const tool of tools()) {
       if (!toolIsThere(tool)) await step(`installing ${tool.crate} ${tool.version}`, () => installTool(tool));
     }
   } finally {
@@ -103,7 +107,7 @@ async function installTools() {
 
 const lines = (output) => plain(output).trim().split("\n");
 const lastLine = (output) => lines(output).pop();
-const firstError = (output) => lines(output).find((line) => /^(npm )?error\b/.test(line)) ?? lastLine(output);
+const firstError = (output) => lines(output).find((line) => /^(npm error (?!code|errno|syscall|path)\w|error\b)/.test(line)) ?? lastLine(output);
 
 /** Makes everything ready; takes well under a second when it is. */
 export async function setup() {
@@ -111,8 +115,9 @@ export async function setup() {
     throw new Failure(`Node ${process.versions.node} is too old: 20 or newer is needed, from your distribution or https://nodejs.org`);
   }
   checkRust();
-  const ready = () => wasmTargetIsThere() && npmPackagesAreThere() && tools.every(toolIsThere);
+  const ready = () => wasmTargetIsThere() && npmPackagesAreThere() && tools().every(toolIsThere);
   if (ready()) return;
+  if (!tools().every(toolIsThere)) checkNativeBuild();
   mkdirSync(at(".tools"), { recursive: true });
   await withLock(at(".tools", "lock"), async () => {
     if (!wasmTargetIsThere()) await step(`adding the Rust target ${wasmTarget}`, addWasmTarget);
@@ -121,10 +126,10 @@ export async function setup() {
   }, (pid) => console.error(`waiting for the setup of process ${pid} …`));
 }
 
-if (import.meta.filename === process.argv[1] || process.argv[1]?.endsWith("/setup.mjs")) {
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await main(async () => {
     await setup();
-    const node = nodeIsNewEnough() ? process.versions.node : ask(npmBin("node"), ["--version"]);
-    console.log(`ready: node ${node}, ${tools.map(({ crate, version }) => `${crate} ${version}`).join(", ")}`);
+    const node = nodeIsNewEnough() ? process.version : ask(npmBin("node"), ["--version"]);
+    console.log(`ready: node ${node}, ${tools().map(({ crate, version }) => `${crate} ${version}`).join(", ")}`);
   });
 }

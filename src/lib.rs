@@ -1,41 +1,26 @@
-//! Thermocline: a three-tier store for digital objects in one Durable Object.
+//! Thermocline: a three-tier store for digital objects in one Cloudflare Durable Object.
+//!
+//! Documents live in the object's SQLite with a change log that commits with every mutation ([`hot`], [`cdc`]), are read
+//! cached through the Cache API ([`warm`]), and are archived by the object's alarm as Parquet files and Apache Iceberg
+//! metadata in an R2 bucket ([`cold`], [`snapshots`]). [`engine`] puts the tiers together, [`http`] serves them.
+//!
+//! Everything but `platform` and the shell below reaches the world through [`ports`] and is tested natively.
 
 pub mod cdc;
 pub mod cold;
 pub mod config;
+pub mod engine;
 pub mod error;
 pub mod hot;
 pub mod http;
 pub mod limits;
 pub mod ports;
+pub mod snapshots;
 pub mod types;
 pub mod vortex;
+pub mod warm;
 
 #[cfg(target_arch = "wasm32")]
-mod shell {
-    use worker::{Context, DurableObject, Env, Request, Response, Result, State};
-
-    #[worker_macros::event(fetch)]
-    async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
-        if request.path() == "/healthz" {
-            return Response::ok("{\"status\":\"ok\"}");
-        }
-        env.durable_object("OBJECTS")?.get_by_name("demo/1")?.fetch_with_request(request).await
-    }
-
-    /// The Durable Object.
-    #[worker_macros::durable_object(alarm)]
-    pub struct DigitalObject {}
-
-    impl DurableObject for DigitalObject {
-        fn new(_state: State, _env: Env) -> Self {
-            Self {}
-        }
-        async fn fetch(&self, _request: Request) -> Result<Response> {
-            Response::ok("object")
-        }
-        async fn alarm(&self) -> Result<Response> {
-            Response::ok("")
-        }
-    }
-}
+mod platform;
+#[cfg(target_arch = "wasm32")]
+mod shell;

@@ -9,28 +9,43 @@ export function ask(command, args, options = {}) {
 
 const running = new Set();
 
-/** Kills a child and all that it started. */
-function killGroup(child) {
+/** Signals a child and all that it started. */
+function signalGroup(child, signal) {
   try {
-    process.kill(-child.pid, "SIGKILL");
+    process.kill(-child.pid, signal);
   } catch (error) {
     if (error.code !== "ESRCH") throw error;
   }
 }
 
+const killGroup = (child) => signalGroup(child, "SIGKILL");
+
+/** Ends a child: at once, or after the time it asked for to do so by itself. */
+function stop(child) {
+  if (!child.graceMs) return killGroup(child);
+  signalGroup(child, "SIGINT");
+  return new Promise((done) => {
+    setTimeout(() => done(killGroup(child)), child.graceMs);
+    child.on("close", done);
+  });
+}
+
 process.on("exit", () => running.forEach(killGroup));
 for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]]) {
-  process.on(signal, () => process.exit(code));
+  process.on(signal, async () => {
+    await Promise.all([...running].map(stop));
+    process.exit(code);
+  });
 }
 
 /**
  * Runs a command to its end and answers `{code, output, timedOut}`. `show` passes the output on as it comes.
  * The child has its own process group, so that whatever it leaves behind dies with it: at the end, at the
- * time limit, and when this process is stopped.
+ * time limit, and when this process is stopped (for which it may be given a `graceMs`).
  */
-export function run(command, args, { show = false, timeoutMs, ...options } = {}) {
+export function run(command, args, { show = false, timeoutMs, graceMs, ...options } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options, detached: true });
+    const child = Object.assign(spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options, detached: true }), { graceMs });
     running.add(child);
     const chunks = [];
     let timedOut = false;
@@ -41,17 +56,14 @@ export function run(command, args, { show = false, timeoutMs, ...options } = {})
     });
     collect(child.stdout, process.stdout);
     collect(child.stderr, process.stderr);
-    child.on("error", (error) => {
+    const ended = (settle) => (result) => {
       clearTimeout(timer);
       running.delete(child);
-      reject(error);
-    });
+      settle(result);
+    };
+    child.on("error", ended(reject));
     child.on("exit", () => killGroup(child));
-    child.on("close", (code) => {
-      clearTimeout(timer);
-      running.delete(child);
-      resolve({ code: code ?? 1, output: Buffer.concat(chunks).toString(), timedOut });
-    });
+    child.on("close", ended((code) => resolve({ code: code ?? 1, output: Buffer.concat(chunks).toString(), timedOut })));
   });
 }
 

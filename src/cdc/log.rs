@@ -7,7 +7,8 @@
 //! Invariants: the sequence has no gaps and no repeats, over restarts, failures and drops; commit times never
 //! decrease along it; everything here is written in the transaction of the mutation that it tells of.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -57,12 +58,13 @@ struct LogState {
 pub struct ChangeLog {
     sql: Rc<dyn SqlStore>,
     state: RefCell<Option<LogState>>,
+    appended_bytes: Cell<u64>,
 }
 
 impl ChangeLog {
     /// The log in `sql`. Nothing is read before it is needed.
     pub fn new(sql: Rc<dyn SqlStore>) -> Self {
-        Self { sql, state: RefCell::new(None) }
+        Self { sql, state: RefCell::new(None), appended_bytes: Cell::new(0) }
     }
 
     /// Makes the first generation, within the object's first transaction.
@@ -100,18 +102,6 @@ impl ChangeLog {
         Ok(state.last_sequence.saturating_add(1))
     }
 
-    /// Bytes of log after `after`, as far as they are in tables that hold anything after it.
-    pub fn bytes_after(&self, after: Sequence) -> Result<i64> {
-        let mut bytes = 0i64;
-        for generation in &self.state()?.generations {
-            let statement =
-                format!("SELECT coalesce(sum(octet_length(data)), 0) FROM {TABLE_PREFIX}{generation} WHERE last > ?");
-            let rows = self.sql.query(&statement, &[SqlParam::Integer(after)])?;
-            bytes = bytes.saturating_add(expect_integer(rows.first().and_then(|row| row.first()))?);
-        }
-        Ok(bytes)
-    }
-
     /// Starts the records of one transaction, within it. Time goes on from the last commit's.
     pub fn append(&self, now: Timestamp, context: &ChangeContext) -> Result<Appender<'_>> {
         let state = self.state()?;
@@ -142,6 +132,30 @@ impl ChangeLog {
             }
         }
         Ok(())
+    }
+
+    /// The collections that the events after `after` and up to `through` belong to.
+    pub fn collections_between(&self, after: Sequence, through: Sequence) -> Result<BTreeSet<CollectionId>> {
+        let mut collections = BTreeSet::new();
+        for generation in self.state()?.generations {
+            let mut position = after;
+            while let Some(records) = self.page(generation, position)? {
+                for (last, bytes) in records {
+                    let record = Record::read(&bytes)?;
+                    if record.first > through {
+                        return Ok(collections);
+                    }
+                    collections.extend(record.collection_ids());
+                    position = last;
+                }
+            }
+        }
+        Ok(collections)
+    }
+
+    /// Bytes logged by this instance since it started: the difference of two calls is what came between.
+    pub fn appended_bytes(&self) -> u64 {
+        self.appended_bytes.get()
     }
 
     /// The next whole records of a generation, some MiB at most; `None` at its end.
@@ -335,6 +349,8 @@ impl Appender<'_> {
                 .query(&statement, &[SqlParam::Integer(last), SqlParam::Integer(part), SqlParam::Blob(chunk)])?;
         }
         self.bytes = self.bytes.saturating_add(record.len());
+        let appended = self.log.appended_bytes.get().saturating_add(u64::try_from(record.len()).unwrap_or(u64::MAX));
+        self.log.appended_bytes.set(appended);
         Ok(())
     }
 }

@@ -308,6 +308,16 @@ impl<'r> Record<'r> {
     }
 }
 
+impl Record<'_> {
+    /// The collections that the record lists.
+    pub fn collection_ids(&self) -> Vec<CollectionId> {
+        match &self.body {
+            Body::Events(events) => events.collections.iter().map(|(id, _)| *id).collect(),
+            Body::Rows { reference, .. } => vec![reference.collection],
+        }
+    }
+}
+
 fn read_reference<'r>(mut rest: &[u8], collections: &[(CollectionId, Rc<str>)]) -> Result<Body<'r>> {
     let generation = rest.read_i64::<LittleEndian>().map_err(truncated)?;
     match (collections, rest) {

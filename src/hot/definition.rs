@@ -3,11 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::limits::TABLE_MAX_COLUMNS;
+use crate::types::json::pointer_token;
 use crate::types::{Json, StorageTier};
-use crate::vortex::ColumnType;
-
-const COLUMN_NAME_MAX_BYTES: usize = 255;
+use crate::vortex::{ColumnDeclaration, ColumnType};
 
 /// A declared column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,32 +50,6 @@ struct CollectionDefinitionV1 {
 }
 
 impl CollectionDefinition {
-    /// Checks the names: each a field that can be a column, none twice even but for case.
-    pub fn check(&self) -> Result<()> {
-        if self.columns.len() > TABLE_MAX_COLUMNS {
-            return Err(invalid("declare collection")
-                .at("/columns", format!("expected at most {TABLE_MAX_COLUMNS} columns, got {}", self.columns.len())));
-        }
-        let mut seen = std::collections::HashSet::new();
-        for (position, column) in self.columns.iter().enumerate() {
-            let refuse =
-                |detail: String| Err(invalid("declare collection").at(format!("/columns/{position}/name"), detail));
-            if column.name.is_empty() || column.name.len() > COLUMN_NAME_MAX_BYTES {
-                return refuse(format!("expected 1 to {COLUMN_NAME_MAX_BYTES} bytes, got {}", column.name.len()));
-            }
-            if column.name.starts_with('_') || column.name == "id" {
-                return refuse(format!(
-                    "expected a name other than \"id\" that does not begin with \"_\", got {:?}",
-                    column.name
-                ));
-            }
-            if !seen.insert(column.name.to_lowercase()) {
-                return refuse(format!("expected names that differ not only by case, got {:?} twice", column.name));
-            }
-        }
-        Ok(())
-    }
-
     /// Checks a document's values against the declared columns. Pointers are into the document.
     pub fn check_document(&self, document: &Json<'_>) -> Result<()> {
         let mut error: Option<StorageError> = None;
@@ -93,6 +65,16 @@ impl CollectionDefinition {
             }
         }
         error.map_or(Ok(()), Err)
+    }
+
+    /// The columns as the table's schema takes them.
+    pub fn declarations(&self) -> Vec<ColumnDeclaration> {
+        let declaration = |column: &DeclaredColumn| ColumnDeclaration {
+            name: column.name.clone(),
+            column_type: column.column_type,
+            nullable: column.nullable,
+        };
+        self.columns.iter().map(declaration).collect()
     }
 
     /// The form kept in SQLite.
@@ -115,11 +97,6 @@ impl CollectionDefinition {
         }
         Ok(Self { columns: stored.definition.columns })
     }
-}
-
-/// A member name as a token of an RFC 6901 pointer.
-pub fn pointer_token(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 fn invalid(operation: &'static str) -> StorageError {
@@ -157,14 +134,5 @@ mod tests {
         let error = check(r#"{"a/b":"5"}"#).unwrap_err();
         let pointers: Vec<_> = error.fields().iter().map(|field| field.pointer.as_str()).collect();
         assert_eq!(pointers, ["/a~1b", "/c"]);
-    }
-
-    #[test]
-    fn names_that_cannot_be_columns_are_refused() {
-        for name in ["", "_x", "id", &"x".repeat(256)] {
-            let definition = definition(&format!(r#"[{{"name":"{name}","type":"long"}}]"#));
-            assert_eq!(definition.check().unwrap_err().kind(), ErrorKind::Invalid, "{name}");
-        }
-        assert!(definition(r#"[{"name":"a","type":"long"},{"name":"A","type":"long"}]"#).check().is_err());
     }
 }

@@ -143,6 +143,11 @@ impl HotStore {
         })
     }
 
+    /// Makes cached reads of this object miss from now on, within a transaction.
+    pub fn bump_cache_generation(&self) -> Result<()> {
+        schema::bump_cache_generation(self.sql.as_ref())
+    }
+
     /// Drops closed log generations whose events are all at or below `through`, and the dropped rows they alone
     /// referred to.
     pub fn trim_log(&self, through: Sequence) -> Result<()> {

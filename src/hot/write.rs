@@ -41,7 +41,8 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    fn id(&self) -> &str {
+    /// The document's id.
+    pub fn id(&self) -> &str {
         match self {
             Self::Insert(document) | Self::Upsert(document) => &document.id,
             Self::Merge { id, .. } | Self::Delete { id } => id,
@@ -100,7 +101,7 @@ impl Condition {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Write {
     /// The collection's name.
-    pub collection: String,
+    pub collection: Rc<str>,
     /// What to do.
     pub mutation: Mutation,
     /// What must hold before.

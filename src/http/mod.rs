@@ -1,3 +1,25 @@
-//! Requests in, responses out.
+//! Requests in, responses out: routes, parameters, problem documents.
+//!
+//! [`object`] answers what was routed to a digital object; [`edge`] is what the Worker does before and after that.
 
+pub mod edge;
 pub mod message;
+pub mod object;
+
+mod batch;
+mod body;
+mod cdc;
+mod collections;
+mod cursor;
+mod documents;
+mod etag;
+mod import;
+mod metered;
+mod object_info;
+mod params;
+mod problem;
+mod query;
+mod routes;
+mod sync;
+
+pub use problem::response as problem_response;

@@ -78,7 +78,8 @@ pub fn transact<T>(sql: &dyn SqlStore, work: impl FnOnce() -> Result<T>) -> Resu
     let mut work = Some(work);
     let mut made = None;
     sql.transaction(&mut || {
-        let work = work.take().ok_or_else(|| unexpected("run transaction", "the work to run once, got a second call"))?;
+        let work =
+            work.take().ok_or_else(|| unexpected("run transaction", "the work to run once, got a second call"))?;
         made = Some(work()?);
         Ok(())
     })?;

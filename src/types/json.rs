@@ -175,6 +175,11 @@ pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
+/// A member name as a token of an RFC 6901 pointer.
+pub fn pointer_token(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 struct Reader<'a> {
     text: &'a str,
     jiter: Jiter<'a>,

@@ -1,0 +1,155 @@
+//! What a manifest, and a scan, need to know of a data file (spec, "Manifests", struct `data_file`).
+//!
+//! A [`DataFile`] is stored beside the table's state, one row a file, as versioned JSON. It carries the checksums by
+//! which a reader proves the bytes before it decodes any of them.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::vortex::StrayFields;
+
+/// What is known of one column of a data file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnMetrics {
+    /// The field id.
+    pub id: i32,
+    /// Bytes of its column chunks.
+    pub size: i64,
+    /// How many of its values are null.
+    pub nulls: i64,
+    /// How many of its values are NaN; only of floating-point columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nans: Option<i64>,
+    /// Not greater than any value, in single-value serialisation.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "bytes_as_text")]
+    pub lower: Option<Vec<u8>>,
+    /// Not less than any value.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "bytes_as_text")]
+    pub upper: Option<Vec<u8>>,
+}
+
+/// A Parquet file of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DataFile {
+    /// The version of this stored form: [`DataFile::FORMAT`].
+    pub format: u32,
+    /// The object's key in the bucket.
+    pub key: String,
+    /// The partition: months since January 1970.
+    pub month: i32,
+    /// How many rows it has.
+    pub record_count: i64,
+    /// Its size in bytes.
+    pub file_size: u64,
+    /// xxHash64 (seed 0) of all its bytes.
+    pub checksum: u64,
+    /// Bytes of the footer at its end, length and magic included.
+    pub footer_size: u64,
+    /// xxHash64 (seed 0) of those.
+    pub footer_checksum: u64,
+    /// Where its row groups start.
+    pub split_offsets: Vec<i64>,
+    /// One a column, in the file's order.
+    pub columns: Vec<ColumnMetrics>,
+    /// The fields of documents whose values the columns' bounds do not all tell of.
+    #[serde(with = "stray_as_list")]
+    pub stray: StrayFields,
+}
+
+impl DataFile {
+    /// The version of the stored form that this code writes.
+    pub const FORMAT: u32 = 1;
+
+    /// What is known of a column.
+    pub fn column(&self, field_id: i32) -> Option<&ColumnMetrics> {
+        self.columns.iter().find(|column| column.id == field_id)
+    }
+}
+
+/// A data file that a snapshot contains.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LiveFile {
+    /// The file.
+    pub file: DataFile,
+    /// The snapshot that added it.
+    pub snapshot_id: i64,
+    /// The sequence number of that snapshot: the file's data and file sequence number.
+    pub sequence_number: i64,
+}
+
+
+mod bytes_as_text {
+    use super::{Deserialize, Deserializer, Engine, STANDARD, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.as_ref().map(|bytes| STANDARD.encode(bytes)).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        let text: Option<String> = Option::deserialize(deserializer)?;
+        text.map(|text| STANDARD.decode(text).map_err(serde::de::Error::custom)).transpose()
+    }
+}
+
+/// A list of names; null when they are too many to name.
+pub(super) mod stray_as_list {
+    use std::collections::BTreeSet;
+
+    use super::{Deserialize, Deserializer, Serialize, Serializer, StrayFields};
+
+    pub(crate) fn serialize<S: Serializer>(stray: &StrayFields, serializer: S) -> Result<S::Ok, S::Error> {
+        match stray {
+            StrayFields::None => Some(&BTreeSet::<String>::new()).serialize(serializer),
+            StrayFields::Some(names) => Some(names).serialize(serializer),
+            StrayFields::Any => None::<&BTreeSet<String>>.serialize(serializer),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StrayFields, D::Error> {
+        Ok(match Option::<BTreeSet<String>>::deserialize(deserializer)? {
+            None => StrayFields::Any,
+            Some(names) if names.is_empty() => StrayFields::None,
+            Some(names) => StrayFields::Some(names),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_stored_form_is_compact_and_reads_back() {
+        let column = ColumnMetrics { id: 1, size: 40, nulls: 0, nans: None, lower: Some(vec![0, 255]), upper: None };
+        let mut file = DataFile {
+            format: DataFile::FORMAT,
+            key: "k".to_owned(),
+            month: 650,
+            record_count: 2,
+            file_size: 500,
+            checksum: u64::MAX,
+            footer_size: 100,
+            footer_checksum: 1,
+            split_offsets: vec![4],
+            columns: vec![column],
+            stray: StrayFields::None,
+        };
+        let text = serde_json::to_string(&file).unwrap();
+        assert_eq!(
+            text,
+            r#"{"format":1,"key":"k","month":650,"recordCount":2,"fileSize":500,"checksum":18446744073709551615,"footerSize":100,"footerChecksum":1,"splitOffsets":[4],"columns":[{"id":1,"size":40,"nulls":0,"lower":"AP8="}],"stray":[]}"#
+        );
+        assert_eq!(serde_json::from_str::<DataFile>(&text).unwrap(), file);
+        for stray in [StrayFields::Any, StrayFields::Some(BTreeSet::from(["a".to_owned()]))] {
+            file.stray = stray;
+            let text = serde_json::to_string(&file).unwrap();
+            assert_eq!(serde_json::from_str::<DataFile>(&text).unwrap(), file);
+        }
+    }
+}

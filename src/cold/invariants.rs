@@ -1,0 +1,101 @@
+//! What must hold of every commit, checked before anything of it is stored.
+
+use std::collections::BTreeSet;
+
+use super::commit::Commit;
+use super::manifest::ManifestFile;
+use super::table::TableState;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::types::StorageTier;
+
+/// Each invariant by name; the first that does not hold is the error.
+pub(super) fn check_invariants(previous: &TableState, next: &TableState, commit: &Commit, garbage: &[String]) -> Result<()> {
+    let checks: [(&str, bool); 11] = [
+        ("the version rises by one", next.version == previous.version.saturating_add(1)),
+        ("the sequence number rises by one", next.last_sequence_number == previous.last_sequence_number.saturating_add(1)),
+        ("time does not run backwards", next.last_updated_ms >= previous.last_updated_ms),
+        ("the table stays the same table", same_table(previous, next)),
+        ("the snapshot's parent is the snapshot before", parent_is_previous(previous, next)),
+        ("snapshots have ids and rising sequence numbers of their own", snapshots_are_distinct(next)),
+        ("field ids keep their meaning", fields_keep_their_meaning(previous, next)),
+        ("the manifests' counts are the totals", counts_are_totals(next)),
+        ("every added file is new and every removed file was live", files_are_once(previous, commit)),
+        ("manifests are listed once", manifests_are_distinct(next)),
+        ("nothing reachable is garbage", garbage_is_unreachable(next, commit, garbage)),
+    ];
+    match checks.iter().find(|(_, holds)| !holds) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let message = format!("expected a commit for which {name}, got one for which that does not hold; nothing was changed");
+            Err(StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "check commit", message))
+        }
+    }
+}
+
+fn same_table(previous: &TableState, next: &TableState) -> bool {
+    (previous.uuid, previous.kind, &previous.path) == (next.uuid, next.kind, &next.path)
+        && previous.base_uri == next.base_uri
+}
+
+fn parent_is_previous(previous: &TableState, next: &TableState) -> bool {
+    let parent = next.current_snapshot().and_then(|snapshot| snapshot.parent_snapshot_id);
+    next.current_snapshot().is_some() && parent == previous.current_snapshot().map(|snapshot| snapshot.snapshot_id)
+}
+
+fn snapshots_are_distinct(next: &TableState) -> bool {
+    let ids: BTreeSet<i64> = next.snapshots.iter().map(|snapshot| snapshot.snapshot_id).collect();
+    ids.len() == next.snapshots.len()
+        && ids.iter().all(|id| *id > 0)
+        && next.snapshots.is_sorted_by_key(|snapshot| (snapshot.sequence_number, snapshot.timestamp_ms))
+        && next.snapshots.is_sorted_by(|left, right| left.sequence_number < right.sequence_number)
+}
+
+/// A field is the one that had its id before, widened at most, or has an id that no field ever had.
+fn fields_keep_their_meaning(previous: &TableState, next: &TableState) -> bool {
+    let Some(schema) = next.current_schema() else { return false };
+    let ids: BTreeSet<i32> = schema.fields.iter().map(|field| field.id).collect();
+    let names: BTreeSet<&str> = schema.fields.iter().map(|field| field.name.as_str()).collect();
+    let before = previous.current_schema();
+    let keeps = schema.fields.iter().all(|field| match before.and_then(|before| before.field(field.id)) {
+        Some(old) => {
+            old.name == field.name && old.field_type.widens_to(field.field_type) && (old.required || !field.required)
+        }
+        None => field.id > previous.last_column_id && (before.is_none() || !field.required),
+    });
+    keeps
+        && ids.len() == schema.fields.len()
+        && names.len() == schema.fields.len()
+        && schema.identifier_field_ids.iter().all(|id| schema.field(*id).is_some_and(|field| field.required))
+}
+
+fn counts_are_totals(next: &TableState) -> bool {
+    let files: i64 = next.manifests.iter().map(ManifestFile::live_files).sum();
+    let records: i64 = next.manifests.iter().map(ManifestFile::live_rows).sum();
+    (files, records) == (next.totals.files, next.totals.records) && next.totals.bytes >= 0
+}
+
+fn files_are_once(previous: &TableState, commit: &Commit) -> bool {
+    let added: BTreeSet<&str> = commit.added.iter().map(|file| file.key.as_str()).collect();
+    let removed: BTreeSet<&str> = commit.removed.iter().map(|live| live.file.key.as_str()).collect();
+    let distinct = added.len() == commit.added.len() && removed.len() == commit.removed.len() && added.is_disjoint(&removed);
+    let Some(live) = &commit.live else { return distinct };
+    let live_keys: BTreeSet<&str> = live.iter().map(|live| live.file.key.as_str()).collect();
+    let complete = i64::try_from(live.len()).is_ok_and(|files| files == previous.totals.files);
+    distinct && complete && live_keys.len() == live.len() && removed.is_subset(&live_keys) && added.is_disjoint(&live_keys)
+}
+
+fn manifests_are_distinct(next: &TableState) -> bool {
+    let keys: BTreeSet<&str> = next.manifests.iter().map(|manifest| manifest.key.as_str()).collect();
+    keys.len() == next.manifests.len()
+}
+
+fn garbage_is_unreachable(next: &TableState, commit: &Commit, garbage: &[String]) -> bool {
+    let lists = next.snapshots.iter().map(|snapshot| next.manifest_list_key(snapshot));
+    let versions = next.metadata_log.iter().map(|logged| next.path.metadata(logged.version));
+    let manifests = next.manifests.iter().map(|manifest| manifest.key.clone());
+    let retired = next.retired.iter().map(|object| object.key.clone());
+    let added = commit.added.iter().map(|file| file.key.clone());
+    let current = [next.path.metadata(next.version), next.path.version_hint()];
+    let reachable: BTreeSet<String> = lists.chain(versions).chain(manifests).chain(retired).chain(added).chain(current).collect();
+    !garbage.iter().any(|key| reachable.contains(key))
+}

@@ -1,0 +1,55 @@
+//! When archiving happens: on the alarm some time after a change, or at once when asked for.
+
+use super::Engine;
+use crate::error::Result;
+use crate::types::{SyncResult, Timestamp};
+
+impl Engine {
+    /// Asks once in an instance's life when the alarm is due, so that later it is known without an await.
+    pub(super) async fn learn_alarm(&self) -> Result<()> {
+        if self.alarm_due.get().is_none() {
+            let due = self.ports.alarm.due_ms().await?;
+            self.alarm_due.set(Some(due));
+        }
+        Ok(())
+    }
+
+    /// Sets the alarm when changes are pending and it is not set, or is later than it should be. The storage write
+    /// is issued by the first poll, so that it commits with the SQL before it.
+    pub(super) async fn schedule_archive(&self) -> Result<()> {
+        let Some(wanted) = self.snapshotter.next_alarm(self.now_ms())? else { return Ok(()) };
+        if self.alarm_due.get().flatten().is_some_and(|due| due <= wanted) {
+            return Ok(());
+        }
+        self.set_alarm(wanted).await
+    }
+
+    async fn set_alarm(&self, at: Timestamp) -> Result<()> {
+        self.ports.alarm.set(at).await?;
+        self.alarm_due.set(Some(Some(at)));
+        Ok(())
+    }
+
+    /// The alarm's work: archives what is pending. The alarm is set again first, so that nothing that happens here,
+    /// an eviction included, ends the archiving for good.
+    pub async fn alarm(&self) -> Result<()> {
+        self.alarm_due.set(Some(None));
+        let Some(retry) = self.snapshotter.retry_alarm(self.now_ms())? else { return Ok(()) };
+        self.set_alarm(retry).await?;
+        let outcome = self.snapshotter.alarm().await;
+        if let Some(next) = self.snapshotter.next_alarm(self.now_ms())? {
+            if outcome.is_ok() {
+                self.set_alarm(next).await?;
+            }
+        }
+        outcome
+    }
+
+    /// Archives everything committed so far and publishes it. Joins an archiving in flight.
+    pub async fn sync(&self, force: bool) -> Result<SyncResult> {
+        self.learn_alarm().await?;
+        let result = self.snapshotter.sync(force).await;
+        self.schedule_archive().await?;
+        result
+    }
+}

@@ -1,0 +1,125 @@
+//! Collections: declared, listed, dropped.
+
+use super::Engine;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::{Collection, CollectionDefinition};
+use crate::types::{ChangeContext, Sequence, StorageTier};
+
+/// A column of a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnInfo {
+    /// The field's name.
+    pub name: String,
+    /// Its type's name.
+    pub column_type: String,
+    /// Whether it may be null or absent.
+    pub nullable: bool,
+    /// Whether it was declared; otherwise its type was inferred from what was archived.
+    pub declared: bool,
+    /// Its Iceberg field id; `None` until the table has the column.
+    pub field_id: Option<i32>,
+}
+
+/// What is told of a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionInfo {
+    /// Its name.
+    pub name: String,
+    /// Its columns.
+    pub columns: Vec<ColumnInfo>,
+    /// Documents in SQLite.
+    pub documents: i64,
+    /// Bytes of their JSON text.
+    pub bytes: i64,
+}
+
+impl Engine {
+    /// All collections that exist.
+    pub fn collections(&self) -> Result<Vec<CollectionInfo>> {
+        self.hot.catalog()?.all_live().map(|collection| self.describe(collection)).collect()
+    }
+
+    /// The names of all collections that exist, in order.
+    pub fn collection_names(&self) -> Result<Vec<String>> {
+        let mut names: Vec<_> = self.hot.catalog()?.all_live().map(|collection| collection.name.to_string()).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// One collection.
+    pub fn collection(&self, name: &str) -> Result<CollectionInfo> {
+        let catalog = self.hot.catalog()?;
+        match catalog.live(name) {
+            Some(collection) => self.describe(collection),
+            None => Err(StorageError::new(
+                ErrorKind::NotFound,
+                StorageTier::Hot,
+                "describe collection",
+                format!("expected an existing collection, got \"{name}\""),
+            )),
+        }
+    }
+
+    /// Declares or alters a collection; says whether it is new.
+    pub async fn declare(&self, name: &str, definition: CollectionDefinition) -> Result<bool> {
+        let object = self.name()?;
+        self.learn_alarm().await?;
+        self.snapshotter.check_definition(name, &definition)?;
+        self.hot.ensure_object(&object, self.now_ms())?;
+        let new = self.hot.catalog()?.live(name).is_none();
+        self.hot.declare(name, definition)?;
+        Ok(new)
+    }
+
+    /// Drops a collection and all its documents; returns the last sequence.
+    pub async fn drop_collection(&self, name: &str, context: &ChangeContext) -> Result<Sequence> {
+        self.learn_alarm().await?;
+        let last = self.hot.transaction(|| {
+            if self.warm.may_hold_documents() {
+                self.hot.bump_cache_generation()?;
+            }
+            self.hot.drop_collection(name, context, self.now_ms())
+        })?;
+        self.warm.generation_bumped();
+        self.schedule_archive().await?;
+        self.warm.invalidated(last);
+        Ok(last)
+    }
+
+    fn describe(&self, collection: &Collection) -> Result<CollectionInfo> {
+        let (documents, bytes) = self.hot.measure(collection)?;
+        Ok(CollectionInfo {
+            name: collection.name.to_string(),
+            columns: self.columns(collection)?,
+            documents,
+            bytes,
+        })
+    }
+
+    fn columns(&self, collection: &Collection) -> Result<Vec<ColumnInfo>> {
+        let schema = self.snapshotter.schema(collection)?;
+        let declared = &collection.definition.columns;
+        let field_id = |name: &str| schema.as_ref().and_then(|schema| schema.column(name)).map(|column| column.id);
+        let mut columns: Vec<ColumnInfo> = declared
+            .iter()
+            .map(|column| ColumnInfo {
+                name: column.name.clone(),
+                column_type: column.column_type.to_string(),
+                nullable: column.nullable,
+                declared: true,
+                field_id: field_id(&column.name),
+            })
+            .collect();
+        let inferred = schema.iter().flat_map(|schema| schema.columns());
+        for column in inferred.filter(|column| !declared.iter().any(|known| known.name == column.name)) {
+            columns.push(ColumnInfo {
+                name: column.name.clone(),
+                column_type: column.column_type.to_string(),
+                nullable: true,
+                declared: false,
+                field_id: Some(column.id),
+            });
+        }
+        Ok(columns)
+    }
+}

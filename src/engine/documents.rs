@@ -1,0 +1,83 @@
+//! Documents: written in transactions, read from the tier asked for.
+
+use std::ops::ControlFlow;
+
+use super::Engine;
+use super::query::{FieldPath, Filter, Comparison, Operand, OrderKey};
+use crate::error::{Result, StorageError};
+use crate::hot::{Write, WriteOutcome};
+use crate::types::{ChangeContext, Document};
+
+/// Where a read looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tier {
+    /// The current state.
+    #[default]
+    Current,
+    /// What the object's SQLite holds.
+    Hot,
+    /// The last published commit: what a foreign reader of the table sees.
+    Cold,
+}
+
+impl Engine {
+    /// Does all mutations in one transaction, or none.
+    pub async fn write(&self, writes: &[Write], context: &ChangeContext) -> Result<Vec<WriteOutcome>> {
+        self.write_with(writes, context, &mut |position, error| {
+            Err(if writes.len() > 1 { error.under(&format!("/operations/{position}")) } else { error })
+        })
+        .await
+    }
+
+    /// Does the mutations in one transaction but for those that are refused, which are handed to `refused`.
+    pub async fn write_with(
+        &self,
+        writes: &[Write],
+        context: &ChangeContext,
+        refused: &mut dyn FnMut(usize, StorageError) -> Result<()>,
+    ) -> Result<Vec<WriteOutcome>> {
+        let name = self.name()?;
+        self.learn_alarm().await?;
+        // No await from here to the alarm: the mutations, their events and the alarm commit together.
+        let now = self.now_ms();
+        self.hot.ensure_object(&name, now)?;
+        let several = writes.len() > 1;
+        let outcomes = self.hot.transaction(|| {
+            if several && self.warm.may_hold_documents() {
+                self.hot.bump_cache_generation()?;
+            }
+            self.hot.write(writes, context, now, refused)
+        })?;
+        let alarm = self.schedule_archive();
+        if several {
+            self.warm.generation_bumped();
+        }
+        alarm.await?;
+        self.invalidate(&name, writes).await?;
+        Ok(outcomes)
+    }
+
+    /// One document.
+    pub async fn get(&self, collection: &str, id: &str, tier: Tier) -> Result<Option<Document>> {
+        match tier {
+            Tier::Current | Tier::Hot => self.hot.get(collection, id),
+            Tier::Cold => {
+                let wanted = Filter::Compare(
+                    FieldPath::new("id"),
+                    Comparison::Eq(Operand(OrderKey::Text(id.to_owned()))),
+                );
+                let mut found = None;
+                self.snapshotter
+                    .scan_published(collection, &|statistics| wanted.may_match(statistics), &mut |document| {
+                        if document.id != id {
+                            return Ok(ControlFlow::Continue(()));
+                        }
+                        found = Some(document);
+                        Ok(ControlFlow::Break(()))
+                    })
+                    .await?;
+                Ok(found)
+            }
+        }
+    }
+}

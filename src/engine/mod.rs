@@ -1,0 +1,142 @@
+//! One digital object: the tiers put together.
+//!
+//! Invariants: no await lies between a check and its write; no borrow of a cell is held across an await; a write is
+//! acknowledged only after its transaction has committed and its archiving is scheduled.
+
+mod archive;
+mod cached;
+mod changes;
+mod collections;
+mod documents;
+mod queries;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+pub use crate::hot::query;
+pub use crate::hot::{
+    CollectionDefinition, Condition, DeclaredColumn, Mutation, Versions, Write, WriteOutcome, document::NewDocument,
+};
+pub use cached::DocumentCache;
+pub use collections::{CollectionInfo, ColumnInfo};
+pub use documents::Tier;
+
+use crate::config::StorageConfig;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::HotStore;
+use crate::ports::{Ports, SqlCounters, uuid_v7};
+use crate::snapshots::Snapshotter;
+use crate::types::names::ObjectName;
+use crate::types::{Sequence, StorageTier, SyncState, Timestamp};
+use crate::warm::Warm;
+
+/// A digital object over its ports.
+pub struct Engine {
+    ports: Ports,
+    config: StorageConfig,
+    hot: Rc<HotStore>,
+    snapshotter: Snapshotter,
+    warm: Warm,
+    /// The name this object is called by; known from its first request, or from its tables.
+    name: RefCell<Option<ObjectName>>,
+    /// When the alarm is due, as far as this instance knows; the outer `None` until it has asked.
+    alarm_due: Cell<Option<Option<Timestamp>>>,
+}
+
+impl Engine {
+    /// An object over its ports. Nothing is read before it is needed.
+    pub fn new(ports: Ports, config: StorageConfig) -> Self {
+        let hot = Rc::new(HotStore::new(Rc::clone(&ports.sql)));
+        Self {
+            snapshotter: Snapshotter::new(ports.clone(), config.clone(), Rc::clone(&hot)),
+            warm: Warm::new(Rc::clone(&ports.cache)),
+            hot,
+            ports,
+            config,
+            name: RefCell::new(None),
+            alarm_due: Cell::new(None),
+        }
+    }
+
+    /// Tells the object its name, as the request was routed by it.
+    pub fn bind(&self, name: &ObjectName) -> Result<()> {
+        let known = self.name.borrow().clone();
+        let known = match known {
+            Some(known) => known,
+            None => self.hot.object_record()?.map_or_else(|| name.clone(), |record| record.name),
+        };
+        if known != *name {
+            return Err(StorageError::new(
+                ErrorKind::Internal,
+                StorageTier::Api,
+                "route request",
+                format!("expected a request for the object \"{}\", got one for \"{}\"", known.path(), name.path()),
+            ));
+        }
+        self.name.replace(Some(known));
+        Ok(())
+    }
+
+    /// The object's name.
+    pub fn name(&self) -> Result<ObjectName> {
+        self.name.borrow().clone().ok_or_else(|| {
+            StorageError::new(ErrorKind::Internal, StorageTier::Api, "route request", "expected the object to know its name")
+        })
+    }
+
+    /// The effective configuration.
+    pub fn config(&self) -> &StorageConfig {
+        &self.config
+    }
+
+    /// SQLite's counts since this instance started.
+    pub fn counters(&self) -> SqlCounters {
+        self.ports.sql.counters()
+    }
+
+    /// Bytes of the database.
+    pub fn database_bytes(&self) -> u64 {
+        self.ports.sql.size_bytes()
+    }
+
+    /// The time.
+    pub fn now_ms(&self) -> Timestamp {
+        self.ports.clock.now_ms()
+    }
+
+    /// A new document id.
+    pub fn new_id(&self) -> Result<String> {
+        Ok(uuid_v7(self.ports.ids.as_ref(), self.now_ms())?.to_string())
+    }
+
+    /// The sequence of the last event.
+    pub fn last_sequence(&self) -> Result<Sequence> {
+        self.hot.log().last_sequence()
+    }
+
+    /// Refuses a reader who has seen a later state than this object is in.
+    pub fn check_min_sequence(&self, wanted: Sequence) -> Result<()> {
+        let last = self.last_sequence()?;
+        if wanted <= last {
+            return Ok(());
+        }
+        Err(StorageError::new(
+            ErrorKind::Precondition,
+            StorageTier::Hot,
+            "check Min-Sequence",
+            format!("expected the object to have reached sequence {wanted}, got {last}; try again later"),
+        ))
+    }
+
+    /// How far each tier has followed.
+    pub fn sync_state(&self) -> Result<SyncState> {
+        let last_hot_sequence = self.last_sequence()?;
+        let published = self.snapshotter.published()?;
+        Ok(SyncState {
+            last_hot_sequence,
+            last_warm_sequence: self.warm.sequence().unwrap_or(last_hot_sequence),
+            last_cold_sequence: published.sequence,
+            last_sync_timestamp: published.at,
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! Collections: declared, told of, dropped.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::body::{json_text, parse, to_json};
+use super::cursor;
+use super::message::{Request, Response};
+use super::object::{SEQUENCE_HEADER, change_context, not_supported};
+use super::params::QueryParams;
+use crate::engine::query::OrderKey;
+use crate::engine::{CollectionDefinition, CollectionInfo, DeclaredColumn, Engine};
+use crate::error::Result;
+
+const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// All pages of the list belong to one question.
+const LIST_HASH: u64 = 0;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Declaration<'b> {
+    columns: Option<Vec<DeclaredColumn>>,
+    #[serde(borrow)]
+    indexes: Option<&'b RawValue>,
+    #[serde(borrow)]
+    columnar: Option<&'b RawValue>,
+    #[serde(borrow)]
+    retention: Option<&'b RawValue>,
+    #[serde(borrow)]
+    immutable: Option<&'b RawValue>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Column<'c> {
+    name: &'c str,
+    #[serde(rename = "type")]
+    column_type: &'c str,
+    nullable: bool,
+    declared: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field_id: Option<i32>,
+}
+
+#[derive(Serialize)]
+struct Forms {
+    row: i64,
+    segment: i64,
+    cold: i64,
+}
+
+#[derive(Serialize)]
+struct Collection<'c> {
+    name: &'c str,
+    columns: Vec<Column<'c>>,
+    forms: Forms,
+    bytes: i64,
+}
+
+#[derive(Serialize)]
+struct List<'c> {
+    items: Vec<Collection<'c>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+/// `GET /collections`
+pub fn list(engine: &Engine, request: &Request) -> Result<Response> {
+    let params = QueryParams::read(&request.query, &["limit", "cursor"])?;
+    let limit = params.limit()?;
+    let after = match params.get("cursor").map(|text| cursor::decode(LIST_HASH, text, 1)).transpose()?.as_deref() {
+        Some([OrderKey::Text(name)]) => name.clone(),
+        _ => String::new(),
+    };
+    let mut collections = engine.collections()?;
+    collections.sort_by(|left, right| left.name.cmp(&right.name));
+    collections.retain(|collection| collection.name > after);
+    let more = collections.len() > limit;
+    collections.truncate(limit);
+    let next = collections.last().filter(|_| more).map(|last| cursor::encode(LIST_HASH, vec![OrderKey::Text(last.name.clone())]));
+    let list = List { items: collections.iter().map(told).collect(), cursor: next.transpose()? };
+    Ok(Response::json(200, to_json(&list)?))
+}
+
+/// `GET /collections/{c}`
+pub fn get(engine: &Engine, name: &str) -> Result<Response> {
+    Ok(Response::json(200, to_json(&told(&engine.collection(name)?))?))
+}
+
+/// `PUT /collections/{c}`
+pub async fn declare(engine: &Engine, request: &mut Request, name: &str) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
+    let text = if text.trim().is_empty() { "{}" } else { text.as_str() };
+    let declaration: Declaration<'_> = parse(text, "declare collection")?;
+    for (pointer, value) in [
+        ("/indexes", declaration.indexes),
+        ("/columnar", declaration.columnar),
+        ("/retention", declaration.retention),
+        ("/immutable", declaration.immutable),
+    ] {
+        if value.is_some() {
+            return Err(not_supported(pointer, "a key of the API"));
+        }
+    }
+    let definition = CollectionDefinition { columns: declaration.columns.unwrap_or_default() };
+    let new = engine.declare(name, definition).await?;
+    Ok(Response::json(if new { 201 } else { 200 }, to_json(&told(&engine.collection(name)?))?))
+}
+
+/// `DELETE /collections/{c}`
+pub async fn drop(engine: &Engine, request: &Request, name: &str) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    let last = engine.drop_collection(name, &change_context(request)?).await?;
+    Ok(Response::empty(204).with_header(SEQUENCE_HEADER, last.to_string()))
+}
+
+fn told(collection: &CollectionInfo) -> Collection<'_> {
+    Collection {
+        name: &collection.name,
+        columns: collection
+            .columns
+            .iter()
+            .map(|column| Column {
+                name: &column.name,
+                column_type: &column.column_type,
+                nullable: column.nullable,
+                declared: column.declared,
+                field_id: column.field_id,
+            })
+            .collect(),
+        forms: Forms { row: collection.documents, segment: 0, cold: 0 },
+        bytes: collection.bytes,
+    }
+}

@@ -1,0 +1,123 @@
+//! Single documents.
+
+use super::body::{invalid, json_text};
+use super::etag::{etag, known_versions, write_condition};
+use super::message::{Request, Response};
+use super::object::{SEQUENCE_HEADER, change_context, not_supported};
+use super::params::QueryParams;
+use crate::engine::{Condition, Engine, Mutation, NewDocument, Tier, Write, WriteOutcome};
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::limits::DOCUMENT_MAX_BYTES;
+use crate::types::names::check_document_id;
+use crate::types::{Json, Operation, StorageTier};
+
+/// A document's body may have this much whitespace around what counts as the document.
+const BODY_MAX_BYTES: usize = DOCUMENT_MAX_BYTES + 64 * 1024;
+const JSON: &[&str] = &["application/json"];
+const PATCHES: &[&str] = &["application/json", "application/merge-patch+json"];
+
+/// The header by which the Worker learns under which generation an answer may be cached.
+pub const GENERATION_HEADER: &str = "thermocline-cache-generation";
+
+/// `POST …/docs`
+pub async fn insert(engine: &Engine, request: &mut Request, collection: &str) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    let context = change_context(request)?;
+    let text = json_text(request, BODY_MAX_BYTES, JSON).await?;
+    let document = NewDocument::read(&text, None, || engine.new_id())?;
+    let write = Write {
+        collection: collection.into(),
+        mutation: Mutation::Insert(document),
+        condition: Condition::default(),
+    };
+    let outcome = one(engine.write(&[write], &context).await?)?;
+    let name = engine.name()?;
+    let id = percent_encoding::utf8_percent_encode(&outcome.id, percent_encoding::NON_ALPHANUMERIC);
+    let location = format!("/v1/{}/collections/{collection}/docs/{id}", name.path());
+    Ok(written(201, &outcome).with_header("location", location))
+}
+
+/// `PUT …/docs/{id}`
+pub async fn upsert(engine: &Engine, request: &mut Request, collection: &str, id: &str) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    let (context, condition) = (change_context(request)?, write_condition(request)?);
+    let text = json_text(request, BODY_MAX_BYTES, JSON).await?;
+    let mutation = Mutation::Upsert(NewDocument::read(&text, Some(id), || engine.new_id())?);
+    let outcome = one(engine.write(&[Write { collection: collection.into(), mutation, condition }], &context).await?)?;
+    Ok(written(if outcome.operation == Operation::Insert { 201 } else { 200 }, &outcome))
+}
+
+/// `PATCH …/docs/{id}`
+pub async fn patch(engine: &Engine, request: &mut Request, collection: &str, id: &str) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    let (context, condition) = (change_context(request)?, write_condition(request)?);
+    let patch = json_text(request, BODY_MAX_BYTES, PATCHES).await?;
+    check_patch(&patch)?;
+    let mutation = Mutation::Merge { id: id.to_owned(), patch };
+    let outcome = one(engine.write(&[Write { collection: collection.into(), mutation, condition }], &context).await?)?;
+    Ok(written(200, &outcome))
+}
+
+/// `DELETE …/docs/{id}`
+pub async fn delete(engine: &Engine, request: &mut Request, collection: &str, id: &str) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    let (context, condition) = (change_context(request)?, write_condition(request)?);
+    let mutation = Mutation::Delete { id: id.to_owned() };
+    let outcome = one(engine.write(&[Write { collection: collection.into(), mutation, condition }], &context).await?)?;
+    Ok(Response::empty(204).with_header(SEQUENCE_HEADER, outcome.sequence.to_string()))
+}
+
+/// `GET …/docs/{id}`
+pub async fn get(engine: &Engine, request: &Request, collection: &str, id: &str) -> Result<Response> {
+    let params = QueryParams::read(&request.query, &["consistency", "asOf", "tiers"])?;
+    if params.get("asOf").is_some() {
+        return Err(not_supported("", "asOf"));
+    }
+    let tier = params.choice("tiers", Tier::Current, &[("hot", Tier::Hot), ("cold", Tier::Cold), ("hot,cold", Tier::Current)])?;
+    let cached = params.choice("consistency", false, &[("strong", false), ("cached", true)])?;
+    let Some(document) = engine.get(collection, id, tier).await? else {
+        return Err(StorageError::new(
+            ErrorKind::NotFound,
+            if tier == Tier::Cold { StorageTier::Cold } else { StorageTier::Hot },
+            "get document",
+            format!("expected a document {id:?} in collection \"{collection}\", got none"),
+        ));
+    };
+    let tag = etag(document.sequence);
+    let fresh = known_versions(request)?.is_some_and(|known| known.contain(Some(document.sequence)));
+    let mut response = if fresh { Response::empty(304) } else { Response::json(200, document.text) };
+    response = response.with_header("etag", tag);
+    if cached && tier == Tier::Current && !fresh {
+        response = response
+            .with_header(GENERATION_HEADER, engine.cache_generation()?.to_string())
+            .with_header(SEQUENCE_HEADER, engine.last_sequence()?.to_string());
+    }
+    Ok(response)
+}
+
+/// A patch must be JSON, and an object: anything else would replace the document whole.
+pub fn check_patch(patch: &str) -> Result<()> {
+    let parsed = Json::parse(patch)?;
+    if matches!(parsed, Json::Object(_)) {
+        return Ok(());
+    }
+    Err(invalid("read patch").at("", format!("expected an object, got {}", parsed.kind())))
+}
+
+/// Checks an id that came in a body.
+pub fn checked_id(id: &str) -> Result<&str> {
+    check_document_id(id)?;
+    Ok(id)
+}
+
+fn written(status: u16, outcome: &WriteOutcome) -> Response {
+    Response::json(status, outcome.text.as_deref().unwrap_or("null"))
+        .with_header("etag", etag(outcome.sequence))
+        .with_header(SEQUENCE_HEADER, outcome.sequence.to_string())
+}
+
+fn one(outcomes: Vec<WriteOutcome>) -> Result<WriteOutcome> {
+    outcomes.into_iter().next().ok_or_else(|| {
+        StorageError::new(ErrorKind::Internal, StorageTier::Api, "write document", "expected one outcome, got none")
+    })
+}

@@ -1,0 +1,173 @@
+//! What the Worker does before a request reaches its object, and after: access, routing, cached reads.
+//!
+//! Access fails closed: unless `AUTH_MODE` is `off`, every route but `/healthz` answers 401.
+
+use std::rc::Rc;
+
+use super::documents::GENERATION_HEADER;
+use super::message::{Response, header};
+use super::object::SEQUENCE_HEADER;
+use super::params::QueryParams;
+use super::problem;
+use super::routes::{Route, Routes};
+use crate::engine::DocumentCache;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::ports::{CachedEntry, EdgeCache};
+use crate::types::names::ObjectName;
+use crate::types::{Sequence, StorageTier};
+
+/// The head of a request: what is decided on without its body.
+pub struct RequestHead {
+    /// The method in upper case.
+    pub method: String,
+    /// The path, still encoded.
+    pub path: String,
+    /// The query, still encoded.
+    pub query: String,
+    /// Header names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What is to be done with a request.
+pub enum Decision {
+    /// Answer at once.
+    Respond(Response),
+    /// Send it to the object, and then give [`Edge::after`] the answer when there is a plan.
+    Forward {
+        /// Which object.
+        name: ObjectName,
+        /// What the answer means for the cache.
+        plan: Option<CachePlan>,
+    },
+}
+
+/// What an object's answer means for the cache.
+pub enum CachePlan {
+    /// The document may be kept.
+    Keep {
+        /// The collection.
+        collection: String,
+        /// The document's id.
+        id: String,
+    },
+    /// The document has changed.
+    ForgetDocument {
+        /// The collection.
+        collection: String,
+        /// The document's id.
+        id: String,
+    },
+    /// Many documents may have changed.
+    ForgetGeneration,
+}
+
+/// The Worker's part.
+pub struct Edge {
+    routes: Routes,
+    cache: DocumentCache,
+    open: bool,
+}
+
+impl Edge {
+    /// Documents are cached for `ttl_secs`; `auth_mode` is the variable `AUTH_MODE`.
+    pub fn new(cache: Rc<dyn EdgeCache>, ttl_secs: u32, auth_mode: Option<&str>) -> Result<Self> {
+        Ok(Self { routes: Routes::new()?, cache: DocumentCache::new(cache, ttl_secs), open: auth_mode == Some("off") })
+    }
+
+    /// Decides on a request.
+    pub async fn decide(&self, head: &RequestHead) -> Decision {
+        if head.path == "/healthz" {
+            return Decision::Respond(healthz(&head.method));
+        }
+        match self.route(head).await {
+            Ok(decision) => decision,
+            Err(error) => Decision::Respond(problem::response(&error)),
+        }
+    }
+
+    async fn route(&self, head: &RequestHead) -> Result<Decision> {
+        if !self.open {
+            return Err(StorageError::new(
+                ErrorKind::Unauthenticated,
+                StorageTier::Api,
+                "authenticate",
+                "expected a valid token, got a request that cannot be authenticated; for local work set AUTH_MODE to off",
+            ));
+        }
+        let (name, route) = self.routes.find(&head.path)?;
+        let plan = match (route, head.method.as_str()) {
+            (Route::Document(collection, id), "GET") if wants_cached(head) => {
+                if let Some(response) = self.cached(head, &name, &collection, &id).await {
+                    return Ok(Decision::Respond(response));
+                }
+                Some(CachePlan::Keep { collection, id })
+            }
+            (Route::Document(collection, id), "PUT" | "PATCH" | "DELETE") => Some(CachePlan::ForgetDocument { collection, id }),
+            (Route::Batch | Route::Import(_), "POST") | (Route::Collection(_), "DELETE") => Some(CachePlan::ForgetGeneration),
+            _ => None,
+        };
+        Ok(Decision::Forward { name, plan })
+    }
+
+    async fn cached(&self, head: &RequestHead, name: &ObjectName, collection: &str, id: &str) -> Option<Response> {
+        let entry = self.cache.get(name, collection, id).await?;
+        let loaded_at: Sequence = header(&entry.headers, SEQUENCE_HEADER)?.parse().ok()?;
+        let tag = header(&entry.headers, "etag")?.to_owned();
+        if let Some(wanted) = header(&head.headers, "min-sequence") {
+            let wanted: Sequence = wanted.trim().parse().ok()?;
+            if loaded_at < wanted {
+                return None;
+            }
+        }
+        let response = Response::json(200, entry.body)
+            .with_header("etag", tag)
+            .with_header(SEQUENCE_HEADER, loaded_at.to_string())
+            .with_header("thermocline-cache", "hit")
+            .with_header("thermocline-rows-read", "0")
+            .with_header("thermocline-rows-written", "0");
+        Some(response)
+    }
+
+    /// Takes an object's answer to a request that had a plan; what comes out goes to the client.
+    pub async fn after(&self, name: &ObjectName, plan: CachePlan, mut response: Response) -> Response {
+        let generation = response.header(GENERATION_HEADER).and_then(|text| text.parse::<i64>().ok());
+        response.headers.retain(|(header, _)| header != GENERATION_HEADER);
+        let succeeded = (200..300).contains(&response.status);
+        match (plan, generation) {
+            (CachePlan::Keep { collection, id }, Some(generation)) if response.status == 200 => {
+                let kept = |header: &&(String, String)| header.0 == "etag" || header.0 == SEQUENCE_HEADER;
+                let headers = response.headers.iter().filter(kept).cloned().collect();
+                let entry = CachedEntry { headers, body: response.body.clone() };
+                self.cache.put(name, generation, &collection, &id, &entry).await;
+                response = response.with_header("thermocline-cache", "miss");
+            }
+            (CachePlan::ForgetDocument { collection, id }, _) if succeeded => self.cache.forget(name, &collection, &id).await,
+            // An import that breaks off has committed what came before.
+            (CachePlan::ForgetGeneration, _) => self.cache.forget_generation(name).await,
+            _ => {}
+        }
+        response
+    }
+}
+
+/// A conditional read goes to the object, which answers it.
+fn wants_cached(head: &RequestHead) -> bool {
+    let cached = QueryParams::read(&head.query, &["consistency"]).is_ok_and(|params| params.get("consistency") == Some("cached"));
+    cached && header(&head.headers, "if-none-match").is_none()
+}
+
+fn healthz(method: &str) -> Response {
+    match method {
+        "GET" => Response::json(200, "{\"status\":\"ok\"}"),
+        "HEAD" => Response::json(200, ""),
+        _ => {
+            let error = StorageError::new(
+                ErrorKind::MethodNotAllowed,
+                StorageTier::Api,
+                "route request",
+                "expected one of GET, HEAD, got another method",
+            );
+            problem::response(&error).with_header("allow", "GET, HEAD")
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a digital object answers.
+
+use super::body::invalid;
+use super::message::{Request, Response};
+use super::metered::Metered;
+use super::params::refuse;
+use super::problem;
+use super::routes::{Route, Routes};
+use super::{batch, cdc, collections, documents, import, object_info, query, sync};
+use crate::engine::Engine;
+use crate::error::{Result, StorageError};
+use crate::limits::CORRELATION_ID_MAX_BYTES;
+use crate::types::{ChangeContext, Sequence};
+
+/// The header of a write that names the sequence reached.
+pub const SEQUENCE_HEADER: &str = "thermocline-sequence";
+
+/// An object behind its routes.
+pub struct ObjectService {
+    engine: Engine,
+    routes: Routes,
+}
+
+impl ObjectService {
+    /// Serves an engine.
+    pub fn new(engine: Engine) -> Result<Self> {
+        Ok(Self { engine, routes: Routes::new()? })
+    }
+
+    /// The object itself.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Answers a request; errors become problem documents.
+    pub async fn handle(&self, mut request: Request) -> Response {
+        let head = request.method == "HEAD";
+        let counters = || self.engine.counters();
+        let (result, cost) = Metered::new(self.answer(&mut request), &counters).await;
+        let mut response = result.unwrap_or_else(|error| problem::response(&error));
+        if head {
+            response.body = Vec::new();
+        }
+        response
+            .with_header("thermocline-rows-read", cost.rows_read.to_string())
+            .with_header("thermocline-rows-written", cost.rows_written.to_string())
+    }
+
+    async fn answer(&self, request: &mut Request) -> Result<Response> {
+        let (name, route) = self.routes.find(&request.path)?;
+        if let Err(error) = route.check_method(&request.method) {
+            return Ok(problem::response(&error).with_header("allow", route.methods().join(", ")));
+        }
+        self.engine.bind(&name)?;
+        if let Some(wanted) = min_sequence(request)? {
+            self.engine.check_min_sequence(wanted)?;
+        }
+        let method = request.method.clone();
+        let engine = &self.engine;
+        match (route, method.as_str()) {
+            (Route::Object, _) => object_info::get(engine),
+            (Route::Collections, _) => collections::list(engine, request),
+            (Route::Collection(name), "PUT") => collections::declare(engine, request, &name).await,
+            (Route::Collection(name), "DELETE") => collections::drop(engine, request, &name).await,
+            (Route::Collection(name), _) => collections::get(engine, &name),
+            (Route::Documents(collection), _) => documents::insert(engine, request, &collection).await,
+            (Route::Document(collection, id), "PUT") => documents::upsert(engine, request, &collection, &id).await,
+            (Route::Document(collection, id), "PATCH") => documents::patch(engine, request, &collection, &id).await,
+            (Route::Document(collection, id), "DELETE") => documents::delete(engine, request, &collection, &id).await,
+            (Route::Document(collection, id), _) => documents::get(engine, request, &collection, &id).await,
+            (Route::Import(collection), _) => import::import(engine, request, &collection).await,
+            (Route::Query(collection), _) => query::query(engine, request, &collection).await,
+            (Route::Batch, _) => batch::batch(engine, request).await,
+            (Route::Cdc, _) => cdc::page(engine, request).await,
+            (Route::Sync, "POST") => sync::sync(engine, request).await,
+            (Route::Sync, _) => sync::state(engine),
+        }
+    }
+}
+
+/// Who caused a change, as the request tells it.
+pub fn change_context(request: &Request) -> Result<ChangeContext> {
+    let correlation_id = match request.header("x-correlation-id") {
+        None | Some("") => None,
+        Some(id) if id.len() <= CORRELATION_ID_MAX_BYTES => Some(id.to_owned()),
+        Some(id) => {
+            return Err(refuse(format!(
+                "expected X-Correlation-Id to have at most {CORRELATION_ID_MAX_BYTES} bytes, got {}",
+                id.len()
+            )));
+        }
+    };
+    Ok(ChangeContext { source: None, correlation_id })
+}
+
+fn min_sequence(request: &Request) -> Result<Option<Sequence>> {
+    let Some(text) = request.header("min-sequence") else { return Ok(None) };
+    match text.trim().parse::<Sequence>() {
+        Ok(sequence) if sequence >= 0 => Ok(Some(sequence)),
+        _ => Err(refuse(format!("expected Min-Sequence to be a sequence, got {}", crate::types::names::quoted(text)))),
+    }
+}
+
+/// A parameter or body key that belongs to a later version of this program.
+pub fn not_supported(pointer: &str, what: &str) -> StorageError {
+    invalid("read request")
+        .at(pointer, format!("expected nothing here, got {what}, which this version does not have yet"))
+}

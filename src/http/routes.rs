@@ -1,0 +1,192 @@
+//! Paths to routes. Segments are matched as they were sent and decoded after, so that an encoded slash stays in its
+//! segment.
+
+use std::borrow::Cow;
+
+use matchit::{Params, Router};
+use percent_encoding::percent_decode_str;
+
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::types::StorageTier;
+use crate::types::names::{ObjectName, check_collection, check_document_id};
+
+/// A route below `/v1/{type}/{id}`, with its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The object itself.
+    Object,
+    /// All collections.
+    Collections,
+    /// One collection.
+    Collection(String),
+    /// A collection's documents.
+    Documents(String),
+    /// One document.
+    Document(String, String),
+    /// A collection's import.
+    Import(String),
+    /// A collection's queries.
+    Query(String),
+    /// Transactions over several documents.
+    Batch,
+    /// The change feed.
+    Cdc,
+    /// Archiving.
+    Sync,
+}
+
+#[derive(Clone, Copy)]
+enum Pattern {
+    Object,
+    Collections,
+    Collection,
+    Documents,
+    Document,
+    Import,
+    Query,
+    Batch,
+    Cdc,
+    Sync,
+}
+
+const PATTERNS: [(&str, Pattern); 11] = [
+    ("/v1/{type}/{id}", Pattern::Object),
+    ("/v1/{type}/{id}/", Pattern::Object),
+    ("/v1/{type}/{id}/collections", Pattern::Collections),
+    ("/v1/{type}/{id}/collections/{collection}", Pattern::Collection),
+    ("/v1/{type}/{id}/collections/{collection}/docs", Pattern::Documents),
+    ("/v1/{type}/{id}/collections/{collection}/docs/{document}", Pattern::Document),
+    ("/v1/{type}/{id}/collections/{collection}/import", Pattern::Import),
+    ("/v1/{type}/{id}/collections/{collection}/query", Pattern::Query),
+    ("/v1/{type}/{id}/batch", Pattern::Batch),
+    ("/v1/{type}/{id}/cdc", Pattern::Cdc),
+    ("/v1/{type}/{id}/sync", Pattern::Sync),
+];
+
+/// Finds routes.
+pub struct Routes(Router<Pattern>);
+
+impl Routes {
+    /// All routes of an object.
+    pub fn new() -> Result<Self> {
+        let mut router = Router::new();
+        for (path, pattern) in PATTERNS {
+            router.insert(path, pattern).map_err(|error| {
+                StorageError::new(ErrorKind::Internal, StorageTier::Api, "build routes", "expected routes that do not overlap")
+                    .caused_by(error)
+            })?;
+        }
+        Ok(Self(router))
+    }
+
+    /// The object and route of an encoded path.
+    pub fn find(&self, path: &str) -> Result<(ObjectName, Route)> {
+        let found = self.0.at(path).map_err(|_| unknown(path))?;
+        let params = &found.params;
+        let name = ObjectName::new(&decoded(params, "type")?, &decoded(params, "id")?)?;
+        let route = match found.value {
+            Pattern::Object => Route::Object,
+            Pattern::Collections => Route::Collections,
+            Pattern::Collection => Route::Collection(collection(params)?),
+            Pattern::Documents => Route::Documents(collection(params)?),
+            Pattern::Document => {
+                let id = decoded(params, "document")?.into_owned();
+                check_document_id(&id)?;
+                Route::Document(collection(params)?, id)
+            }
+            Pattern::Import => Route::Import(collection(params)?),
+            Pattern::Query => Route::Query(collection(params)?),
+            Pattern::Batch => Route::Batch,
+            Pattern::Cdc => Route::Cdc,
+            Pattern::Sync => Route::Sync,
+        };
+        Ok((name, route))
+    }
+}
+
+impl Route {
+    /// The methods that this route has.
+    pub fn methods(&self) -> &'static [&'static str] {
+        match self {
+            Self::Object | Self::Collections | Self::Cdc => &["GET", "HEAD"],
+            Self::Collection(_) => &["GET", "HEAD", "PUT", "DELETE"],
+            Self::Documents(_) | Self::Import(_) | Self::Query(_) | Self::Batch => &["POST"],
+            Self::Document(..) => &["GET", "HEAD", "PUT", "PATCH", "DELETE"],
+            Self::Sync => &["GET", "HEAD", "POST"],
+        }
+    }
+
+    /// Refuses a method that this route does not have.
+    pub fn check_method(&self, method: &str) -> Result<()> {
+        if self.methods().contains(&method) {
+            return Ok(());
+        }
+        Err(StorageError::new(
+            ErrorKind::MethodNotAllowed,
+            StorageTier::Api,
+            "route request",
+            format!("expected one of {}, got {}", self.methods().join(", "), crate::types::names::quoted(method)),
+        ))
+    }
+}
+
+fn collection(params: &Params<'_, '_>) -> Result<String> {
+    let name = decoded(params, "collection")?;
+    check_collection(&name)?;
+    Ok(name.into_owned())
+}
+
+fn decoded<'p>(params: &Params<'_, 'p>, name: &str) -> Result<Cow<'p, str>> {
+    percent_decode_str(params.get(name).unwrap_or_default()).decode_utf8().map_err(|error| {
+        StorageError::new(
+            ErrorKind::Malformed,
+            StorageTier::Api,
+            "route request",
+            "expected the path to be percent-encoded UTF-8, got other bytes",
+        )
+        .caused_by(error)
+    })
+}
+
+fn unknown(path: &str) -> StorageError {
+    StorageError::new(
+        ErrorKind::NotFound,
+        StorageTier::Api,
+        "route request",
+        format!("expected a route of this API, got {}", crate::types::names::quoted(path)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_decoded_after_they_are_matched() {
+        let routes = Routes::new().unwrap();
+        let (name, route) = routes.find("/v1/demo/1/collections/movies/docs/a%2Fb%20%C3%A9").unwrap();
+        assert_eq!(name.path(), "demo/1");
+        assert_eq!(route, Route::Document("movies".to_owned(), "a/b é".to_owned()));
+        assert_eq!(routes.find("/v1/demo/1").unwrap().1, Route::Object);
+        assert_eq!(routes.find("/v1/demo/1/").unwrap().1, Route::Object);
+    }
+
+    #[test]
+    fn what_is_no_route_or_no_name_is_refused() {
+        let routes = Routes::new().unwrap();
+        let kind = |path: &str| routes.find(path).unwrap_err().kind();
+        for path in ["/", "", "/v1", "/v1/demo", "/v2/demo/1", "/v1/demo/1/nothing", "/v1/demo/1/collections/a/docs/b/c"] {
+            assert_eq!(kind(path), ErrorKind::NotFound, "{path}");
+        }
+        for path in [
+            "/v1/demo/%2E%2E",
+            "/v1/de%22mo/1",
+            "/v1/demo/1/collections/mo\"vies",
+            "/v1/demo/1/collections/a__changes",
+            "/v1/demo/1/collections/movies/docs/%ff",
+            "/v1/demo/1/collections/movies/docs/%2E",
+        ] {
+            assert_eq!(kind(path), ErrorKind::Malformed, "{path}");
+        }
+    }
+}

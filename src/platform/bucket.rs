@@ -1,0 +1,139 @@
+//! [`ObjectStore`] over an R2 binding.
+//!
+//! Invariants: every put has a condition; an exception is an unknown outcome, told as unavailable.
+//!
+//! Bytes are put through a binding of our own, because the crate's wants a vector of its own to copy from.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use js_sys::{Object, Reflect, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use worker::Bucket;
+
+use super::exception::Exception;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::limits::SQL_MAX_EXACT_INTEGER;
+use crate::ports::{ObjectInfo, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StoredObject};
+use crate::types::StorageTier;
+
+/// R2's code of a range that holds no byte of the object.
+const RANGE_NOT_SATISFIABLE: &str = "(10039)";
+
+#[wasm_bindgen]
+extern "C" {
+    type Binding;
+
+    #[wasm_bindgen(method, catch)]
+    async fn put(
+        this: &Binding,
+        key: &str,
+        bytes: &Uint8Array,
+        options: &Object,
+    ) -> std::result::Result<JsValue, JsValue>;
+
+    type Put;
+
+    #[wasm_bindgen(method, getter)]
+    fn etag(this: &Put) -> JsValue;
+}
+
+/// A bucket.
+pub struct WorkerBucket(Bucket);
+
+impl WorkerBucket {
+    /// The bucket of this binding.
+    pub fn new(bucket: Bucket) -> Self {
+        Self(bucket)
+    }
+}
+
+#[async_trait(?Send)]
+impl ObjectStore for WorkerBucket {
+    async fn put(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        condition: PutCondition<'_>,
+        metadata: &ObjectMetadata,
+    ) -> Result<PutOutcome> {
+        let failed = |thrown: JsValue| failure("put object", thrown.into());
+        let options = put_options(condition, metadata).map_err(failed)?;
+        let bytes = Uint8Array::new_from_slice(bytes);
+        let binding: &Binding = AsRef::<JsValue>::as_ref(&self.0).unchecked_ref();
+        let put = binding.put(key, &bytes, &options).await.map_err(failed)?;
+        if put.is_null() {
+            return Ok(PutOutcome::ConditionFailed);
+        }
+        let etag = put.unchecked_ref::<Put>().etag().as_string();
+        etag.map(|etag| PutOutcome::Written { etag }).ok_or_else(|| {
+            StorageError::new(
+                ErrorKind::Unavailable,
+                StorageTier::Cold,
+                "put object",
+                "expected an ETag from R2, got none",
+            )
+        })
+    }
+
+    async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<StoredObject>> {
+        let mut get = self.0.get(key);
+        if let Some(range) = &range {
+            get = get.range(bucket_range(key, range)?);
+        }
+        let failed = |error: worker::Error| match &range {
+            Some(range) if error.to_string().contains(RANGE_NOT_SATISFIABLE) => past_the_end(key, range),
+            _ => failure("get object", error.into()),
+        };
+        let Some(object) = get.execute().await.map_err(failed)? else { return Ok(None) };
+        let info = ObjectInfo { etag: object.etag(), size: object.size() };
+        let body = object.body().ok_or_else(|| failure("get object", JsValue::from_str("no body").into()))?;
+        Ok(Some(StoredObject { info, bytes: body.bytes().await.map_err(failed)? }))
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<()> {
+        let keys = keys.iter().map(String::as_str).collect();
+        self.0.delete_multiple(keys).await.map_err(|error| failure("delete objects", error.into()))
+    }
+}
+
+fn put_options(condition: PutCondition<'_>, metadata: &ObjectMetadata) -> std::result::Result<Object, JsValue> {
+    let only_if = match condition {
+        PutCondition::IfAbsent => record([("etagDoesNotMatch", "*")])?,
+        PutCondition::IfMatch(etag) => record([("etagMatches", etag)])?,
+    };
+    let options = Object::new();
+    Reflect::set(&options, &"onlyIf".into(), &only_if)?;
+    Reflect::set(&options, &"httpMetadata".into(), &record([("contentType", metadata.content_type)])?.into())?;
+    let custom = record(metadata.custom.iter().map(|(name, value)| (*name, value.as_str())))?;
+    Reflect::set(&options, &"customMetadata".into(), &custom)?;
+    Ok(options)
+}
+
+fn record<'a>(members: impl IntoIterator<Item = (&'a str, &'a str)>) -> std::result::Result<Object, JsValue> {
+    let record = Object::new();
+    for (name, value) in members {
+        Reflect::set(&record, &name.into(), &value.into())?;
+    }
+    Ok(record)
+}
+
+/// The range for the binding, which takes no empty one and panics at one that JavaScript cannot count.
+fn bucket_range(key: &str, range: &Range<u64>) -> Result<worker::Range> {
+    let countable = i64::try_from(range.end).is_ok_and(|end| end <= SQL_MAX_EXACT_INTEGER);
+    if range.is_empty() || !countable {
+        return Err(past_the_end(key, range));
+    }
+    Ok(worker::Range::OffsetWithLength { offset: range.start, length: range.end - range.start })
+}
+
+fn past_the_end(key: &str, range: &Range<u64>) -> StorageError {
+    let message = format!("expected {key} to reach into bytes {} to {}, but it ends before", range.start, range.end);
+    StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "get object", message)
+}
+
+fn failure(operation: &'static str, exception: Exception) -> StorageError {
+    let message = "the bucket did not answer; trying again later may help";
+    StorageError::new(ErrorKind::Unavailable, StorageTier::Cold, operation, message).caused_by(exception)
+}

@@ -1,0 +1,81 @@
+//! What `wrangler.toml` binds, and the ports made of it.
+//!
+//! A binding that is absent is `None`; one that is there but of the wrong kind is an error, not absence.
+
+use std::rc::Rc;
+
+use js_sys::{JSON, Reflect};
+use wasm_bindgen::JsValue;
+use worker::{Bucket, Env, ObjectNamespace, Request, Response, State};
+
+use super::bucket::WorkerBucket;
+use super::cache::WorkerCache;
+use super::clock::{WorkerAlarm, WorkerClock, WorkerIds};
+use super::exception::Exception;
+use super::sql::WorkerSql;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::ports::{EdgeCache, ObjectStore, Ports};
+use crate::types::StorageTier;
+use crate::types::names::ObjectName;
+
+/// The bucket of the cold tier.
+const BUCKET: &str = "COLD";
+/// The namespace of the Durable Objects.
+const OBJECTS: &str = "OBJECTS";
+
+/// The variable or secret `name`: its text, or its JSON where it was configured as a table.
+pub fn variable(env: &Env, name: &str) -> Option<String> {
+    let value = binding(env, name)?;
+    value.as_string().or_else(|| JSON::stringify(&value).ok()?.as_string())
+}
+
+/// The bucket of the cold tier, if one is bound.
+fn bucket(env: &Env) -> Result<Option<Bucket>> {
+    if binding(env, BUCKET).is_none() {
+        return Ok(None);
+    }
+    env.bucket(BUCKET).map(Some).map_err(|error| wrong_kind("the binding COLD to be an R2 bucket", error))
+}
+
+/// The namespace of the Durable Objects.
+fn objects(env: &Env) -> Result<ObjectNamespace> {
+    env.durable_object(OBJECTS)
+        .map_err(|error| wrong_kind("the binding OBJECTS to be a namespace of Durable Objects", error))
+}
+
+/// The cache of this data centre, for the Worker.
+pub fn edge_cache() -> Rc<dyn EdgeCache> {
+    Rc::new(WorkerCache::new())
+}
+
+/// Sends a request, body and all, to the object of a name.
+pub async fn fetch_object(env: &Env, name: &ObjectName, request: Request) -> Result<Response> {
+    let unavailable = |error: worker::Error| {
+        StorageError::new(ErrorKind::Unavailable, StorageTier::Hot, "reach object", "expected the object to answer, got a failure; try again")
+            .caused_by(Exception::from(error))
+    };
+    let stub = objects(env)?.get_by_name(&name.path()).map_err(unavailable)?;
+    stub.fetch_with_request(request).await.map_err(unavailable)
+}
+
+/// The ports of one object.
+pub fn ports(state: &State, env: &Env) -> Result<Ports> {
+    let objects = bucket(env)?.map(|bucket| -> Rc<dyn ObjectStore> { Rc::new(WorkerBucket::new(bucket)) });
+    Ok(Ports {
+        sql: Rc::new(WorkerSql::new(state)?),
+        objects,
+        cache: Rc::new(WorkerCache::new()),
+        clock: Rc::new(WorkerClock),
+        ids: Rc::new(WorkerIds),
+        alarm: Rc::new(WorkerAlarm::new(state)),
+    })
+}
+
+fn binding(env: &Env, name: &str) -> Option<JsValue> {
+    Reflect::get(env, &JsValue::from_str(name)).ok().filter(|value| !value.is_undefined() && !value.is_null())
+}
+
+fn wrong_kind(expected: &str, error: worker::Error) -> StorageError {
+    let message = format!("expected {expected}; see [[r2_buckets]] and [[durable_objects.bindings]] in wrangler.toml");
+    StorageError::new(ErrorKind::Internal, StorageTier::Api, "read bindings", message).caused_by(Exception::from(error))
+}

@@ -1,0 +1,172 @@
+//! Requests in and responses out, between workerd and this project's own types.
+//!
+//! Invariants: path and query stay percent-encoded as workerd serialises them (it resolves `.` and `..` segments,
+//! encoded ones too, before anyone sees them); a body that ends before its announced length, or whose stream fails, is
+//! an error and never an end; a response that JavaScript would not construct becomes an empty 500.
+//!
+//! The crate's own `ByteStream` is not used: it takes an aborted stream for one that has ended.
+
+use std::mem;
+
+use async_trait::async_trait;
+use js_sys::{ArrayBuffer, Object, Reflect, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use worker::Headers;
+
+use super::exception::Exception;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::http::edge::RequestHead;
+use crate::http::message::{BodySource, Request, Response, WholeBody, header};
+use crate::types::StorageTier;
+
+/// Bytes that one read brings at most. Without a buffer of ours workerd brings 4 KiB at a time, several times slower.
+const READ_MAX_BYTES: u32 = 256 * 1024;
+
+#[wasm_bindgen]
+extern "C" {
+    type Stream;
+
+    #[wasm_bindgen(method, catch, js_name = getReader)]
+    fn get_reader(this: &Stream, options: &Object) -> std::result::Result<Reader, JsValue>;
+
+    type Reader;
+
+    #[wasm_bindgen(method, catch)]
+    async fn read(this: &Reader, into: &Uint8Array) -> std::result::Result<JsValue, JsValue>;
+
+    type Chunk;
+
+    #[wasm_bindgen(method, getter)]
+    fn done(this: &Chunk) -> bool;
+
+    #[wasm_bindgen(method, getter)]
+    fn value(this: &Chunk) -> JsValue;
+}
+
+/// How far a body has been read.
+enum Progress {
+    /// There may be more, to be read into this buffer, which the stream owns while it reads.
+    Reading(ArrayBuffer),
+    /// All of it was read.
+    Ended,
+    /// The rest will never come.
+    Broken,
+}
+
+/// Reads the body of a request through its stream.
+struct StreamBody {
+    reader: Reader,
+    progress: Progress,
+    /// Bytes that were announced and have not come; `None` when nothing was announced.
+    missing: Option<u64>,
+}
+
+impl StreamBody {
+    fn new(stream: &Stream, announced: Option<u64>) -> std::result::Result<Self, JsValue> {
+        let options = Object::new();
+        Reflect::set(&options, &"mode".into(), &"byob".into())?;
+        let length = announced.and_then(|length| u32::try_from(length).ok()).unwrap_or(READ_MAX_BYTES);
+        let buffer = ArrayBuffer::new(length.clamp(1, READ_MAX_BYTES));
+        Ok(Self { reader: stream.get_reader(&options)?, progress: Progress::Reading(buffer), missing: announced })
+    }
+}
+
+#[async_trait(?Send)]
+impl BodySource for StreamBody {
+    async fn next_chunk(&mut self) -> Result<Option<Vec<u8>>> {
+        let buffer = match mem::replace(&mut self.progress, Progress::Broken) {
+            Progress::Reading(buffer) => buffer,
+            Progress::Broken => return Err(broke_off()),
+            Progress::Ended => {
+                self.progress = Progress::Ended;
+                return Ok(None);
+            }
+        };
+        let read = self.reader.read(&Uint8Array::new(&buffer)).await;
+        let read = read.map_err(|thrown| broke_off().caused_by(Exception::from(thrown)))?;
+        let chunk: &Chunk = read.unchecked_ref();
+        if chunk.done() {
+            if self.missing.is_some_and(|missing| missing > 0) {
+                return Err(broke_off());
+            }
+            self.progress = Progress::Ended;
+            return Ok(None);
+        }
+        let bytes: Uint8Array = chunk.value().dyn_into().map_err(|_| not_bytes())?;
+        self.progress = Progress::Reading(bytes.buffer());
+        self.missing = self.missing.map(|missing| missing.saturating_sub(u64::from(bytes.length())));
+        Ok(Some(bytes.to_vec()))
+    }
+}
+
+/// A request as this project reads it. The body is read as it is asked for.
+pub fn request_from_worker(request: &worker::Request) -> Result<Request> {
+    let raw = request.inner();
+    let (path, query) = target(&raw.url());
+    let headers: Vec<(String, String)> = request.headers().entries().collect();
+    let body: Box<dyn BodySource> = match raw.body() {
+        None => Box::new(WholeBody::new(Vec::new())),
+        Some(stream) => {
+            let announced = header(&headers, "content-length").and_then(|length| length.parse().ok());
+            let body = StreamBody::new(stream.unchecked_ref(), announced);
+            Box::new(body.map_err(|thrown| not_bytes().caused_by(Exception::from(thrown)))?)
+        }
+    };
+    Ok(Request { method: raw.method().to_ascii_uppercase(), path, query, headers, body })
+}
+
+/// What is decided on before a request's body is looked at.
+pub fn head_from_worker(request: &worker::Request) -> RequestHead {
+    let raw = request.inner();
+    let (path, query) = target(&raw.url());
+    RequestHead { method: raw.method().to_ascii_uppercase(), path, query, headers: request.headers().entries().collect() }
+}
+
+/// A whole response of an object.
+pub async fn response_from_worker(mut response: worker::Response) -> Result<Response> {
+    let (status, headers) = (response.status_code(), response.headers().entries().collect());
+    let body = response.bytes().await.map_err(|error| {
+        StorageError::new(ErrorKind::Unavailable, StorageTier::Api, "read response", "expected the object's whole answer, got a part; try again")
+            .caused_by(Exception::from(error))
+    })?;
+    Ok(Response { status, headers, body })
+}
+
+/// The response for workerd.
+pub fn response_to_worker(response: Response) -> worker::Response {
+    let refused = || worker::Response::builder().with_status(500).empty();
+    if !(200..=599).contains(&response.status) {
+        return refused();
+    }
+    let headers = Headers::new();
+    for (name, value) in &response.headers {
+        if headers.append(name, value).is_err() {
+            return refused();
+        }
+    }
+    let builder = worker::Response::builder().with_status(response.status).with_headers(headers);
+    // These have no body by definition, and JavaScript refuses to give them one.
+    if matches!(response.status, 204 | 205 | 304) || response.body.is_empty() {
+        return builder.empty();
+    }
+    builder.fixed(response.body)
+}
+
+/// Path and query of an absolute URL, both still encoded.
+fn target(url: &str) -> (String, String) {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let target = after_scheme.find('/').and_then(|position| after_scheme.get(position..)).unwrap_or("/");
+    let target = target.split_once('#').map_or(target, |(before, _)| before);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    (path.to_owned(), query.to_owned())
+}
+
+fn broke_off() -> StorageError {
+    StorageError::new(ErrorKind::Malformed, StorageTier::Api, "read body", "the body broke off; send the request again")
+}
+
+fn not_bytes() -> StorageError {
+    let message = "expected the body to be a stream of bytes that nobody has read, got something else";
+    StorageError::new(ErrorKind::Internal, StorageTier::Api, "read body", message)
+}

@@ -1,0 +1,262 @@
+//! An [`ObjectStore`] in memory with the bucket's semantics.
+//!
+//! As on R2: an ETag depends on the content alone; a condition that does not hold changes nothing; a range may pass
+//! the end but not begin there; keys and custom metadata are bounded. Everything happens at once: delays and failures
+//! come from [`FaultPlan`](super::FaultPlan).
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use xxhash_rust::xxh64::xxh64;
+
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::limits::R2_KEY_MAX_BYTES;
+use crate::ports::{ObjectInfo, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StoredObject};
+use crate::types::StorageTier;
+
+/// Custom metadata of one object, names and values together: the smaller of the local and the production limit.
+const CUSTOM_METADATA_MAX_BYTES: usize = 2_048;
+/// Keys of one delete.
+const DELETE_MAX_KEYS: usize = 1_000;
+
+/// An object as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryObject {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// Its ETag, without quotes.
+    pub etag: String,
+    /// What was stored beside it.
+    pub metadata: ObjectMetadata,
+}
+
+/// What a bucket was asked to do so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OperationCounts {
+    /// Puts, those whose condition failed included.
+    pub puts: u64,
+    /// Gets, those that found nothing included.
+    pub gets: u64,
+    /// Delete calls, whatever their number of keys.
+    pub deletes: u64,
+    /// Bytes of all puts.
+    pub bytes_in: u64,
+    /// Bytes returned by all gets.
+    pub bytes_out: u64,
+}
+
+#[derive(Default)]
+struct Stored {
+    objects: RefCell<BTreeMap<String, MemoryObject>>,
+    counts: Cell<OperationCounts>,
+}
+
+/// A handle on one bucket; clones share it.
+#[derive(Clone, Default)]
+pub struct MemoryBucket(Rc<Stored>);
+
+impl MemoryBucket {
+    /// An empty bucket.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All keys, in byte order.
+    pub fn keys(&self) -> Vec<String> {
+        self.0.objects.borrow().keys().cloned().collect()
+    }
+
+    /// The object under `key`.
+    pub fn object(&self, key: &str) -> Option<MemoryObject> {
+        self.0.objects.borrow().get(key).cloned()
+    }
+
+    /// Puts `bytes` under `key` behind the engine's back, as a test that damages a file does; not counted.
+    pub fn overwrite(&self, key: &str, bytes: impl Into<Vec<u8>>) {
+        self.store(key, bytes.into(), ObjectMetadata::default());
+    }
+
+    /// Operations so far.
+    pub fn counts(&self) -> OperationCounts {
+        self.0.counts.get()
+    }
+
+    fn store(&self, key: &str, bytes: Vec<u8>, metadata: ObjectMetadata) -> String {
+        let etag = format!("{:016x}{:016x}", xxh64(&bytes, 0), xxh64(&bytes, 1));
+        let object = MemoryObject { bytes, etag: etag.clone(), metadata };
+        self.0.objects.borrow_mut().insert(key.to_owned(), object);
+        etag
+    }
+
+    fn count(&self, change: impl FnOnce(&mut OperationCounts)) {
+        let mut counts = self.0.counts.get();
+        change(&mut counts);
+        self.0.counts.set(counts);
+    }
+
+    fn holds(&self, key: &str, condition: PutCondition<'_>) -> bool {
+        let objects = self.0.objects.borrow();
+        match condition {
+            PutCondition::IfAbsent => !objects.contains_key(key),
+            PutCondition::IfMatch(etag) => objects.get(key).is_some_and(|object| object.etag == etag),
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl ObjectStore for MemoryBucket {
+    async fn put(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        condition: PutCondition<'_>,
+        metadata: &ObjectMetadata,
+    ) -> Result<PutOutcome> {
+        check_key(key)?;
+        let custom: usize = metadata.custom.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if custom > CUSTOM_METADATA_MAX_BYTES {
+            return Err(refused(format!(
+                "expected at most {CUSTOM_METADATA_MAX_BYTES} bytes of metadata, got {custom}"
+            )));
+        }
+        self.count(|counts| {
+            counts.puts += 1;
+            counts.bytes_in += length(bytes);
+        });
+        if !self.holds(key, condition) {
+            return Ok(PutOutcome::ConditionFailed);
+        }
+        Ok(PutOutcome::Written { etag: self.store(key, bytes.to_vec(), metadata.clone()) })
+    }
+
+    async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<StoredObject>> {
+        check_key(key)?;
+        if let Some(range) = range.as_ref().filter(|range| range.is_empty()) {
+            return Err(past_the_end(key, range));
+        }
+        self.count(|counts| counts.gets += 1);
+        let objects = self.0.objects.borrow();
+        let Some(object) = objects.get(key) else { return Ok(None) };
+        let bytes = match range {
+            None => object.bytes.clone(),
+            Some(range) => slice(&object.bytes, &range).ok_or_else(|| past_the_end(key, &range))?.to_vec(),
+        };
+        self.count(|counts| counts.bytes_out += length(&bytes));
+        let info = ObjectInfo { etag: object.etag.clone(), size: length(&object.bytes) };
+        Ok(Some(StoredObject { info, bytes }))
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<()> {
+        if keys.len() > DELETE_MAX_KEYS {
+            return Err(refused(format!(
+                "expected at most {DELETE_MAX_KEYS} keys to delete at once, got {}",
+                keys.len()
+            )));
+        }
+        self.count(|counts| counts.deletes += 1);
+        let mut objects = self.0.objects.borrow_mut();
+        for key in keys {
+            objects.remove(key);
+        }
+        Ok(())
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// The part of `bytes` in `range`; `None` when the range is empty or begins at the end or later.
+fn slice<'a>(bytes: &'a [u8], range: &Range<u64>) -> Option<&'a [u8]> {
+    let end = range.end.min(length(bytes));
+    if range.start >= end {
+        return None;
+    }
+    bytes.get(usize::try_from(range.start).ok()?..usize::try_from(end).ok()?)
+}
+
+fn check_key(key: &str) -> Result<()> {
+    if key.is_empty() || key.len() > R2_KEY_MAX_BYTES {
+        return Err(refused(format!("expected a key of 1 to {R2_KEY_MAX_BYTES} bytes, got {}", key.len())));
+    }
+    Ok(())
+}
+
+fn refused(message: String) -> StorageError {
+    StorageError::new(ErrorKind::Internal, StorageTier::Cold, "use bucket", message)
+}
+
+fn past_the_end(key: &str, range: &Range<u64>) -> StorageError {
+    let message = format!("expected {key} to reach into bytes {} to {}, but it ends before", range.start, range.end);
+    StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "get object", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Outcome, run};
+    use super::*;
+
+    fn put(bucket: &MemoryBucket, key: &str, bytes: &[u8], condition: PutCondition<'_>) -> PutOutcome {
+        match run(bucket.put(key, bytes, condition, &ObjectMetadata::default())) {
+            Outcome::Done(outcome) => outcome.unwrap(),
+            Outcome::Stalled => panic!("stalled"),
+        }
+    }
+
+    fn get(bucket: &MemoryBucket, key: &str, range: Option<Range<u64>>) -> Result<Option<StoredObject>> {
+        run(bucket.get(key, range)).done().unwrap()
+    }
+
+    #[test]
+    fn conditions_decide_and_change_nothing_when_they_fail() {
+        let bucket = MemoryBucket::new();
+        let PutOutcome::Written { etag } = put(&bucket, "a", b"one", PutCondition::IfAbsent) else { panic!() };
+        assert_eq!(put(&bucket, "a", b"two", PutCondition::IfAbsent), PutOutcome::ConditionFailed);
+        assert_eq!(put(&bucket, "a", b"two", PutCondition::IfMatch("other")), PutOutcome::ConditionFailed);
+        assert_eq!(put(&bucket, "b", b"two", PutCondition::IfMatch(&etag)), PutOutcome::ConditionFailed);
+        assert_eq!(bucket.object("a").unwrap().bytes, b"one");
+        assert!(matches!(put(&bucket, "a", b"two", PutCondition::IfMatch(&etag)), PutOutcome::Written { .. }));
+        assert_eq!(bucket.object("a").unwrap().bytes, b"two");
+        assert_eq!(bucket.keys(), ["a"]);
+        // The same content has the same ETag anywhere.
+        let PutOutcome::Written { etag: again } = put(&bucket, "c", b"one", PutCondition::IfAbsent) else { panic!() };
+        assert_eq!(again, etag);
+    }
+
+    #[test]
+    fn ranges_are_cut_at_the_end_and_must_begin_before_it() {
+        let bucket = MemoryBucket::new();
+        put(&bucket, "a", b"0123456789", PutCondition::IfAbsent);
+        let found = get(&bucket, "a", Some(8..20)).unwrap().unwrap();
+        assert_eq!((found.bytes.as_slice(), found.info.size), (b"89".as_slice(), 10));
+        assert_eq!(get(&bucket, "a", None).unwrap().unwrap().bytes, b"0123456789");
+        for range in [10..11, 5..5, 11..12] {
+            assert_eq!(get(&bucket, "a", Some(range)).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        assert_eq!(get(&bucket, "b", Some(0..1)).unwrap(), None);
+        assert!(get(&bucket, "b", Some(1..1)).is_err(), "an empty range is refused before anything is looked for");
+    }
+
+    #[test]
+    fn deletes_are_silent_and_everything_is_counted() {
+        let bucket = MemoryBucket::new();
+        put(&bucket, "a", b"123", PutCondition::IfAbsent);
+        get(&bucket, "a", Some(0..2)).unwrap();
+        run(bucket.delete(&["a".to_owned(), "b".to_owned()])).done().unwrap().unwrap();
+        assert_eq!(get(&bucket, "a", None).unwrap(), None);
+        let counts = OperationCounts { puts: 1, gets: 2, deletes: 1, bytes_in: 3, bytes_out: 2 };
+        assert_eq!(bucket.counts(), counts);
+    }
+
+    #[test]
+    fn what_the_bucket_refuses_is_refused() {
+        let bucket = MemoryBucket::new();
+        assert!(get(&bucket, &"k".repeat(1_025), None).is_err());
+        let metadata = ObjectMetadata { content_type: "", custom: vec![("name", "v".repeat(2_100))] };
+        assert!(run(bucket.put("a", b"", PutCondition::IfAbsent, &metadata)).done().unwrap().is_err());
+        assert!(run(bucket.delete(&vec![String::new(); 1_001])).done().unwrap().is_err());
+    }
+}

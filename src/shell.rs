@@ -1,0 +1,92 @@
+//! The wasm shell: the Worker's fetch event and the Durable Object. It delegates, and nothing else.
+
+use worker::{Context, DurableObject, Env, Request, Response, Result, State, console_error};
+
+use crate::config::StorageConfig;
+use crate::engine::Engine;
+use crate::error::{ErrorKind, StorageError};
+use crate::http::edge::{Decision, Edge};
+use crate::http::object::ObjectService;
+use crate::http::problem_response;
+use crate::platform::{env, http};
+use crate::types::StorageTier;
+
+#[worker_macros::event(fetch)]
+async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
+    Ok(answer(request, &env).await.unwrap_or_else(|error| refused(&error)))
+}
+
+async fn answer(request: Request, env: &Env) -> crate::error::Result<Response> {
+    let config = config(env)?;
+    let edge = Edge::new(env::edge_cache(), config.warm.default_ttl_secs, env::variable(env, "AUTH_MODE").as_deref())?;
+    let head = http::head_from_worker(&request);
+    match edge.decide(&head).await {
+        Decision::Respond(response) => Ok(http::response_to_worker(response)),
+        Decision::Forward { name, plan } => {
+            let response = env::fetch_object(env, &name, request).await?;
+            match plan {
+                None => Ok(response),
+                Some(plan) => {
+                    let response = http::response_from_worker(response).await?;
+                    Ok(http::response_to_worker(edge.after(&name, plan, response).await))
+                }
+            }
+        }
+    }
+}
+
+/// A digital object.
+#[worker_macros::durable_object(alarm)]
+pub struct DigitalObject {
+    /// `Err` when the object cannot be served as it is configured; every request is told so.
+    service: crate::error::Result<ObjectService>,
+}
+
+impl DurableObject for DigitalObject {
+    fn new(state: State, env: Env) -> Self {
+        let service = config(&env).and_then(|config| ObjectService::new(Engine::new(env::ports(&state, &env)?, config)));
+        Self { service }
+    }
+
+    async fn fetch(&self, request: Request) -> Result<Response> {
+        let service = match &self.service {
+            Ok(service) => service,
+            Err(error) => return Ok(refused(error)),
+        };
+        match http::request_from_worker(&request) {
+            Ok(request) => {
+                let operation = format!("{} {}", request.method, request.path);
+                let response = service.handle(request).await;
+                if response.status >= 500 {
+                    console_error!("{operation}: {}", String::from_utf8_lossy(&response.body));
+                }
+                Ok(http::response_to_worker(response))
+            }
+            Err(error) => Ok(refused(&error)),
+        }
+    }
+
+    /// Never fails: the object has set its alarm again before it did anything.
+    async fn alarm(&self) -> Result<Response> {
+        let outcome = match &self.service {
+            Ok(service) => service.engine().alarm().await,
+            Err(_) => Ok(()),
+        };
+        if let Err(error) = outcome {
+            console_error!("alarm: {error:?}");
+        }
+        Response::empty()
+    }
+}
+
+fn config(env: &Env) -> crate::error::Result<StorageConfig> {
+    let text = env::variable(env, "STORAGE_CONFIG").unwrap_or_default();
+    StorageConfig::parse(&text).map_err(|error| {
+        StorageError::new(ErrorKind::Internal, StorageTier::Api, "read configuration", error.to_string()).caused_by(error)
+    })
+}
+
+fn refused(error: &StorageError) -> Response {
+    console_error!("{error:?}");
+    http::response_to_worker(problem_response(error))
+}

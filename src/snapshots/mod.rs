@@ -1,0 +1,18 @@
+//! The alarm's work: archives what has changed as Iceberg commits, exactly once.
+//!
+//! [`plan`] in one transaction -> [`stage`] every file from the plan alone -> commit: flip the tables' states in one
+//! transaction -> [`publish`] `v{N}.metadata.json` and the version hint -> trim. Each step is idempotent and recovery
+//! is running them again. Invariants:
+//!
+//! - what is committed refers only to objects whose put was answered, or that were found in place;
+//! - the archived sequence moves only with the states that contain it;
+//! - an unknown outcome deletes nothing: objects are deleted only when they are noted as garbage;
+//! - two runs at once, of this instance or of an older one, stage the same bytes and commit once.
+
+mod plan;
+mod publish;
+mod schedule;
+mod snapshotter;
+mod stage;
+
+pub use snapshotter::{Published, Snapshotter};

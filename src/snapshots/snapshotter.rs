@@ -1,0 +1,394 @@
+//! Runs plans, one at a time, and reads what they have published.
+
+use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use super::plan::Plan;
+use super::publish::Publish;
+use super::schedule::{Pending, due_ms, publishable_ms, retry_ms};
+use super::stage::{Stage, StagedTable};
+use crate::cdc::LoggedEvent;
+use crate::cold::catalog::{ColdCatalog, Progress, TableId, UNTIL_PUBLISHED};
+use crate::cold::{DataFile, ScanStats, TableKind, scan};
+use crate::config::StorageConfig;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::{Collection, CollectionDefinition, HotStore};
+use crate::limits::R2_SAME_KEY_INTERVAL_MS;
+use crate::ports::{ObjectStore, Ports, uuid_v7};
+use crate::types::names::ObjectName;
+use crate::types::statistics::ColumnStatistics;
+use crate::types::{Document, Sequence, StorageTier, SyncResult, Timestamp};
+use crate::vortex::TableSchema;
+
+/// A run that has not ended after this long is taken for dead; another may start, which is safe but wasteful.
+const RUN_MAX_MS: i64 = 300_000;
+/// How often a call that waits for a run looks whether it has ended, in ms.
+const JOIN_POLL_MS: u32 = 20;
+/// Deletions of garbage in one run.
+const GARBAGE_ROUNDS: usize = 32;
+
+/// What readers of the bucket see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// The last sequence in it.
+    pub sequence: Sequence,
+    /// When it was published.
+    pub at: Option<Timestamp>,
+}
+
+/// Who asks for a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// Publishes at most once in the configured interval.
+    Alarm,
+    /// Publishes at once, but for the bucket's own limit of writes to one key.
+    Sync,
+}
+
+/// What the catalogue says, remembered between changes of it.
+#[derive(Clone, Copy)]
+struct Known {
+    progress: Progress,
+    unpublished: bool,
+    garbage_at: Option<Timestamp>,
+}
+
+/// Archives one object.
+pub struct Snapshotter {
+    ports: Ports,
+    config: StorageConfig,
+    hot: Rc<HotStore>,
+    catalog: ColdCatalog,
+    known: RefCell<Option<Known>>,
+    /// When the run in flight started.
+    running: Cell<Option<Timestamp>>,
+    failures: Cell<u32>,
+    /// Since when changes wait, as far as this instance knows.
+    changes_since: Cell<Option<Timestamp>>,
+    /// The log's byte count when the last plan was made.
+    planned_bytes: Cell<u64>,
+}
+
+impl Snapshotter {
+    /// Archives `hot` over the ports.
+    pub fn new(ports: Ports, config: StorageConfig, hot: Rc<HotStore>) -> Self {
+        Self {
+            catalog: ColdCatalog::new(Rc::clone(&ports.sql)),
+            ports,
+            config,
+            hot,
+            known: RefCell::new(None),
+            running: Cell::new(None),
+            failures: Cell::new(0),
+            changes_since: Cell::new(None),
+            planned_bytes: Cell::new(0),
+        }
+    }
+
+    /// What readers of the bucket see.
+    pub fn published(&self) -> Result<Published> {
+        let progress = self.known()?.progress;
+        Ok(Published { sequence: progress.published, at: progress.published_at })
+    }
+
+    /// The columns of a collection's table; `None` before its first commit.
+    pub fn schema(&self, collection: &Collection) -> Result<Option<TableSchema>> {
+        let id = TableId { collection: collection.id, kind: TableKind::State };
+        Ok(self.catalog.table(id)?.map(|record| record.columns))
+    }
+
+    /// Refuses a definition that the collection's table cannot become.
+    pub fn check_definition(&self, name: &str, definition: &CollectionDefinition) -> Result<()> {
+        let catalog = self.hot.catalog()?;
+        let known = catalog.known(name);
+        let mut columns = known.map(|collection| self.schema(collection)).transpose()?.flatten().unwrap_or_default();
+        let mut empty = true;
+        if let Some(collection) = known.filter(|collection| collection.live) {
+            columns.declare(&collection.definition.declarations(), true)?;
+            empty = self.hot.measure(collection)?.0 == 0;
+        }
+        columns.declare(&definition.declarations(), empty)?;
+        Ok(())
+    }
+
+    /// When the alarm is due; `None` when there is nothing to archive, or no bucket to archive to.
+    pub fn next_alarm(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        if self.ports.objects.is_none() {
+            return Ok(None);
+        }
+        Ok(due_ms(&self.config.snapshots, &self.pending(now)?, now))
+    }
+
+    /// When to try again should the run that is about to start not end well; `None` when there is nothing to do.
+    pub fn retry_alarm(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        Ok(self.next_alarm(now)?.map(|_| retry_ms(self.failures.get(), now)))
+    }
+
+    fn pending(&self, now: Timestamp) -> Result<Pending> {
+        let known = self.known()?;
+        if self.hot.log().last_sequence()? > known.progress.archived {
+            if self.changes_since.get().is_none() {
+                self.changes_since.set(Some(now));
+            }
+        } else {
+            self.changes_since.set(None);
+        }
+        Ok(Pending {
+            changes_since: self.changes_since.get(),
+            bytes: self.hot.log().appended_bytes().saturating_sub(self.planned_bytes.get()),
+            unpublished: known.unpublished,
+            published_at: known.progress.published_at,
+            garbage_at: known.garbage_at,
+        })
+    }
+
+    fn known(&self) -> Result<Known> {
+        if let Some(known) = *self.known.borrow() {
+            return Ok(known);
+        }
+        let known = Known {
+            progress: self.catalog.progress()?,
+            unpublished: self.catalog.plan()?.is_some_and(|plan| plan.committed),
+            garbage_at: self.catalog.next_garbage()?,
+        };
+        self.known.replace(Some(known));
+        Ok(known)
+    }
+
+    /// The alarm's run: archives what waits, publishes when the interval allows.
+    pub async fn alarm(&self) -> Result<()> {
+        if self.in_flight() {
+            return Ok(());
+        }
+        self.guarded(Caller::Alarm).await.map(|_| ())
+    }
+
+    /// Archives and publishes everything committed before this call. Joins a run in flight first.
+    pub async fn sync(&self, force: bool) -> Result<SyncResult> {
+        self.bucket()?;
+        let started = self.ports.clock.now_ms();
+        let before = self.published()?.sequence;
+        let wanted = self.hot.log().last_sequence()?;
+        let mut bytes_written = 0u64;
+        loop {
+            while self.in_flight() {
+                self.ports.clock.sleep_ms(JOIN_POLL_MS).await;
+            }
+            if self.published()?.sequence >= wanted && !(force && bytes_written == 0 && self.known()?.unpublished) {
+                break;
+            }
+            bytes_written = bytes_written.saturating_add(self.guarded(Caller::Sync).await?);
+        }
+        let after = self.published()?.sequence;
+        Ok(SyncResult {
+            changes_synced: after.saturating_sub(before),
+            bytes_written,
+            duration_ms: self.ports.clock.now_ms().saturating_sub(started),
+            new_cursor: after,
+        })
+    }
+
+    fn in_flight(&self) -> bool {
+        let now = self.ports.clock.now_ms();
+        self.running.get().is_some_and(|since| now.saturating_sub(since) < RUN_MAX_MS)
+    }
+
+    async fn guarded(&self, caller: Caller) -> Result<u64> {
+        self.running.set(Some(self.ports.clock.now_ms()));
+        let result = self.run(caller).await;
+        self.running.set(None);
+        self.known.replace(None);
+        match &result {
+            Ok(_) => self.failures.set(0),
+            Err(_) => self.failures.set(self.failures.get().saturating_add(1)),
+        }
+        result
+    }
+
+    /// One run: the plan on its way is brought to its end, or a new one is made. Returns the bytes put.
+    async fn run(&self, caller: Caller) -> Result<u64> {
+        let objects = self.bucket()?;
+        let Some(record) = self.hot.object_record()? else { return Ok(0) };
+        let stored = self.catalog.plan()?;
+        let committed = stored.as_ref().is_some_and(|plan| plan.committed);
+        let plan = match stored {
+            Some(stored) => Some(Plan::from_text(&stored.plan)?),
+            None => self.make_plan()?,
+        };
+        let mut bytes_written = 0;
+        if let Some(plan) = plan {
+            if !committed {
+                bytes_written = self.stage_and_commit(&plan, &record.name, &objects).await?;
+            }
+            if !self.may_publish(caller).await? {
+                return Ok(bytes_written);
+            }
+            let mut publish =
+                Publish { catalog: &self.catalog, objects: Rc::clone(&objects), name: &record.name, plan: &plan, bytes_written };
+            publish.run().await?;
+            bytes_written = publish.bytes_written;
+            self.finish(&plan)?;
+            self.hot.trim_log(plan.through)?;
+        }
+        self.collect_garbage(objects.as_ref()).await?;
+        Ok(bytes_written)
+    }
+
+    fn make_plan(&self) -> Result<Option<Plan>> {
+        let now = self.ports.clock.now_ms();
+        let attempt = uuid_v7(self.ports.ids.as_ref(), now)?;
+        let plan = Plan::make(&self.hot, &self.catalog, attempt, now)?;
+        self.known.replace(None);
+        self.changes_since.set(None);
+        self.planned_bytes.set(self.hot.log().appended_bytes());
+        Ok(plan)
+    }
+
+    async fn stage_and_commit(&self, plan: &Plan, name: &ObjectName, objects: &Rc<dyn ObjectStore>) -> Result<u64> {
+        let mut stage = Stage {
+            hot: &self.hot,
+            catalog: &self.catalog,
+            objects: Rc::clone(objects),
+            config: &self.config.cold,
+            name,
+            plan,
+            bytes_written: 0,
+        };
+        let tables = match stage.run().await {
+            Ok(tables) => tables,
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                self.abandon(plan)?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        self.commit(plan, &tables)?;
+        Ok(stage.bytes_written)
+    }
+
+    /// Makes the staged states the authority, in one transaction, unless another run of the plan already has.
+    fn commit(&self, plan: &Plan, tables: &[StagedTable]) -> Result<()> {
+        self.hot.transaction(|| {
+            let stored = self.catalog.plan()?.filter(|stored| stored.attempt == plan.attempt && !stored.committed);
+            if stored.is_none() {
+                return Ok(());
+            }
+            for table in tables {
+                let current = self.catalog.table(table.id)?.map_or(0, |record| record.state.version);
+                if current != table.base_version {
+                    return Err(StorageError::new(
+                        ErrorKind::Corrupt,
+                        StorageTier::Cold,
+                        "commit tables",
+                        format!("expected a table at version {}, got {current}", table.base_version),
+                    ));
+                }
+                let version = table.built.state.version;
+                self.catalog.commit_table(table.id, &table.built.state, &table.columns)?;
+                self.catalog.remove_files(table.id, version, &table.removed)?;
+                self.catalog.add_files(table.id, version, &table.built.added)?;
+                self.catalog.add_garbage(UNTIL_PUBLISHED, &table.built.garbage)?;
+            }
+            self.catalog.set_archived(plan.through)?;
+            self.catalog.mark_committed()
+        })?;
+        self.known.replace(None);
+        Ok(())
+    }
+
+    /// Gives up a plan whose objects cannot be made any more; what was put for it is garbage once it is old.
+    fn abandon(&self, plan: &Plan) -> Result<()> {
+        self.hot.transaction(|| {
+            let stored = self.catalog.plan()?.filter(|stored| stored.attempt == plan.attempt && !stored.committed);
+            let Some(stored) = stored else { return Ok(()) };
+            let not_before = self.ports.clock.now_ms().saturating_add(self.config.cold.orphan_min_age_ms);
+            self.catalog.add_garbage(not_before, &stored.staged)?;
+            self.catalog.delete_plan()
+        })
+    }
+
+    async fn may_publish(&self, caller: Caller) -> Result<bool> {
+        let now = self.ports.clock.now_ms();
+        let published_at = self.catalog.progress()?.published_at;
+        match caller {
+            Caller::Alarm => Ok(publishable_ms(&self.config.snapshots, published_at, now) <= now),
+            Caller::Sync => {
+                let pause = published_at.map_or(0, |at| at.saturating_add(R2_SAME_KEY_INTERVAL_MS).saturating_sub(now));
+                if let Ok(pause) = u32::try_from(pause) {
+                    if pause > 0 {
+                        self.ports.clock.sleep_ms(pause).await;
+                    }
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Ends a plan that is published, unless another run of it already has.
+    fn finish(&self, plan: &Plan) -> Result<()> {
+        let now = self.ports.clock.now_ms();
+        self.hot.transaction(|| {
+            if self.catalog.plan()?.is_some_and(|stored| stored.attempt == plan.attempt) {
+                self.catalog.set_published(now)?;
+                self.catalog.release_garbage(now)?;
+                self.catalog.delete_plan()?;
+            }
+            Ok(())
+        })?;
+        self.known.replace(None);
+        Ok(())
+    }
+
+    async fn collect_garbage(&self, objects: &dyn ObjectStore) -> Result<()> {
+        for _ in 0..GARBAGE_ROUNDS {
+            let Some(garbage) = self.catalog.due_garbage(self.ports.clock.now_ms())? else { return Ok(()) };
+            objects.delete(&garbage.keys).await?;
+            self.catalog.remove_garbage(garbage.id)?;
+        }
+        Ok(())
+    }
+
+    fn bucket(&self) -> Result<Rc<dyn ObjectStore>> {
+        self.ports.objects.clone().ok_or_else(|| {
+            StorageError::new(
+                ErrorKind::Unavailable,
+                StorageTier::Cold,
+                "open bucket",
+                "expected an R2 bucket bound as COLD, got none; bind one in wrangler.toml to archive and to read archives",
+            )
+        })
+    }
+
+    /// Reads the documents of a collection's published table.
+    pub async fn scan_published(
+        &self,
+        collection: &str,
+        may_match: &dyn Fn(&dyn ColumnStatistics) -> bool,
+        sink: &mut dyn FnMut(Document) -> Result<ControlFlow<()>>,
+    ) -> Result<ScanStats> {
+        let objects = self.bucket()?;
+        let catalog = self.hot.catalog()?;
+        let Some(collection) = catalog.known(collection) else { return Ok(ScanStats::default()) };
+        let id = TableId { collection: collection.id, kind: TableKind::State };
+        let Some(record) = self.catalog.table(id)? else { return Ok(ScanStats::default()) };
+        let files = self.catalog.files(id, record.published)?;
+        let files: Vec<DataFile> = files.into_iter().map(|file| file.file.file).collect();
+        scan(objects.as_ref(), &files, &record.columns, None, &|statistics| !may_match(statistics), sink).await
+    }
+
+    /// Reads archived events after a sequence, in order.
+    pub async fn read_archived_changes(
+        &self,
+        after: Sequence,
+        visit: &mut dyn FnMut(LoggedEvent) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let _ = (after, visit);
+        Err(StorageError::new(
+            ErrorKind::Gone,
+            StorageTier::Hot,
+            "read change feed",
+            format!("expected a position from sequence {} on, got an older one", self.hot.log().first_sequence()?.saturating_sub(1)),
+        ))
+    }
+}

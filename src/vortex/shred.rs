@@ -1,0 +1,204 @@
+//! Documents into columns.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+
+use super::column::Column;
+use super::column_type::ColumnType;
+use super::schema::{ID_NAME, TableSchema};
+use super::value::{Fit, Scalar};
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::types::json::write_members;
+use crate::types::{Document, Json, StorageTier};
+
+const MICROS_PER_MILLI: i64 = 1_000;
+
+/// The fields whose values cannot all be compared through their column: some value is in `_extra` only, or is there
+/// with a text that compares differently. A column's bounds hold for its field only when the field is not among these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StrayFields {
+    /// None.
+    #[default]
+    None,
+    /// These, by name.
+    Some(BTreeSet<String>),
+    /// Too many to name: possibly any.
+    Any,
+}
+
+impl StrayFields {
+    /// Names kept before giving up on naming them.
+    pub const MAX_NAMES: usize = 64;
+
+    /// Whether `field` may have values that its column does not tell of.
+    pub fn contains(&self, field: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Some(names) => names.contains(field),
+            Self::Any => true,
+        }
+    }
+
+    /// Adds a field.
+    pub fn insert(&mut self, field: &str) {
+        match self {
+            Self::Any => {}
+            Self::None => *self = Self::Some(BTreeSet::from([field.to_owned()])),
+            Self::Some(names) if names.contains(field) => {}
+            Self::Some(names) if names.len() >= Self::MAX_NAMES => *self = Self::Any,
+            Self::Some(names) => {
+                names.insert(field.to_owned());
+            }
+        }
+    }
+
+    /// Adds all fields of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        match other {
+            Self::None => {}
+            Self::Some(names) => names.iter().for_each(|name| self.insert(name)),
+            Self::Any => *self = Self::Any,
+        }
+    }
+}
+
+/// Documents as columns; all have the same number of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShreddedBatch {
+    /// The documents' ids.
+    pub ids: Column,
+    /// Their versions.
+    pub sequences: Column,
+    /// Their commit times, in microseconds.
+    pub timestamps: Column,
+    /// One column a column of the schema, in its order.
+    pub columns: Vec<Column>,
+    /// JSON text of what has no column.
+    pub extra: Column,
+    /// The fields that the columns do not tell all of.
+    pub stray: StrayFields,
+}
+
+impl ShreddedBatch {
+    fn new(schema: &TableSchema) -> Self {
+        Self {
+            ids: Column::new(ColumnType::String),
+            sequences: Column::new(ColumnType::Long),
+            timestamps: Column::new(ColumnType::Timestamp),
+            columns: schema.columns().iter().map(|column| Column::new(column.column_type)).collect(),
+            extra: Column::new(ColumnType::Json),
+            stray: StrayFields::None,
+        }
+    }
+
+    /// How many documents there are.
+    pub fn rows(&self) -> usize {
+        self.ids.rows()
+    }
+}
+
+/// Turns documents into columns, one after the other.
+pub struct Shredder<'s> {
+    schema: &'s TableSchema,
+    positions: HashMap<&'s str, usize>,
+    batch: ShreddedBatch,
+    bytes: usize,
+}
+
+impl<'s> Shredder<'s> {
+    /// For documents of a table.
+    pub fn new(schema: &'s TableSchema) -> Self {
+        let positions = schema.columns().iter().enumerate().map(|(position, column)| (column.name.as_str(), position));
+        Self { schema, positions: positions.collect(), batch: ShreddedBatch::new(schema), bytes: 0 }
+    }
+
+    /// How many documents the batch holds.
+    pub fn rows(&self) -> usize {
+        self.batch.rows()
+    }
+
+    /// Bytes of document text in the batch.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds a document. On an error the batch is not to be used.
+    pub fn push(&mut self, document: &Document) -> Result<()> {
+        let parsed = Json::parse(&document.text).map_err(|error| error.during("shred document"))?;
+        let Json::Object(members) = &parsed else { return Err(unfit("an object", &parsed)) };
+        match parsed.get(ID_NAME) {
+            Some(Json::String(id)) if *id == document.id => {}
+            other => return Err(unfit("the field id to be the document's id", other.unwrap_or(&Json::Null))),
+        }
+        let timestamp = document.timestamp.checked_mul(MICROS_PER_MILLI);
+        let timestamp = timestamp.ok_or_else(|| unfit("a time that fits microseconds", &Json::Null))?;
+        let row = self.batch.rows();
+        let mut extra: Vec<(&str, &Json<'_>)> = Vec::new();
+        for (name, value) in members.iter().filter(|(name, _)| name != ID_NAME) {
+            if !self.push_field(row, name, value)? {
+                extra.push((name, value));
+            }
+        }
+        self.batch.ids.push(Scalar::Text(Cow::Borrowed(&document.id)))?;
+        self.batch.sequences.push(Scalar::Long(document.sequence))?;
+        self.batch.timestamps.push(Scalar::Long(timestamp))?;
+        self.push_extra(&extra)?;
+        self.bytes = self.bytes.saturating_add(document.text.len());
+        Ok(())
+    }
+
+    /// Ends the batch and starts the next.
+    pub fn take(&mut self) -> ShreddedBatch {
+        self.bytes = 0;
+        let mut batch = std::mem::replace(&mut self.batch, ShreddedBatch::new(self.schema));
+        let rows = batch.rows();
+        batch.columns.iter_mut().for_each(|column| column.pad_to(rows));
+        batch
+    }
+
+    /// Puts a value into its column where it can; whether the column alone rebuilds it.
+    fn push_field(&mut self, row: usize, name: &str, value: &Json<'_>) -> Result<bool> {
+        let position = self.positions.get(name).copied();
+        let definition = position.and_then(|position| self.schema.columns().get(position));
+        let column = position.and_then(|position| self.batch.columns.get_mut(position));
+        let (Some(definition), Some(column)) = (definition, column) else {
+            self.note_stray(name, value);
+            return Ok(false);
+        };
+        let represented = definition.column_type.represent(value).or_else(|| {
+            let as_text = definition.is_mixed() && !matches!(value, Json::Null);
+            as_text.then(|| (Scalar::Text(Cow::Owned(value.to_text())), Fit::Respelled))
+        });
+        let Some((scalar, fit)) = represented else {
+            self.note_stray(name, value);
+            return Ok(false);
+        };
+        column.pad_to(row);
+        column.push(scalar)?;
+        if fit == Fit::Respelled {
+            self.batch.stray.insert(name);
+        }
+        Ok(fit == Fit::Canonical)
+    }
+
+    /// A null in `_extra` is null in the column too, so that it compares alike.
+    fn note_stray(&mut self, name: &str, value: &Json<'_>) {
+        if !matches!(value, Json::Null) {
+            self.batch.stray.insert(name);
+        }
+    }
+
+    fn push_extra(&mut self, members: &[(&str, &Json<'_>)]) -> Result<()> {
+        if members.is_empty() {
+            return self.batch.extra.push_option(None);
+        }
+        let mut text = String::new();
+        write_members(members.iter().copied(), &mut text);
+        self.batch.extra.push(Scalar::Text(Cow::Owned(text)))
+    }
+}
+
+fn unfit(expected: &str, got: &Json<'_>) -> StorageError {
+    let message = format!("expected a document that is {expected}, got {}", got.kind());
+    StorageError::new(ErrorKind::Internal, StorageTier::Hot, "shred document", message)
+}
