@@ -33,6 +33,19 @@ pub struct FeedFilter {
     pub documents: bool,
 }
 
+impl FeedFilter {
+    /// Whether an event passes.
+    pub fn wants(&self, event: &CdcEvent) -> bool {
+        self.wants_collection(&event.collection)
+            && self.operations.as_ref().is_none_or(|wanted| wanted.contains(&event.operation))
+    }
+
+    /// Whether events of a collection can pass.
+    pub fn wants_collection(&self, name: &str) -> bool {
+        self.collections.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted == name))
+    }
+}
+
 /// A page of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedPage {
@@ -49,7 +62,6 @@ pub struct FeedPage {
 /// Collects a page from events in order.
 pub struct PageBuilder<'f> {
     filter: &'f FeedFilter,
-    namespace: Uuid,
     page: FeedPage,
     bytes: usize,
     scanned: usize,
@@ -57,18 +69,13 @@ pub struct PageBuilder<'f> {
 
 impl<'f> PageBuilder<'f> {
     /// An empty page of an object's feed.
-    pub fn new(name: &ObjectName, filter: &'f FeedFilter) -> Self {
+    pub fn new(filter: &'f FeedFilter) -> Self {
         let page = FeedPage { events: Vec::new(), sequence: filter.after, timestamp: 0, has_more: false };
-        Self { filter, namespace: event_namespace(name), page, bytes: 0, scanned: 0 }
-    }
-
-    /// The last sequence looked at.
-    pub fn sequence(&self) -> Sequence {
-        self.page.sequence
+        Self { filter, page, bytes: 0, scanned: 0 }
     }
 
     /// Looks at the next event; breaks when the page is full, and then `event` is not in it.
-    pub fn push(&mut self, event: LoggedEvent) -> Result<ControlFlow<()>> {
+    pub fn push(&mut self, event: CdcEvent) -> Result<ControlFlow<()>> {
         let full = self.page.events.len() >= self.filter.limit
             || (self.bytes > PAGE_MAX_BYTES && !self.page.events.is_empty())
             || self.scanned >= PAGE_MAX_SCANNED;
@@ -79,8 +86,8 @@ impl<'f> PageBuilder<'f> {
         self.scanned += 1;
         self.page.sequence = event.sequence;
         self.page.timestamp = event.timestamp;
-        if self.wants(&event) {
-            let event = told(event, self.namespace, self.filter.documents)?;
+        if self.filter.wants(&event) {
+            let event = told(event, self.filter.documents)?;
             let images = [&event.before, &event.after].into_iter().flatten().map(String::len);
             self.bytes = self.bytes.saturating_add(images.fold(0, usize::saturating_add));
             self.page.events.push(event);
@@ -88,12 +95,11 @@ impl<'f> PageBuilder<'f> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn wants(&self, event: &LoggedEvent) -> bool {
-        let collection =
-            self.filter.collections.as_ref().is_none_or(|names| names.iter().any(|name| **name == *event.collection));
-        let operation = self.filter.operations.as_ref().is_none_or(|wanted| wanted.contains(&event.operation));
-        collection && operation
+    /// Notes that everything up to `sequence` was looked at, though not all of it through [`push`](Self::push).
+    pub fn advance(&mut self, sequence: Sequence) {
+        self.page.sequence = self.page.sequence.max(sequence);
     }
+
 
     /// The page. `last_timestamp` is the log's, for a page that looked at nothing.
     pub fn finish(mut self, last_timestamp: Timestamp) -> FeedPage {
@@ -111,8 +117,9 @@ pub fn read_page(
     rows: &dyn ReferencedRows,
     filter: &FeedFilter,
 ) -> Result<FeedPage> {
-    let mut builder = PageBuilder::new(name, filter);
-    log.read(filter.after, Sequence::MAX, Some(rows), &mut |event| builder.push(event))?;
+    let namespace = event_namespace(name);
+    let mut builder = PageBuilder::new(filter);
+    log.read(filter.after, Sequence::MAX, Some(rows), &mut |event| builder.push(event.into_event(namespace)))?;
     Ok(builder.finish(log.last_timestamp()?))
 }
 
@@ -140,24 +147,34 @@ pub fn event_id(namespace: Uuid, sequence: Sequence) -> Uuid {
     Uuid::new_v5(&namespace, sequence.to_string().as_bytes())
 }
 
-fn told(event: LoggedEvent, namespace: Uuid, documents: bool) -> Result<CdcEvent> {
-    let before = event.before.map(|image| image.text);
-    let changed_fields = match (&before, &event.after) {
-        (Some(before), Some(after)) => Some(changed_fields(before, after)?),
-        _ => None,
-    };
-    Ok(CdcEvent {
-        id: event_id(namespace, event.sequence),
-        operation: event.operation,
-        collection: event.collection.to_string(),
-        document_id: event.document_id,
-        timestamp: event.timestamp,
-        sequence: event.sequence,
-        before: before.filter(|_| documents),
-        after: event.after.filter(|_| documents),
-        changed_fields,
-        context: event.context.as_ref().clone(),
-    })
+impl LoggedEvent {
+    /// The event as readers are told it, but for what follows from its images.
+    pub fn into_event(self, namespace: Uuid) -> CdcEvent {
+        CdcEvent {
+            id: event_id(namespace, self.sequence),
+            operation: self.operation,
+            collection: self.collection.to_string(),
+            document_id: self.document_id,
+            timestamp: self.timestamp,
+            sequence: self.sequence,
+            before: self.before.map(|image| image.text),
+            after: self.after,
+            changed_fields: None,
+            context: self.context.as_ref().clone(),
+        }
+    }
+}
+
+/// Adds what follows from an event's images, and drops them unless documents are wanted.
+fn told(mut event: CdcEvent, documents: bool) -> Result<CdcEvent> {
+    if let (Some(before), Some(after)) = (&event.before, &event.after) {
+        event.changed_fields = Some(changed_fields(before, after)?);
+    }
+    if !documents {
+        event.before = None;
+        event.after = None;
+    }
+    Ok(event)
 }
 
 /// The top-level fields that differ: first those changed or removed, in the order before, then those added.

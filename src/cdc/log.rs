@@ -43,6 +43,9 @@ pub trait ReferencedRows {
     fn page(&self, rows: RowsReference, position: RowsPosition<'_>) -> Result<Vec<Document>>;
 }
 
+/// A record's last sequence and its bytes.
+type StoredRecord = (Sequence, Vec<u8>);
+
 #[derive(Clone, Debug)]
 struct LogState {
     /// Numbers of the generations' tables, ascending; the last one is appended to.
@@ -159,7 +162,7 @@ impl ChangeLog {
     }
 
     /// The next whole records of a generation, some MiB at most; `None` at its end.
-    fn page(&self, generation: i64, after: Sequence) -> Result<Option<Vec<(Sequence, Vec<u8>)>>> {
+    fn page(&self, generation: i64, after: Sequence) -> Result<Option<Vec<StoredRecord>>> {
         let sizes = format!(
             "SELECT last, octet_length(data) FROM {TABLE_PREFIX}{generation} WHERE last > ? ORDER BY last, part LIMIT {SIZES_PAGE_ROWS}"
         );
@@ -177,7 +180,7 @@ impl ChangeLog {
         let statement = format!(
             "SELECT last, data FROM {TABLE_PREFIX}{generation} WHERE last > ? AND last <= ? ORDER BY last, part"
         );
-        let mut records: Vec<(Sequence, Vec<u8>)> = Vec::new();
+        let mut records: Vec<StoredRecord> = Vec::new();
         for row in self.sql.query(&statement, &[SqlParam::Integer(after), SqlParam::Integer(through)])? {
             let last = expect_integer(row.first())?;
             let mut data = expect_blob(row.into_iter().nth(1))?;
@@ -189,13 +192,19 @@ impl ChangeLog {
         Ok(Some(records))
     }
 
-    /// Starts a new generation, within a transaction, when the open one is large or old enough to be closed.
-    pub fn rotate(&self, now: Timestamp) -> Result<()> {
+    /// Whether the open generation is large or old enough to be closed.
+    pub fn is_rotation_due(&self, now: Timestamp) -> Result<bool> {
         let state = self.state()?;
         let aged = state.open_since.is_some_and(|since| now.saturating_sub(since) >= GENERATION_MAX_AGE_MS);
-        if state.open_bytes < GENERATION_MAX_BYTES && !aged {
+        Ok(aged || state.open_bytes >= GENERATION_MAX_BYTES)
+    }
+
+    /// Starts a new generation, within a transaction, when that is due.
+    pub fn rotate(&self, now: Timestamp) -> Result<()> {
+        if !self.is_rotation_due(now)? {
             return Ok(());
         }
+        let state = self.state()?;
         let next = state.generations.last().copied().unwrap_or(0).saturating_add(1);
         create_generation(self.sql.as_ref(), next)?;
         if let Some(state) = self.state.borrow_mut().as_mut() {
@@ -230,6 +239,32 @@ impl ChangeLog {
             }
         }
         Ok(released)
+    }
+
+    /// The last sequence that no reader is kept waiting for any more: what is older than `oldest`, or beyond
+    /// `max_bytes` of closed generations counted from the newest.
+    pub fn beyond_bounds(&self, max_bytes: u64, oldest: Timestamp) -> Result<Sequence> {
+        let generations = self.state()?.generations;
+        let mut bytes = 0u64;
+        for generation in generations.iter().rev().skip(1) {
+            let statement = format!(
+                "SELECT coalesce(max(last), 0), coalesce(sum(octet_length(data)), 0) FROM {TABLE_PREFIX}{generation}"
+            );
+            let rows = self.sql.query(&statement, &[])?;
+            let last = expect_integer(rows.first().and_then(|row| row.first()))?;
+            let size = expect_integer(rows.first().and_then(|row| row.get(1)))?;
+            bytes = bytes.saturating_add(u64::try_from(size).unwrap_or(0));
+            if bytes > max_bytes || self.timestamp_of(*generation, last)?.is_some_and(|timestamp| timestamp < oldest) {
+                return Ok(last);
+            }
+        }
+        Ok(0)
+    }
+
+    fn timestamp_of(&self, generation: i64, last: Sequence) -> Result<Option<Timestamp>> {
+        let statement = format!("SELECT data FROM {TABLE_PREFIX}{generation} WHERE last = ? AND part = 0");
+        let row = self.sql.query(&statement, &[SqlParam::Integer(last)])?.into_iter().next();
+        row.map(|row| Ok(Header::read(&expect_blob(row.into_iter().next())?)?.timestamp)).transpose()
     }
 
     /// The rows that a generation's records refer to.

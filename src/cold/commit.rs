@@ -18,7 +18,7 @@ use super::manifest::{self, Entry, EntryStatus, ManifestContext, ManifestFile};
 use super::manifest_list::{self, ListContext};
 use super::metadata;
 use super::schema::{Schema, TableKind};
-use super::table::{LoggedMetadata, MANIFESTS_MAX, RetiredObject, SCHEMAS_MAX_BYTES, Snapshot, TableState, Totals};
+use super::table::{LoggedMetadata, MANIFESTS_MAX, METADATA_LOG_MAX, RetiredObject, SCHEMAS_MAX_BYTES, Snapshot, TableState, Totals};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::{StorageTier, Timestamp};
 
@@ -278,32 +278,24 @@ fn push_snapshot(next: &mut TableState, state: &TableState, commit: &Commit, sna
     });
 }
 
-/// The summary of a snapshot (spec, Appendix F, "Optional Snapshot Summary Fields").
+/// The summary of a snapshot (spec, Appendix F, "Optional Snapshot Summary Fields"): what engines plan by. It is repeated
+/// in every metadata file while the snapshot is kept, so sizes, which manifests tell, are left out.
 fn summary(totals: Totals, commit: &Commit) -> BTreeMap<String, String> {
-    let removed = || commit.removed.iter().map(|live| &live.file);
-    let records = |files: &mut dyn Iterator<Item = &DataFile>| files.fold(0_i64, |sum, file| sum.saturating_add(file.record_count));
-    let bytes = |files: &mut dyn Iterator<Item = &DataFile>| files.fold(0_u64, |sum, file| sum.saturating_add(file.file_size));
-    let changed = months(commit.added.iter().chain(removed()).map(|file| file.month));
+    let records = |sum: i64, file: &DataFile| sum.saturating_add(file.record_count);
     let mut summary = commit.summary.clone();
     let mut set = |name: &str, value: String| summary.insert(name.to_owned(), value);
     set("operation", commit.operation.name().to_owned());
-    set("changed-partition-count", changed.len().to_string());
     if !commit.added.is_empty() {
         set("added-data-files", commit.added.len().to_string());
-        set("added-records", records(&mut commit.added.iter()).to_string());
-        set("added-files-size", bytes(&mut commit.added.iter()).to_string());
+        set("added-records", commit.added.iter().fold(0, records).to_string());
     }
     if !commit.removed.is_empty() {
         set("deleted-data-files", commit.removed.len().to_string());
-        set("deleted-records", records(&mut removed()).to_string());
-        set("removed-files-size", bytes(&mut removed()).to_string());
+        set("deleted-records", commit.removed.iter().map(|live| &live.file).fold(0, records).to_string());
     }
     set("total-data-files", totals.files.to_string());
     set("total-records", totals.records.to_string());
-    set("total-files-size", totals.bytes.to_string());
-    set("total-delete-files", "0".to_owned());
     set("total-position-deletes", "0".to_owned());
-    set("total-equality-deletes", "0".to_owned());
     summary
 }
 
@@ -354,7 +346,7 @@ fn expire(next: &mut TableState, state: &TableState, commit: &Commit) -> Vec<Str
     if state.version > 0 {
         next.metadata_log.push(LoggedMetadata { version: state.version, timestamp_ms: state.last_updated_ms });
     }
-    let surplus = next.metadata_log.len().saturating_sub(keep);
+    let surplus = next.metadata_log.len().saturating_sub(keep.min(METADATA_LOG_MAX));
     garbage.extend(next.metadata_log.drain(..surplus).map(|logged| next.path.metadata(logged.version)));
     garbage
 }

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::schema::Schema;
 use crate::vortex::StrayFields;
 
 /// What is known of one column of a data file.
@@ -62,6 +63,13 @@ pub struct DataFile {
 impl DataFile {
     /// The version of the stored form that this code writes.
     pub const FORMAT: u32 = 1;
+
+    /// Whether readers miss values of this file once `schema` is the table's: a column with values whose field id the
+    /// schema has no more, because the column was dropped or has another type under a new id. Reading documents back
+    /// is not touched by that; foreign readers see null until the file is rewritten.
+    pub fn loses_values_under(&self, schema: &Schema) -> bool {
+        self.columns.iter().any(|column| column.nulls < self.record_count && schema.field(column.id).is_none())
+    }
 
     /// What is known of a column.
     pub fn column(&self, field_id: i32) -> Option<&ColumnMetrics> {

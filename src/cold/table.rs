@@ -18,6 +18,8 @@ use crate::types::Timestamp;
 
 /// Manifests of one snapshot; one more and they are merged.
 pub const MANIFESTS_MAX: usize = 32;
+/// Earlier metadata versions that are kept, for readers that still hold one.
+pub const METADATA_LOG_MAX: usize = 10;
 /// JSON bytes of the schemas kept beside the current one; snapshots of older ones stay readable by the current.
 pub const SCHEMAS_MAX_BYTES: usize = 256 * 1024;
 

@@ -17,11 +17,22 @@ impl Engine {
     /// Sets the alarm when changes are pending and it is not set, or is later than it should be. The storage write
     /// is issued by the first poll, so that it commits with the SQL before it.
     pub(super) async fn schedule_archive(&self) -> Result<()> {
+        self.snapshotter.bound_log()?;
         let Some(wanted) = self.snapshotter.next_alarm(self.now_ms())? else { return Ok(()) };
         if self.alarm_due.get().flatten().is_some_and(|due| due <= wanted) {
             return Ok(());
         }
         self.set_alarm(wanted).await
+    }
+
+    /// Sets the alarm if changes are pending without one, as when the instance that made them went away in between.
+    /// Called after every request; it costs nothing when nothing is pending.
+    pub async fn ensure_archive_scheduled(&self) -> Result<()> {
+        if self.snapshotter.next_alarm(self.now_ms())?.is_none() {
+            return Ok(());
+        }
+        self.learn_alarm().await?;
+        self.schedule_archive().await
     }
 
     async fn set_alarm(&self, at: Timestamp) -> Result<()> {
@@ -37,11 +48,10 @@ impl Engine {
         let Some(retry) = self.snapshotter.retry_alarm(self.now_ms())? else { return Ok(()) };
         self.set_alarm(retry).await?;
         let outcome = self.snapshotter.alarm().await;
-        if let Some(next) = self.snapshotter.next_alarm(self.now_ms())? {
-            if outcome.is_ok() {
+        if let Some(next) = self.snapshotter.next_alarm(self.now_ms())?
+            && outcome.is_ok() {
                 self.set_alarm(next).await?;
             }
-        }
         outcome
     }
 

@@ -1,12 +1,18 @@
 //! The change feed: from the hot log, and from the archived one for what is trimmed.
 
+use std::collections::BTreeMap;
+
 use super::Engine;
 use crate::cdc::feed::{PageBuilder, check_position, read_page};
 use crate::cdc::{FeedFilter, FeedPage};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::limits::PAGE_MAX_BYTES;
+use crate::types::{CdcEvent, Sequence, StorageTier};
 
 /// How often a waiting reader looks for events, in ms.
 const POLL_MS: u32 = 50;
+/// Sequences that one page of archived events covers at most.
+const ARCHIVED_WINDOW: i64 = 100_000;
 
 impl Engine {
     /// A page of events. When there is none yet, waits up to `wait_ms` for one.
@@ -17,17 +23,77 @@ impl Engine {
             self.ports.clock.sleep_ms(POLL_MS).await;
             waited = waited.saturating_add(POLL_MS);
         }
-        let name = self.name()?;
         if filter.after.saturating_add(1) >= self.hot.log().first_sequence()? {
-            return read_page(self.hot.log(), &name, self.hot.as_ref(), filter);
+            return read_page(self.hot.log(), &self.name()?, self.hot.as_ref(), filter);
         }
         self.archived_changes(filter).await
     }
 
     /// A page that starts before the hot log does.
     async fn archived_changes(&self, filter: &FeedFilter) -> Result<FeedPage> {
-        let mut builder = PageBuilder::new(&self.name()?, filter);
-        self.snapshotter.read_archived_changes(filter.after, &mut |event| builder.push(event)).await?;
-        Ok(builder.finish(self.hot.log().last_timestamp()?))
+        let archived = self.snapshotter.archived()?;
+        if filter.after >= archived {
+            return Err(StorageError::new(
+                ErrorKind::Gone,
+                StorageTier::Hot,
+                "read change feed",
+                format!(
+                    "expected a position from sequence {} on, the oldest that is kept, got {}",
+                    self.hot.log().first_sequence()?.saturating_sub(1),
+                    filter.after
+                ),
+            ));
+        }
+        let mut wanted = Wanted::new(filter, archived.min(filter.after.saturating_add(ARCHIVED_WINDOW)));
+        self.snapshotter
+            .scan_archived_changes(filter.after, wanted.until, &|name| filter.wants_collection(name), &mut |event| {
+                wanted.push(event);
+                Ok(wanted.until)
+            })
+            .await?;
+        let until = wanted.until;
+        let mut builder = PageBuilder::new(filter);
+        for event in wanted.events.into_values() {
+            if builder.push(event)?.is_break() {
+                return Ok(builder.finish(0));
+            }
+        }
+        builder.advance(until);
+        let mut page = builder.finish(self.hot.log().last_timestamp()?);
+        page.has_more = page.sequence < self.last_sequence()?;
+        Ok(page)
     }
+}
+
+/// The first events of several collections by sequence, bounded in number and bytes.
+struct Wanted<'f> {
+    filter: &'f FeedFilter,
+    events: BTreeMap<Sequence, CdcEvent>,
+    bytes: usize,
+    /// All wanted events up to here are known once every collection is read.
+    until: Sequence,
+}
+
+impl<'f> Wanted<'f> {
+    fn new(filter: &'f FeedFilter, until: Sequence) -> Self {
+        Self { filter, events: BTreeMap::new(), bytes: 0, until }
+    }
+
+    fn push(&mut self, event: CdcEvent) {
+        if event.sequence > self.until || !self.filter.wants(&event) {
+            return;
+        }
+        self.bytes = self.bytes.saturating_add(size(&event));
+        self.events.insert(event.sequence, event);
+        while self.events.len() > self.filter.limit || (self.bytes > PAGE_MAX_BYTES && self.events.len() > 1) {
+            let Some((sequence, event)) = self.events.pop_last() else { return };
+            self.bytes = self.bytes.saturating_sub(size(&event));
+            self.until = sequence.saturating_sub(1);
+        }
+    }
+}
+
+fn size(event: &CdcEvent) -> usize {
+    let images = [&event.before, &event.after].into_iter().flatten().map(String::len);
+    images.fold(event.document_id.len(), usize::saturating_add)
 }

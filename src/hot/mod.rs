@@ -143,6 +143,15 @@ impl HotStore {
         })
     }
 
+    /// Closes a log generation that is due for it, and drops what is beyond the log's bounds. Costs nothing in between.
+    pub fn bound_log(&self, max_bytes: u64, oldest: Timestamp, now: Timestamp) -> Result<()> {
+        if !self.log.is_rotation_due(now)? {
+            return Ok(());
+        }
+        self.transaction(|| self.log.rotate(now))?;
+        self.trim_log(self.log.beyond_bounds(max_bytes, oldest)?)
+    }
+
     /// Makes cached reads of this object miss from now on, within a transaction.
     pub fn bump_cache_generation(&self) -> Result<()> {
         schema::bump_cache_generation(self.sql.as_ref())

@@ -12,8 +12,8 @@ use crate::types::names::quoted;
 
 /// Reads a body of JSON text, `limit` bytes at most. A request that names another media type is refused.
 pub async fn json_text(request: &mut Request, limit: usize, media_types: &[&str]) -> Result<String> {
-    if let Some(media_type) = request.media_type() {
-        if !media_types.contains(&media_type.as_str()) {
+    if let Some(media_type) = request.media_type()
+        && !media_types.contains(&media_type.as_str()) {
             return Err(StorageError::new(
                 ErrorKind::UnsupportedMedia,
                 StorageTier::Api,
@@ -21,7 +21,6 @@ pub async fn json_text(request: &mut Request, limit: usize, media_types: &[&str]
                 format!("expected content type {}, got {}", media_types.join(" or "), quoted(&media_type)),
             ));
         }
-    }
     String::from_utf8(request.read_body(limit).await?).map_err(|error| {
         let position = error.utf8_error().valid_up_to();
         StorageError::new(

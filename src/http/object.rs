@@ -36,7 +36,13 @@ impl ObjectService {
     pub async fn handle(&self, mut request: Request) -> Response {
         let head = request.method == "HEAD";
         let counters = || self.engine.counters();
-        let (result, cost) = Metered::new(self.answer(&mut request), &counters).await;
+        let answered = async {
+            let result = self.answer(&mut request).await;
+            // What was asked is answered, whether or not the archive can be scheduled now: the next request tries again.
+            let _ = self.engine.ensure_archive_scheduled().await;
+            result
+        };
+        let (result, cost) = Metered::new(answered, &counters).await;
         let mut response = result.unwrap_or_else(|error| problem::response(&error));
         if head {
             response.body = Vec::new();

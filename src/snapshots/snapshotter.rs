@@ -8,9 +8,8 @@ use super::plan::Plan;
 use super::publish::Publish;
 use super::schedule::{Pending, due_ms, publishable_ms, retry_ms};
 use super::stage::{Stage, StagedTable};
-use crate::cdc::LoggedEvent;
 use crate::cold::catalog::{ColdCatalog, Progress, TableId, UNTIL_PUBLISHED};
-use crate::cold::{DataFile, ScanStats, TableKind, scan};
+use crate::cold::{ChangesRange, DataFile, ScanStats, TableKind, scan, scan_changes};
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{Collection, CollectionDefinition, HotStore};
@@ -18,7 +17,7 @@ use crate::limits::R2_SAME_KEY_INTERVAL_MS;
 use crate::ports::{ObjectStore, Ports, uuid_v7};
 use crate::types::names::ObjectName;
 use crate::types::statistics::ColumnStatistics;
-use crate::types::{Document, Sequence, StorageTier, SyncResult, Timestamp};
+use crate::types::{CdcEvent, Document, Sequence, StorageTier, SyncResult, Timestamp};
 use crate::vortex::TableSchema;
 
 /// A run that has not ended after this long is taken for dead; another may start, which is safe but wasteful.
@@ -27,6 +26,7 @@ const RUN_MAX_MS: i64 = 300_000;
 const JOIN_POLL_MS: u32 = 20;
 /// Deletions of garbage in one run.
 const GARBAGE_ROUNDS: usize = 32;
+const DAY_MS: i64 = 86_400_000;
 
 /// What readers of the bucket see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -315,11 +315,10 @@ impl Snapshotter {
             Caller::Alarm => Ok(publishable_ms(&self.config.snapshots, published_at, now) <= now),
             Caller::Sync => {
                 let pause = published_at.map_or(0, |at| at.saturating_add(R2_SAME_KEY_INTERVAL_MS).saturating_sub(now));
-                if let Ok(pause) = u32::try_from(pause) {
-                    if pause > 0 {
+                if let Ok(pause) = u32::try_from(pause)
+                    && pause > 0 {
                         self.ports.clock.sleep_ms(pause).await;
                     }
-                }
                 Ok(true)
             }
         }
@@ -377,18 +376,45 @@ impl Snapshotter {
         scan(objects.as_ref(), &files, &record.columns, None, &|statistics| !may_match(statistics), sink).await
     }
 
-    /// Reads archived events after a sequence, in order.
-    pub async fn read_archived_changes(
+    /// Reads the archived events of a range, collection by collection, each in order. The collections are those that
+    /// `wants`; the sink says up to which sequence further ones matter.
+    pub async fn scan_archived_changes(
         &self,
         after: Sequence,
-        visit: &mut dyn FnMut(LoggedEvent) -> Result<ControlFlow<()>>,
+        mut until: Sequence,
+        wants: &dyn Fn(&str) -> bool,
+        sink: &mut dyn FnMut(CdcEvent) -> Result<Sequence>,
     ) -> Result<()> {
-        let _ = (after, visit);
-        Err(StorageError::new(
-            ErrorKind::Gone,
-            StorageTier::Hot,
-            "read change feed",
-            format!("expected a position from sequence {} on, got an older one", self.hot.log().first_sequence()?.saturating_sub(1)),
-        ))
+        let objects = self.bucket()?;
+        let catalog = self.hot.catalog()?;
+        for collection in catalog.all().iter().filter(|collection| wants(&collection.name)) {
+            let id = TableId { collection: collection.id, kind: TableKind::Changes };
+            let Some(record) = self.catalog.table(id)? else { continue };
+            let files = self.catalog.files(id, record.state.version)?;
+            let files: Vec<DataFile> = files.into_iter().map(|file| file.file.file).collect();
+            let range = ChangesRange { after, until, images: true };
+            scan_changes(objects.as_ref(), &files, &collection.name, range, &mut |record| {
+                let sequence = record.event.sequence;
+                until = sink(record.event)?;
+                Ok(if sequence >= until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The last sequence that the committed states contain.
+    pub fn archived(&self) -> Result<Sequence> {
+        Ok(self.known()?.progress.archived)
+    }
+
+    /// Keeps the change log within its bounds where no bucket takes it over.
+    pub fn bound_log(&self) -> Result<()> {
+        if self.ports.objects.is_some() {
+            return Ok(());
+        }
+        let age_ms = self.config.cdc.max_age_days.saturating_mul(DAY_MS);
+        let oldest = self.ports.clock.now_ms().saturating_sub(age_ms);
+        self.hot.bound_log(self.config.cdc.max_bytes, oldest, self.ports.clock.now_ms())
     }
 }

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
+use uuid::Uuid;
+
 use super::plan::{Plan, PlannedCollection};
 use crate::cdc::LoggedEvent;
-use crate::cdc::feed::{event_id, event_namespace};
+use crate::cdc::feed::event_namespace;
 use crate::cold::catalog::{CatalogFile, ColdCatalog, TableId};
 use crate::cold::{
     BuiltCommit, ChangeRecord, ChangesFileWriter, Commit, CommitOperation, DataFile, DocumentFileWriter, LiveFile, Schema,
@@ -24,7 +26,7 @@ use crate::limits::SCAN_PAGE_MAX_BYTES;
 use crate::ports::{ObjectMetadata, ObjectStore, PutCondition};
 use crate::types::names::ObjectName;
 use crate::types::time::Month;
-use crate::types::{CdcEvent, CollectionId, Json, Sequence};
+use crate::types::{CollectionId, Json, Sequence};
 use crate::vortex::{TableSchema, infer};
 
 /// A data file ends when it has about this many bytes.
@@ -240,7 +242,7 @@ impl<'s> Stage<'s> {
     fn new_table(&self, planned: &PlannedCollection, kind: TableKind) -> TableState {
         let path = TablePath::new(self.name, &planned.name, kind);
         // The attempt is random, and no other attempt makes this table.
-        let uuid = uuid::Uuid::new_v5(&self.plan.attempt, path.as_str().as_bytes());
+        let uuid = Uuid::new_v5(&self.plan.attempt, path.as_str().as_bytes());
         TableState::create(uuid, &self.config.base_uri, path, kind, self.plan.timestamp)
     }
 
@@ -276,21 +278,9 @@ pub fn object_metadata(name: &ObjectName, content_type: &'static str, timestamp:
     ObjectMetadata { content_type, custom }
 }
 
-fn record(event: LoggedEvent, namespace: uuid::Uuid) -> ChangeRecord {
+fn record(event: LoggedEvent, namespace: Uuid) -> ChangeRecord {
     let before_sequence = event.before.as_ref().map(|image| image.sequence);
-    let event = CdcEvent {
-        id: event_id(namespace, event.sequence),
-        operation: event.operation,
-        collection: event.collection.to_string(),
-        document_id: event.document_id,
-        timestamp: event.timestamp,
-        sequence: event.sequence,
-        before: event.before.map(|image| image.text),
-        after: event.after,
-        changed_fields: None,
-        context: event.context.as_ref().clone(),
-    };
-    ChangeRecord { event, before_sequence }
+    ChangeRecord { event: event.into_event(namespace), before_sequence }
 }
 
 /// The collection with the largest open file, when the open ones are too large together.

@@ -287,10 +287,13 @@ impl TryFrom<Stored> for TableSchema {
     }
 }
 
-/// Whether a field's name can be a column's: not empty, at most 255 bytes, not beginning with `_`, and not `id` in
-/// any case.
+/// Whether a field's name can be a column's: not empty, at most 255 bytes, not beginning with `_`, not `id` in any
+/// case, and without control characters, which some engines cut names at.
 pub fn may_be_column(name: &str) -> bool {
-    !name.is_empty() && name.len() <= COLUMN_NAME_MAX_BYTES && !name.starts_with('_') && fold(name) != ID_NAME
+    (1..=COLUMN_NAME_MAX_BYTES).contains(&name.len())
+        && !name.starts_with('_')
+        && !name.chars().any(char::is_control)
+        && fold(name) != ID_NAME
 }
 
 /// Engines that ignore case must not see two columns of one name.
@@ -310,7 +313,7 @@ fn check_declarations(declared: &[ColumnDeclaration]) -> Result<()> {
             return Err(invalid(
                 position,
                 format!(
-                    "expected 1 to {COLUMN_NAME_MAX_BYTES} bytes that do not begin with _ and are not id, got {}",
+                    "expected 1 to {COLUMN_NAME_MAX_BYTES} bytes without control characters that do not begin with _ and are not id, got {}",
                     quoted(name)
                 ),
             ));
@@ -396,7 +399,7 @@ mod tests {
 
     #[test]
     fn names_that_engines_could_confuse_are_refused() {
-        for bad in ["", "_a", "id", "ID", &"x".repeat(256)] {
+        for bad in ["", "_a", "id", "ID", "a\u{0}", "a\tb", &"x".repeat(256)] {
             let error = TableSchema::default().declare(&[declaration(bad, "int", true)], true).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{bad}");
         }

@@ -1,0 +1,250 @@
+"""Reads Iceberg tables with engines that others wrote, and compares every row with what was put.
+
+    python readers.py <warehouse folder> <expected.json> [<report.json>]
+
+The warehouse folder holds the bucket's objects under their keys. expected.json lists the tables:
+
+    {"tables": [
+      {"name", "metadata": key of v{N}.metadata.json, "columns": [names, optional], "files": live files, optional,
+       "documents": [{"id", "seq", "ts", "text"}, ...]          a state table: the documents, "ts" in Unix ms
+       or "events": [{"sequence", "event_id", ...}, ...]}, ...]} a change log: its rows, "timestamp" in Unix ms
+
+A state table's documents are rebuilt here, independently of the writer, from the typed columns and `_extra`, and must be
+the same JSON as the documents put: number texts included, members in any order.
+
+Prints one line a reader and table, the differences found, and last `N passed, N failed`.
+"""
+
+import base64
+import datetime
+import decimal
+import json
+import math
+import os
+import sys
+import traceback
+import uuid
+
+import pyarrow
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+MAX_SHOWN = 5
+
+
+class Number(str):
+    """The text of a JSON number."""
+
+
+def parse(text):
+    """JSON with number texts kept."""
+    return json.loads(text, parse_float=Number, parse_int=Number, parse_constant=Number)
+
+
+def same(left, right):
+    """Whether two parsed values are the same JSON."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(value, right[name]) for name, value in left.items())
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return left == right
+
+
+def ecmascript(shortest):
+    """A double's text as ECMAScript's Number::toString writes it, from Python's shortest digits."""
+    sign, digits, exponent = decimal.Decimal(shortest).as_tuple()
+    digits = "".join(map(str, digits)).lstrip("0")
+    stripped = digits.rstrip("0")
+    exponent += len(digits) - len(stripped)
+    digits = stripped
+    if not digits:
+        return "0"
+    point = len(digits) + exponent
+    if 0 < point <= 21:
+        text = digits.ljust(point, "0") if exponent >= 0 else digits[:point] + "." + digits[point:]
+    elif -6 < point <= 0:
+        text = "0." + "0" * -point + digits
+    else:
+        power = point - 1
+        mantissa = digits if len(digits) == 1 else digits[0] + "." + digits[1:]
+        text = f"{mantissa}e{'+' if power > 0 else '-'}{abs(power)}"
+    return ("-" if sign else "") + text
+
+
+def shortest_float(value):
+    """The shortest text that reads back as the same single-precision number."""
+    import struct
+
+    for digits in range(1, 10):
+        text = f"{value:.{digits}g}"
+        if struct.pack("<f", float(text)) == struct.pack("<f", value):
+            return text
+    return repr(value)
+
+
+def micros(moment):
+    """Microseconds since the epoch; a time without zone is UTC."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.timezone.utc)
+    return (moment - EPOCH) // datetime.timedelta(microseconds=1)
+
+
+def canonical(value, field):
+    """A column's value as the JSON value that it stands for, by the type of the table's schema."""
+    kind = field["type"]
+    if field.get("doc") == "JSON text":
+        return parse(value)
+    if kind == "boolean":
+        return bool(value)
+    if kind in ("int", "long"):
+        return Number(int(value))
+    if kind == "double" and field["narrow"]:
+        return Number(ecmascript(shortest_float(value)))
+    if kind == "double":
+        return Number(ecmascript(repr(float(value))))
+    if kind == "float":
+        return Number(ecmascript(shortest_float(value)))
+    if kind.startswith("decimal"):
+        scale = int(kind.rstrip(")").split(",")[1])
+        return Number(f"{decimal.Decimal(value):.{scale}f}")
+    if kind == "date":
+        return value.isoformat()
+    if kind == "timestamptz":
+        text = (EPOCH + datetime.timedelta(microseconds=micros(value))).isoformat(timespec="milliseconds")
+        return text.replace("+00:00", "Z")
+    if kind == "uuid":
+        return str(value if isinstance(value, uuid.UUID) else uuid.UUID(bytes=bytes(value)))
+    if kind == "binary":
+        return base64.b64encode(bytes(value)).decode()
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def rebuild(row, fields):
+    """The document that a row of a state table stands for."""
+    extra = parse(text_of(row["_extra"])) if row.get("_extra") is not None else {}
+    document = {"id": text_of(row["id"])}
+    for field in fields:
+        name, value = field["name"], row[field["name"]]
+        if name in ("id", "_seq", "_ts", "_extra") or value is None or name in extra:
+            continue
+        document[name] = canonical(value, field)
+    return document | extra
+
+
+def text_of(value):
+    return value.decode() if isinstance(value, bytes) else value
+
+
+class Table:
+    """One expected table."""
+
+    def __init__(self, warehouse, expected):
+        self.expected = expected
+        self.name = expected["name"]
+        self.metadata_path = os.path.join(warehouse, expected["metadata"])
+        self.folder = os.path.dirname(os.path.dirname(self.metadata_path))
+        with open(self.metadata_path, encoding="utf-8") as file:
+            metadata = json.load(file)
+        current = metadata["current-schema-id"]
+        schemas = {schema["schema-id"]: schema["fields"] for schema in metadata["schemas"]}
+        self.fields = schemas[current]
+        for field in self.fields:
+            # A column that was widened from single precision still has such values in earlier files.
+            earlier = [old["type"] for fields in schemas.values() for old in fields if old["id"] == field["id"]]
+            field["narrow"] = "float" in earlier
+
+    def check(self, rows):
+        """Differences between `rows` (dictionaries) and what was put."""
+        if rows and list(rows[0]) != [field["name"] for field in self.fields]:
+            return [f"columns {list(rows[0])}, expected {[field['name'] for field in self.fields]}"]
+        return self.check_state(rows) if "documents" in self.expected else self.check_changes(rows)
+
+    def check_state(self, rows):
+        found = {text_of(row["id"]): row for row in rows}
+        expected = {row["id"]: row for row in self.expected["documents"]}
+        problems = [] if len(found) == len(rows) else [f"{len(rows) - len(found)} rows too many of some id"]
+        problems += [f"{id!r} is missing" for id in expected.keys() - found.keys()]
+        problems += [f"{id!r} is not expected" for id in found.keys() - expected.keys()]
+        for id in expected.keys() & found.keys():
+            row, wanted = found[id], expected[id]
+            if (row["_seq"], micros(row["_ts"])) != (wanted["seq"], wanted["ts"] * 1000):
+                problems.append(f"{id!r}: version {row['_seq']} at {row['_ts']}, expected {wanted['seq']} at {wanted['ts']}")
+            document, put = rebuild(row, self.fields), parse(wanted["text"])
+            if not same(document, put):
+                names = [name for name in document.keys() | put.keys() if not same(document.get(name), put.get(name))]
+                problems += [f"{id!r}: {name!r} is {document.get(name)!r}, expected {put.get(name)!r}" for name in names]
+        return problems
+
+    def check_changes(self, rows):
+        rows = sorted(rows, key=lambda row: row["sequence"])
+        expected = self.expected["events"]
+        problems = [] if len(rows) == len(expected) else [f"{len(rows)} events, expected {len(expected)}"]
+        for row, wanted in zip(rows, expected):
+            row = {name: text_of(value) for name, value in row.items()}
+            row["timestamp"] = micros(row["timestamp"]) // 1000
+            problems += [f"event {wanted['sequence']}: {name} is {row[name]!r}, expected {value!r}" for name, value in wanted.items() if row[name] != value]
+        return problems
+
+
+def read_pyiceberg(table):
+    from pyiceberg.table import StaticTable
+
+    arrow = StaticTable.from_metadata("file://" + table.metadata_path).scan().to_arrow()
+    return arrow.to_pylist()
+
+
+def read_polars(table):
+    import polars
+
+    return polars.scan_iceberg("file://" + table.metadata_path).collect().to_dicts()
+
+
+def read_chdb(table):
+    import chdb
+
+    # Paths must lie under the working directory.
+    folder = os.path.relpath(table.folder)
+    # Binary columns are ClickHouse strings, which Arrow would take for UTF-8.
+    settings = "SETTINGS output_format_arrow_string_as_string = 0"
+    result = chdb.query(f"SELECT * FROM icebergLocal('{folder}') {settings}", "ArrowStream")
+    with pyarrow.ipc.open_stream(pyarrow.BufferReader(result.bytes())) as reader:
+        return reader.read_all().to_pylist()
+
+
+READERS = {"pyiceberg": read_pyiceberg, "polars": read_polars, "clickhouse": read_chdb}
+
+
+def main(warehouse, expected_path, report_path=None):
+    warehouse = os.path.abspath(warehouse)
+    with open(expected_path, encoding="utf-8") as file:
+        tables = [Table(warehouse, expected) for expected in json.load(file)["tables"]]
+    os.chdir(warehouse)
+    passed = failed = 0
+    report = []
+    width = max((len(table.name) for table in tables), default=5)
+    for reader, read in READERS.items():
+        for table in tables:
+            try:
+                rows = read(table)
+                count, problems = len(rows), table.check(rows)
+            except Exception as error:  # A reader that fails is a finding, not the end.
+                count, problems = 0, [f"{type(error).__name__}: {str(error)[:500]}"]
+                if os.environ.get("CONFORMANCE_TRACE"):
+                    traceback.print_exc()
+            print(f"{reader:<10}  {table.name:<{width}}  {count:>7} rows  {'ok' if not problems else 'FAILED'}")
+            for problem in problems[:MAX_SHOWN]:
+                print(f"            {problem}")
+            if len(problems) > MAX_SHOWN:
+                print(f"            and {len(problems) - MAX_SHOWN} more")
+            report.append({"reader": reader, "table": table.name, "rows": count, "problems": problems})
+            passed, failed = passed + (not problems), failed + bool(problems)
+    if report_path:
+        with open(report_path, "w", encoding="utf-8") as file:
+            json.dump(report, file)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

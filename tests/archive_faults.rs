@@ -1,0 +1,120 @@
+//! The fault matrix of the flush (RELIABILITY.md R2): every port call fails, happens and is reported as failed, or
+//! takes the instance away before or after it. The whole state is checked after each, before and after recovery.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test fails by panicking")]
+
+mod support;
+
+use support::Object;
+use support::archive::{Model, check_whole, settle};
+use thermocline::ports::native::{Fault, FaultPlan, World, join_seeded, run};
+
+const COLLECTIONS: [&str; 3] = ["movies", "people", "gone"];
+const FAULTS: [Fault; 4] = [Fault::Fail, Fault::FailAfter, Fault::CrashBefore, Fault::CrashAfter];
+
+/// An object with an archived past, a dropped collection, and changes of every kind pending.
+fn scenario() -> (World, Model) {
+    let world = World::new(7).unwrap();
+    let object = Object::wake(&world);
+    let lines: Vec<_> = (0..40).map(|n| format!(r#"{{"id":"m{n:02}","n":{n},"s":"x{n}"}}"#)).collect();
+    object.import("movies", &lines.join("\n"));
+    object.import("gone", "{\"id\":\"g1\"}\n{\"id\":\"g2\",\"v\":1.50}");
+    settle(&world);
+    world.clock.advance(40 * 86_400_000);
+    for n in 0..5 {
+        object.ok("PATCH", &format!("/collections/movies/docs/m0{n}"), r#"{"n":0.5,"t":null}"#);
+        assert_eq!(object.json("DELETE", &format!("/collections/movies/docs/m1{n}"), "").0, 204);
+    }
+    object.ok("PUT", "/collections/people/docs/p1", r#"{"name":"Ada","born":1815}"#);
+    assert_eq!(object.json("DELETE", "/collections/gone", "").0, 204);
+    let mut model = Model::default();
+    model.follow(&object.feed(1_000));
+    (world, model)
+}
+
+/// Runs the alarm of a new instance with a fault at one call; `None` when there is no such call.
+fn flush_with_fault(world: &World, call: usize, fault: Fault) -> Option<Vec<String>> {
+    let plan = FaultPlan::new();
+    plan.arm(call, fault);
+    let object = Object::new(plan.wrap(&world.ports()));
+    let due = world.alarm.at_ms().expect("the alarm is set");
+    world.clock.set(due);
+    world.alarm.take_due(due);
+    let _ = run(object.service.engine().alarm());
+    (plan.unmet() == 0).then(|| plan.calls())
+}
+
+#[test]
+fn every_call_of_a_flush_may_fail_in_every_way() {
+    let mut met = 0;
+    for fault in FAULTS {
+        for call in 0.. {
+            let (world, model) = scenario();
+            let Some(calls) = flush_with_fault(&world, call, fault) else { break };
+            met += 1;
+            let context = format!("{fault:?} at call {call}: {}", calls[call]);
+            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                check_whole(&world, &model, &COLLECTIONS);
+                settle(&world);
+                assert_eq!(check_whole(&world, &model, &COLLECTIONS) as usize, model.history.len(), "all is published");
+            }));
+            assert!(checked.is_ok(), "{context}");
+        }
+    }
+    println!("faults met: {met}");
+    assert!(met > 200, "the matrix covers the flush: {met}");
+}
+
+#[test]
+fn two_faults_in_a_row_are_survived_too() {
+    let mut met = 0;
+    for seed in 0..150usize {
+        let (world, model) = scenario();
+        for round in 0..2 {
+            if world.alarm.at_ms().is_none() {
+                break;
+            }
+            let (call, fault) = ((seed * 37 + round * 61) % 140, FAULTS[(seed + round) % FAULTS.len()]);
+            met += usize::from(flush_with_fault(&world, call, fault).is_some());
+            Object::wake(&world).ok("GET", "/sync", "");
+        }
+        check_whole(&world, &model, &COLLECTIONS);
+        settle(&world);
+        assert_eq!(check_whole(&world, &model, &COLLECTIONS) as usize, model.history.len(), "seed {seed}");
+    }
+    println!("faults met: {met}");
+    assert!(met > 100, "{met}");
+}
+
+#[test]
+fn writes_and_a_second_instance_during_a_flush_change_nothing_of_it() {
+    for seed in 0..60u64 {
+        let (world, mut model) = scenario();
+        let plan = FaultPlan::new();
+        for call in 0..200 {
+            plan.arm(call, Fault::Slow(u32::try_from((seed + call as u64) % 4).unwrap()));
+        }
+        let object = Object::new(plan.wrap(&world.ports()));
+        let older = Object::wake(&world);
+        let writes = async {
+            for n in 0..12u64 {
+                let path = format!("/collections/movies/docs/m{:02}", (n * 7 + seed) % 50);
+                let (method, body) = match (n + seed) % 3 {
+                    0 => ("PUT", r#"{"new":true}"#),
+                    1 => ("PATCH", r#"{"n":7}"#),
+                    _ => ("DELETE", ""),
+                };
+                object.service.handle(support::request(method, &path, &[], body)).await;
+                thermocline::ports::native::yield_now().await;
+            }
+        };
+        let flush = async { drop(object.service.engine().sync(false).await) };
+        let twin = async { drop(older.service.engine().alarm().await) };
+        join_seeded(seed, vec![Box::pin(writes), Box::pin(flush), Box::pin(twin)]);
+        let told = Object::wake(&world).feed(1_000);
+        model.follow(&told[model.history.len()..]);
+        check_whole(&world, &model, &COLLECTIONS);
+        settle(&world);
+        assert_eq!(check_whole(&world, &model, &COLLECTIONS) as usize, model.history.len(), "seed {seed}");
+    }
+}

@@ -1,0 +1,138 @@
+//! What an archive must look like: checked whole, against a model of the documents and of their history.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use serde_json::Value;
+use thermocline::cold::catalog::{ColdCatalog, TableId};
+use thermocline::cold::{ChangesRange, DataFile, TableKind, TableState, scan_changes};
+use thermocline::hot::HotStore;
+use thermocline::ports::native::{World, run};
+
+use super::Object;
+
+/// Documents by collection and id.
+pub type State = BTreeMap<String, BTreeMap<String, Value>>;
+
+/// What was acknowledged: the state after each event.
+#[derive(Default)]
+pub struct Model {
+    pub state: State,
+    pub history: Vec<State>,
+}
+
+impl Model {
+    /// The state right after a sequence.
+    pub fn at(&self, sequence: i64) -> State {
+        match usize::try_from(sequence).unwrap() {
+            0 => State::new(),
+            sequence => self.history[sequence - 1].clone(),
+        }
+    }
+
+    /// Applies the events that the feed tells.
+    pub fn follow(&mut self, events: &[Value]) {
+        for event in events {
+            assert_eq!(event["sequence"].as_u64().unwrap() as usize, self.history.len() + 1, "the sequence has no gaps");
+            let documents = self.state.entry(event["collection"].as_str().unwrap().to_owned()).or_default();
+            let id = event["documentId"].as_str().unwrap().to_owned();
+            let before = match event.get("after") {
+                Some(after) => documents.insert(id, after.clone()),
+                None => documents.remove(&id),
+            };
+            assert_eq!(before.as_ref(), event.get("before"), "the image before is the one that was there");
+            self.history.push(self.state.clone());
+        }
+    }
+}
+
+/// Documents without the collections that have none.
+fn filled(state: &State) -> State {
+    state.iter().filter(|(_, documents)| !documents.is_empty()).map(|(name, documents)| (name.clone(), documents.clone())).collect()
+}
+
+fn queried(object: &Object, collections: &[&str], tiers: &str) -> State {
+    let read = |collection: &&str| {
+        let rows = object.rows(collection, &format!(r#"{{"limit":1000,"tiers":{tiers}}}"#));
+        let count = rows.len();
+        let documents: BTreeMap<_, _> = rows.into_iter().map(|row| (row["id"].as_str().unwrap().to_owned(), row)).collect();
+        assert_eq!(documents.len(), count, "each document once");
+        ((*collection).to_owned(), documents)
+    };
+    filled(&collections.iter().map(read).collect())
+}
+
+/// Checks everything that must hold of an object at any moment: its documents are the acknowledged ones, the
+/// published tables are its state at the published sequence, the change log has each event once, and all that the
+/// tables refer to is in the bucket. Returns the published sequence.
+pub fn check_whole(world: &World, model: &Model, collections: &[&str]) -> i64 {
+    let object = Object::wake(world);
+    assert_eq!(queried(&object, collections, r#"["hot","cold"]"#), filled(&model.state), "hot documents");
+    let published = object.ok("GET", "/sync", "")["lastColdSequence"].as_i64().unwrap();
+    let ports = world.ports();
+    let catalog = ColdCatalog::new(Rc::clone(&ports.sql));
+    let hot = HotStore::new(Rc::clone(&ports.sql));
+    let archived = catalog.progress().unwrap().archived;
+    // Tables are published one after the other: each is as of the last commit or already as of the next.
+    for collection in collections {
+        let cold = queried(&object, &[collection], r#"["cold"]"#).remove(*collection);
+        let as_of = |sequence| filled(&model.at(sequence)).remove(*collection);
+        assert!(cold == as_of(published) || cold == as_of(archived), "cold documents of {collection} at {published}");
+    }
+    let mut sequences = Vec::new();
+    for collection in hot.catalog().unwrap().all() {
+        for kind in [TableKind::State, TableKind::Changes] {
+            let id = TableId { collection: collection.id, kind };
+            let Some(record) = catalog.table(id).unwrap() else { continue };
+            check_references(world, &record.state, record.published);
+            let files: Vec<DataFile> =
+                catalog.files(id, record.state.version).unwrap().into_iter().map(|file| file.file.file).collect();
+            assert!(files.iter().all(|file| world.bucket.object(&file.key).is_some()), "every live file is in the bucket");
+            if kind == TableKind::Changes {
+                let range = ChangesRange { after: 0, until: i64::MAX, images: true };
+                let mut sink = |record: thermocline::cold::ChangeRecord| {
+                    sequences.push(record.event.sequence);
+                    Ok(ControlFlow::Continue(()))
+                };
+                run(scan_changes(&world.bucket, &files, &collection.name, range, &mut sink)).done().unwrap().unwrap();
+            }
+        }
+    }
+    sequences.sort_unstable();
+    assert_eq!(sequences, (1..=archived).collect::<Vec<_>>(), "the archived change log has each event once");
+    published
+}
+
+/// What the committed state names, and what is published, is there.
+fn check_references(world: &World, state: &TableState, published: i64) {
+    let there = |key: &str| assert!(world.bucket.object(key).is_some(), "{key} is referred to and missing");
+    for manifest in &state.manifests {
+        there(&manifest.key);
+    }
+    for snapshot in &state.snapshots {
+        there(&state.manifest_list_key(snapshot));
+    }
+    if published > 0 {
+        there(&state.path.metadata(published));
+        let hint = world.bucket.object(&state.path.version_hint()).expect("a version hint");
+        let hinted: i64 = String::from_utf8(hint.bytes).unwrap().parse().unwrap();
+        assert!(hinted >= published, "the hint never goes backwards");
+        there(&state.path.metadata(hinted));
+    }
+}
+
+/// Fires the alarm until nothing is pending, as the platform would.
+pub fn settle(world: &World) {
+    let object = Object::wake(world);
+    for _ in 0..20 {
+        if object.ok("GET", "/sync", "")["pendingChanges"] == 0 {
+            return;
+        }
+        let due = world.alarm.at_ms().expect("an alarm is set while changes are pending");
+        world.clock.set(due.max(world.ports().clock.now_ms()));
+        assert!(world.alarm.take_due(due));
+        run(object.service.engine().alarm()).done().unwrap().unwrap();
+    }
+    panic!("changes are still pending after 20 alarms");
+}

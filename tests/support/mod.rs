@@ -1,0 +1,110 @@
+//! An object behind its routes, natively: what the integration tests drive.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub mod archive;
+
+use serde_json::Value;
+use thermocline::config::StorageConfig;
+use thermocline::engine::Engine;
+use thermocline::http::message::{Request, Response, WholeBody};
+use thermocline::http::object::ObjectService;
+use thermocline::ports::Ports;
+use thermocline::ports::native::{World, run};
+
+/// The path of the object that tests write to.
+pub const OBJECT: &str = "/v1/demo/1";
+
+/// One instance of the object.
+pub struct Object {
+    pub service: ObjectService,
+}
+
+impl Object {
+    pub fn new(ports: Ports) -> Self {
+        Self::configured(ports, StorageConfig::default())
+    }
+
+    pub fn configured(ports: Ports, config: StorageConfig) -> Self {
+        Self { service: ObjectService::new(Engine::new(ports, config)).unwrap() }
+    }
+
+    /// A new instance over a world's stores, as after an eviction.
+    pub fn wake(world: &World) -> Self {
+        Self::new(world.ports())
+    }
+
+    /// Sends a request; `path` is below the object.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Response {
+        run(self.service.handle(request(method, path, headers, body))).done().expect("the request ends")
+    }
+
+    pub fn json(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let response = self.send(method, path, &[("content-type", "application/json")], body);
+        (response.status, parsed(&response))
+    }
+
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        self.json("GET", path, "")
+    }
+
+    /// Sends a request that must succeed, and returns its JSON.
+    pub fn ok(&self, method: &str, path: &str, body: &str) -> Value {
+        let (status, value) = self.json(method, path, body);
+        assert!((200..300).contains(&status), "{method} {path}: {status} {value}");
+        value
+    }
+
+    pub fn import(&self, collection: &str, lines: &str) -> Value {
+        let path = format!("/collections/{collection}/import");
+        let response = self.send("POST", &path, &[("content-type", "application/x-ndjson")], lines);
+        assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
+        parsed(&response)
+    }
+
+    /// All events of the feed, page by page.
+    pub fn feed(&self, limit: usize) -> Vec<Value> {
+        let mut events = Vec::new();
+        let mut after = 0;
+        loop {
+            let page = self.ok("GET", &format!("/cdc?after={after}&limit={limit}"), "");
+            events.extend(page["events"].as_array().unwrap().iter().cloned());
+            after = page["cursor"]["sequence"].as_i64().unwrap();
+            if page["hasMore"] == false {
+                return events;
+            }
+        }
+    }
+
+    /// All rows of a query, page by page.
+    pub fn rows(&self, collection: &str, query: &str) -> Vec<Value> {
+        let mut query: Value = serde_json::from_str(query).unwrap();
+        let mut rows = Vec::new();
+        loop {
+            let page = self.ok("POST", &format!("/collections/{collection}/query"), &query.to_string());
+            rows.extend(page["rows"].as_array().unwrap().iter().cloned());
+            match page.get("cursor") {
+                Some(cursor) => query["cursor"] = cursor.clone(),
+                None => return rows,
+            }
+        }
+    }
+}
+
+pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Request {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    Request {
+        method: method.to_owned(),
+        path: format!("{OBJECT}{path}"),
+        query: query.to_owned(),
+        headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        body: Box::new(WholeBody::new(body)),
+    }
+}
+
+pub fn parsed(response: &Response) -> Value {
+    if response.body.is_empty() { Value::Null } else { serde_json::from_slice(&response.body).expect("a JSON body") }
+}
+
+pub fn header<'r>(response: &'r Response, name: &str) -> &'r str {
+    response.header(name).unwrap_or_else(|| panic!("no header {name}: {response:?}"))
+}
