@@ -44,7 +44,8 @@ pub struct DigitalObject {
 
 impl DurableObject for DigitalObject {
     fn new(state: State, env: Env) -> Self {
-        let service = config(&env).and_then(|config| ObjectService::new(Engine::new(env::ports(&state, &env)?, config)));
+        let service =
+            config(&env).and_then(|config| ObjectService::new(Engine::new(env::ports(&state, &env)?, config)));
         Self { service }
     }
 
@@ -82,7 +83,8 @@ impl DurableObject for DigitalObject {
 fn config(env: &Env) -> crate::error::Result<StorageConfig> {
     let text = env::variable(env, "STORAGE_CONFIG").unwrap_or_default();
     StorageConfig::parse(&text).map_err(|error| {
-        StorageError::new(ErrorKind::Internal, StorageTier::Api, "read configuration", error.to_string()).caused_by(error)
+        StorageError::new(ErrorKind::Internal, StorageTier::Api, "read configuration", error.to_string())
+            .caused_by(error)
     })
 }
 

@@ -1,6 +1,12 @@
 //! The main job natively: documents in, events out, an archive in the bucket, and back.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
@@ -19,7 +25,8 @@ fn documents_are_written_read_changed_and_deleted() {
 
     let read = object.send("GET", "/collections/movies/docs/a", &[], "");
     assert_eq!(read.body, br#"{"id":"a","n":1.0,"big":9007199254740993}"#);
-    let patched = object.send("PATCH", "/collections/movies/docs/a", &[("if-match", "\"1\"")], r#"{"n":null,"x":{"y":2.50}}"#);
+    let patched =
+        object.send("PATCH", "/collections/movies/docs/a", &[("if-match", "\"1\"")], r#"{"n":null,"x":{"y":2.50}}"#);
     assert_eq!(patched.body, br#"{"id":"a","big":9007199254740993,"x":{"y":2.50}}"#);
     assert_eq!(object.json("PUT", "/collections/movies/docs/b", "{}").0, 201);
     assert_eq!(object.json("PUT", "/collections/movies/docs/b", "{}").0, 200);
@@ -27,7 +34,10 @@ fn documents_are_written_read_changed_and_deleted() {
     assert_eq!(object.get("/collections/movies/docs/a").0, 404);
 
     let events = object.feed(2);
-    let told: Vec<_> = events.iter().map(|event| (event["sequence"].as_i64().unwrap(), event["operation"].as_str().unwrap())).collect();
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| (event["sequence"].as_i64().unwrap(), event["operation"].as_str().unwrap()))
+        .collect();
     assert_eq!(told, [(1, "INSERT"), (2, "UPDATE"), (3, "INSERT"), (4, "UPDATE"), (5, "DELETE")]);
     assert_eq!(events[1]["changedFields"], json!(["n", "x"]));
     assert_eq!(events[4]["before"]["x"]["y"], json!(2.50));
@@ -37,7 +47,9 @@ fn documents_are_written_read_changed_and_deleted() {
 fn the_alarm_archives_and_cold_reads_agree() {
     let world = World::new(2).unwrap();
     let object = Object::wake(&world);
-    let lines: Vec<_> = (0..3_000).map(|n| format!(r#"{{"id":"{n:04}","n":{n},"half":{},"s":"s{}"}}"#, f64::from(n) / 2.0, n % 10)).collect();
+    let lines: Vec<_> = (0..3_000)
+        .map(|n| format!(r#"{{"id":"{n:04}","n":{n},"half":{},"s":"s{}"}}"#, f64::from(n) / 2.0, n % 10))
+        .collect();
     let report = object.import("movies", &lines.join("\n"));
     assert_eq!(report["imported"], 3_000);
     object.ok("PATCH", "/collections/movies/docs/0007", r#"{"n":null,"extra":{"a":[1,2.0]}}"#);

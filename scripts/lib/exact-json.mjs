@@ -7,4 +7,7 @@ const stringOrNumber = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 export const parseExact = (text) =>
   JSON.parse(text.replace(stringOrNumber, (token) => (token[0] === '"' ? token : `"\\u0000number ${token}"`)));
 
+/** What was parsed, as JSON text again. */
+export const exactText = (value) => JSON.stringify(value).replace(/"\\u0000number ([^"]+)"/g, "$1");
+
 export const sameJson = isDeepStrictEqual;

@@ -100,7 +100,6 @@ impl<'f> PageBuilder<'f> {
         self.page.sequence = self.page.sequence.max(sequence);
     }
 
-
     /// The page. `last_timestamp` is the log's, for a page that looked at nothing.
     pub fn finish(mut self, last_timestamp: Timestamp) -> FeedPage {
         if self.scanned == 0 {

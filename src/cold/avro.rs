@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use apache_avro::types::Value;
 use apache_avro::Schema;
+use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 
 use crate::error::{ErrorKind, Result, StorageError};

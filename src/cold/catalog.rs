@@ -123,7 +123,10 @@ impl ColdCatalog {
 
     /// Whether anything was ever planned.
     pub fn exists(&self) -> Result<bool> {
-        Ok(!self.sql.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'cold_progress'", &[])?.is_empty())
+        Ok(!self
+            .sql
+            .query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'cold_progress'", &[])?
+            .is_empty())
     }
 
     /// Makes the tables, within the transaction of the first plan.
@@ -166,7 +169,8 @@ impl ColdCatalog {
         if !self.exists()? {
             return Ok(None);
         }
-        let statement = "SELECT state, columns, published, hint_etag FROM cold_tables WHERE collection = ? AND kind = ?";
+        let statement =
+            "SELECT state, columns, published, hint_etag FROM cold_tables WHERE collection = ? AND kind = ?";
         self.sql.query(statement, &id.params())?.into_iter().next().map(table_record).transpose()
     }
 
@@ -261,7 +265,8 @@ impl ColdCatalog {
     pub fn insert_plan(&self, attempt: Uuid, plan: &str) -> Result<()> {
         let attempt = attempt.to_string();
         let params = [SqlParam::Text(&attempt), SqlParam::Text(plan)];
-        self.sql.query("INSERT INTO cold_plan (one, attempt, committed, plan, staged) VALUES (1, ?, 0, ?, '')", &params)?;
+        self.sql
+            .query("INSERT INTO cold_plan (one, attempt, committed, plan, staged) VALUES (1, ?, 0, ?, '')", &params)?;
         Ok(())
     }
 
@@ -353,12 +358,14 @@ fn catalog_file(row: SqlRow) -> Result<CatalogFile> {
 
 fn to_text(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| {
-        StorageError::new(ErrorKind::Internal, StorageTier::Cold, "write catalogue", "expected a record to become JSON").caused_by(error)
+        StorageError::new(ErrorKind::Internal, StorageTier::Cold, "write catalogue", "expected a record to become JSON")
+            .caused_by(error)
     })
 }
 
 fn from_text<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| corrupt("expected a record of a known format, got other text").caused_by(error))
+    serde_json::from_str(text)
+        .map_err(|error| corrupt("expected a record of a known format, got other text").caused_by(error))
 }
 
 fn corrupt(message: &'static str) -> StorageError {

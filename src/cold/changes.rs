@@ -122,7 +122,8 @@ pub(super) fn record(collection: &str, row: [Option<Scalar<'_>>; change_fields::
     };
     let micros = long(timestamp).ok_or_else(|| unreadable("a timestamp, got null"))?;
     let event = CdcEvent {
-        id: Uuid::from_str(&required(owned(id))?).map_err(|error| unreadable("an event id that is a UUID, got another").caused_by(error))?,
+        id: Uuid::from_str(&required(owned(id))?)
+            .map_err(|error| unreadable("an event id that is a UUID, got another").caused_by(error))?,
         operation,
         collection: collection.to_owned(),
         document_id: required(owned(document_id))?,

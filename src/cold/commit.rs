@@ -18,7 +18,9 @@ use super::manifest::{self, Entry, EntryStatus, ManifestContext, ManifestFile};
 use super::manifest_list::{self, ListContext};
 use super::metadata;
 use super::schema::{Schema, TableKind};
-use super::table::{LoggedMetadata, MANIFESTS_MAX, METADATA_LOG_MAX, RetiredObject, SCHEMAS_MAX_BYTES, Snapshot, TableState, Totals};
+use super::table::{
+    LoggedMetadata, MANIFESTS_MAX, METADATA_LOG_MAX, RetiredObject, SCHEMAS_MAX_BYTES, Snapshot, TableState, Totals,
+};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::{StorageTier, Timestamp};
 
@@ -135,7 +137,8 @@ pub fn plan_commit(state: &TableState, commit: &Commit) -> Result<BuiltCommit> {
     let metadata = StagedObject { key: next.path.metadata(next.version), bytes: content, content_type: JSON };
     let hint = next.version.to_string().into_bytes();
     let version_hint = StagedObject { key: next.path.version_hint(), bytes: hint, content_type: "text/plain" };
-    let live = |file: &DataFile| LiveFile { file: file.clone(), snapshot_id, sequence_number: next.last_sequence_number };
+    let live =
+        |file: &DataFile| LiveFile { file: file.clone(), snapshot_id, sequence_number: next.last_sequence_number };
     let added = commit.added.iter().map(live).collect();
     Ok(BuiltCommit { state: next, objects, metadata, version_hint, added, garbage })
 }
@@ -183,9 +186,13 @@ impl ManifestPlan {
         let staying = live.saturating_sub(count(commit.removed.len()));
         let existing = if staying == 0 { Vec::new() } else { Self::existing(state, commit, &affected)? };
         if count(existing.len()) != staying {
-            return Err(contradiction(format!("{staying} files to stay in the rewritten manifests, got {}", existing.len())));
+            return Err(contradiction(format!(
+                "{staying} files to stay in the rewritten manifests, got {}",
+                existing.len()
+            )));
         }
-        let single = |manifest: &ManifestFile| manifest.live_files() == 0 || manifest.first_month == manifest.last_month;
+        let single =
+            |manifest: &ManifestFile| manifest.live_files() == 0 || manifest.first_month == manifest.last_month;
         let by_month = state.kind == TableKind::State && !merge && rewritten().all(single);
         Ok(Self { kept: kept(&affected), existing, by_month })
     }
@@ -197,7 +204,9 @@ impl ManifestPlan {
         };
         let removed: BTreeSet<&str> = commit.removed.iter().map(|live| live.file.key.as_str()).collect();
         let spans: Vec<&ManifestFile> = affected.iter().filter_map(|position| state.manifests.get(*position)).collect();
-        let rewritten = |month: i32| spans.iter().any(|span| span.live_files() > 0 && span.first_month <= month && month <= span.last_month);
+        let rewritten = |month: i32| {
+            spans.iter().any(|span| span.live_files() > 0 && span.first_month <= month && month <= span.last_month)
+        };
         let stays = |live: &&LiveFile| rewritten(live.file.month) && !removed.contains(live.file.key.as_str());
         Ok(live.iter().filter(stays).cloned().collect())
     }
@@ -359,7 +368,10 @@ fn trim_schemas(next: &mut TableState) {
     let mut kept: Vec<Schema> = Vec::new();
     for schema in next.schemas.drain(..).rev() {
         // An upper bound of the field's JSON, which is what the stored state and the metadata hold.
-        let bytes = schema.fields.iter().fold(0_usize, |sum, field| sum.saturating_add(field.name.len().saturating_mul(2)).saturating_add(96));
+        let bytes = schema
+            .fields
+            .iter()
+            .fold(0_usize, |sum, field| sum.saturating_add(field.name.len().saturating_mul(2)).saturating_add(96));
         if schema.schema_id == current {
             kept.push(schema);
         } else if named.contains(&schema.schema_id) && bytes <= budget {

@@ -89,7 +89,6 @@ pub struct LiveFile {
     pub sequence_number: i64,
 }
 
-
 mod bytes_as_text {
     use super::{Deserialize, Deserializer, Engine, STANDARD, Serialize, Serializer};
 

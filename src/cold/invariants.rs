@@ -9,10 +9,18 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
 
 /// Each invariant by name; the first that does not hold is the error.
-pub(super) fn check_invariants(previous: &TableState, next: &TableState, commit: &Commit, garbage: &[String]) -> Result<()> {
+pub(super) fn check_invariants(
+    previous: &TableState,
+    next: &TableState,
+    commit: &Commit,
+    garbage: &[String],
+) -> Result<()> {
     let checks: [(&str, bool); 11] = [
         ("the version rises by one", next.version == previous.version.saturating_add(1)),
-        ("the sequence number rises by one", next.last_sequence_number == previous.last_sequence_number.saturating_add(1)),
+        (
+            "the sequence number rises by one",
+            next.last_sequence_number == previous.last_sequence_number.saturating_add(1),
+        ),
         ("time does not run backwards", next.last_updated_ms >= previous.last_updated_ms),
         ("the table stays the same table", same_table(previous, next)),
         ("the snapshot's parent is the snapshot before", parent_is_previous(previous, next)),
@@ -26,7 +34,9 @@ pub(super) fn check_invariants(previous: &TableState, next: &TableState, commit:
     match checks.iter().find(|(_, holds)| !holds) {
         None => Ok(()),
         Some((name, _)) => {
-            let message = format!("expected a commit for which {name}, got one for which that does not hold; nothing was changed");
+            let message = format!(
+                "expected a commit for which {name}, got one for which that does not hold; nothing was changed"
+            );
             Err(StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "check commit", message))
         }
     }
@@ -77,11 +87,16 @@ fn counts_are_totals(next: &TableState) -> bool {
 fn files_are_once(previous: &TableState, commit: &Commit) -> bool {
     let added: BTreeSet<&str> = commit.added.iter().map(|file| file.key.as_str()).collect();
     let removed: BTreeSet<&str> = commit.removed.iter().map(|live| live.file.key.as_str()).collect();
-    let distinct = added.len() == commit.added.len() && removed.len() == commit.removed.len() && added.is_disjoint(&removed);
+    let distinct =
+        added.len() == commit.added.len() && removed.len() == commit.removed.len() && added.is_disjoint(&removed);
     let Some(live) = &commit.live else { return distinct };
     let live_keys: BTreeSet<&str> = live.iter().map(|live| live.file.key.as_str()).collect();
     let complete = i64::try_from(live.len()).is_ok_and(|files| files == previous.totals.files);
-    distinct && complete && live_keys.len() == live.len() && removed.is_subset(&live_keys) && added.is_disjoint(&live_keys)
+    distinct
+        && complete
+        && live_keys.len() == live.len()
+        && removed.is_subset(&live_keys)
+        && added.is_disjoint(&live_keys)
 }
 
 fn manifests_are_distinct(next: &TableState) -> bool {
@@ -96,6 +111,7 @@ fn garbage_is_unreachable(next: &TableState, commit: &Commit, garbage: &[String]
     let retired = next.retired.iter().map(|object| object.key.clone());
     let added = commit.added.iter().map(|file| file.key.clone());
     let current = [next.path.metadata(next.version), next.path.version_hint()];
-    let reachable: BTreeSet<String> = lists.chain(versions).chain(manifests).chain(retired).chain(added).chain(current).collect();
+    let reachable: BTreeSet<String> =
+        lists.chain(versions).chain(manifests).chain(retired).chain(added).chain(current).collect();
     !garbage.iter().any(|key| reachable.contains(key))
 }

@@ -109,7 +109,11 @@ pub(super) struct ManifestContext<'a> {
 }
 
 /// Writes a manifest of `entries`, at least one, under `key`.
-pub(super) fn write(context: &ManifestContext<'_>, key: String, entries: &[Entry<'_>]) -> Result<(ManifestFile, Vec<u8>)> {
+pub(super) fn write(
+    context: &ManifestContext<'_>,
+    key: String,
+    entries: &[Entry<'_>],
+) -> Result<(ManifestFile, Vec<u8>)> {
     let (_, partition_name) = context.kind.partition_source();
     let avro_schema = manifest_schema(partition_name);
     let metadata = BTreeMap::from([
@@ -216,9 +220,8 @@ fn manifest_schema(partition_name: &str) -> String {
     let optional = |name: &str, id: i32, value_type: &str| {
         format!(r#"{{"name":"{name}","type":{value_type},"default":null,"field-id":{id}}}"#)
     };
-    let required = |name: &str, id: i32, value_type: &str| {
-        format!(r#"{{"name":"{name}","type":{value_type},"field-id":{id}}}"#)
-    };
+    let required =
+        |name: &str, id: i32, value_type: &str| format!(r#"{{"name":"{name}","type":{value_type},"field-id":{id}}}"#);
     let list = |id: i32, items: &str| format!(r#"["null",{{"type":"array","items":"{items}","element-id":{id}}}]"#);
     let partition = format!(
         r#"{{"type":"record","name":"r102","fields":[{}]}}"#,

@@ -153,12 +153,8 @@ pub fn to_json(state: &TableState) -> Result<Vec<u8>> {
 }
 
 fn sort_orders(kind: TableKind) -> [SortOrder; 2] {
-    let ascending = SortField {
-        transform: "identity",
-        source_id: kind.sort_source(),
-        direction: "asc",
-        null_order: "nulls-first",
-    };
+    let ascending =
+        SortField { transform: "identity", source_id: kind.sort_source(), direction: "asc", null_order: "nulls-first" };
     [SortOrder { order_id: 0, fields: Vec::new() }, SortOrder { order_id: SORT_ORDER_ID, fields: vec![ascending] }]
 }
 

@@ -95,9 +95,9 @@ fn notes(file: &DataFile, metadata: &ParquetMetaData) -> Result<FileNotes> {
     let mut entries = metadata.file_metadata().key_value_metadata().into_iter().flatten();
     let text = entries.find(|entry| entry.key == FILE_NOTES_KEY).and_then(|entry| entry.value.as_deref());
     let notes: Option<FileNotes> = text.and_then(|text| serde_json::from_str(text).ok());
-    notes.filter(|notes| notes.format == FileNotes::FORMAT).ok_or_else(|| {
-        corrupt(&file.key, "a file written by this program or an earlier version of it, got another")
-    })
+    notes
+        .filter(|notes| notes.format == FileNotes::FORMAT)
+        .ok_or_else(|| corrupt(&file.key, "a file written by this program or an earlier version of it, got another"))
 }
 
 /// Whether a chunk lies between the file's head and `end` and has a value or a null a row.
@@ -116,7 +116,13 @@ pub(super) fn chunk_range(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
 }
 
 /// Decodes column `position` of a row group from its chunk's bytes.
-pub(super) fn decode(file: &DataFile, footer: &Footer, group: Group<'_>, position: usize, bytes: &[u8]) -> Result<Column> {
+pub(super) fn decode(
+    file: &DataFile,
+    footer: &Footer,
+    group: Group<'_>,
+    position: usize,
+    bytes: &[u8],
+) -> Result<Column> {
     let parts = (footer.columns.get(position), group.metadata.columns().get(position));
     let (Some(column), Some(chunk)) = parts else { return Err(corrupt(&file.key, "a column of the file, got none")) };
     let start = position.saturating_mul(CHECKSUM_DIGITS);
@@ -132,19 +138,27 @@ pub(super) fn decode(file: &DataFile, footer: &Footer, group: Group<'_>, positio
 fn decode_proved(column: &FileColumn, chunk: &ColumnChunkMetaData, rows: usize, bytes: &[u8]) -> ParquetResult<Column> {
     let mut decoded = Column::new(column.column_type);
     match get_column_reader(chunk.column_descr_ptr(), page_reader(chunk, rows, bytes)?) {
-        ColumnReader::BoolColumnReader(reader) => fill(reader, rows, &mut decoded, |value| Some(Scalar::Boolean(*value)))?,
+        ColumnReader::BoolColumnReader(reader) => {
+            fill(reader, rows, &mut decoded, |value| Some(Scalar::Boolean(*value)))?
+        }
         ColumnReader::Int32ColumnReader(reader) => {
             let is_decimal = matches!(column.column_type, ColumnType::Decimal { .. });
-            let scalar = |value: &i32| if is_decimal { Scalar::Decimal(i128::from(*value)) } else { Scalar::Int(*value) };
+            let scalar =
+                |value: &i32| if is_decimal { Scalar::Decimal(i128::from(*value)) } else { Scalar::Int(*value) };
             fill(reader, rows, &mut decoded, |value| Some(scalar(value)))?;
         }
         ColumnReader::Int64ColumnReader(reader) => {
             let is_decimal = matches!(column.column_type, ColumnType::Decimal { .. });
-            let scalar = |value: &i64| if is_decimal { Scalar::Decimal(i128::from(*value)) } else { Scalar::Long(*value) };
+            let scalar =
+                |value: &i64| if is_decimal { Scalar::Decimal(i128::from(*value)) } else { Scalar::Long(*value) };
             fill(reader, rows, &mut decoded, |value| Some(scalar(value)))?;
         }
-        ColumnReader::FloatColumnReader(reader) => fill(reader, rows, &mut decoded, |value| Some(Scalar::Float(*value)))?,
-        ColumnReader::DoubleColumnReader(reader) => fill(reader, rows, &mut decoded, |value| Some(Scalar::Double(*value)))?,
+        ColumnReader::FloatColumnReader(reader) => {
+            fill(reader, rows, &mut decoded, |value| Some(Scalar::Float(*value)))?
+        }
+        ColumnReader::DoubleColumnReader(reader) => {
+            fill(reader, rows, &mut decoded, |value| Some(Scalar::Double(*value)))?
+        }
         ColumnReader::ByteArrayColumnReader(reader) if column.column_type == ColumnType::Binary => {
             fill(reader, rows, &mut decoded, |value| Some(Scalar::Binary(Cow::Borrowed(value.data()))))?;
         }
@@ -212,13 +226,16 @@ fn page_reader(chunk: &ColumnChunkMetaData, rows: usize, bytes: &[u8]) -> Parque
 /// The library reads from `bytes::Bytes`, which is no dependency of this crate; a page is the public type by which one
 /// can be made of a vector without naming it.
 fn chunk_reader(bytes: &[u8]) -> impl ChunkReader + 'static {
-    let page = Page::DictionaryPage { buf: bytes.to_vec().into(), num_values: 0, encoding: Encoding::PLAIN, is_sorted: false };
+    let page =
+        Page::DictionaryPage { buf: bytes.to_vec().into(), num_values: 0, encoding: Encoding::PLAIN, is_sorted: false };
     page.buffer().clone()
 }
 
 /// The error for bytes that are not what they should be; the object's other data is not touched by it.
 pub(super) fn corrupt(key: &str, expected: &str) -> StorageError {
-    let message = format!("{key}: expected {expected}; restore the object from a backup of the bucket, or the collection from a snapshot");
+    let message = format!(
+        "{key}: expected {expected}; restore the object from a backup of the bucket, or the collection from a snapshot"
+    );
     StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "read data file", message)
 }
 

@@ -60,7 +60,8 @@ pub(super) struct FileColumn {
 
 /// The Parquet schema of a table's data files.
 pub(super) fn message_type(schema: &Schema) -> ParquetResult<TypePtr> {
-    let fields: ParquetResult<Vec<TypePtr>> = schema.fields.iter().map(|field| primitive(field).map(Arc::new)).collect();
+    let fields: ParquetResult<Vec<TypePtr>> =
+        schema.fields.iter().map(|field| primitive(field).map(Arc::new)).collect();
     Ok(Arc::new(Type::group_type_builder("table").with_fields(fields?).build()?))
 }
 
@@ -127,10 +128,14 @@ pub(super) fn file_column(descriptor: &ColumnDescriptor, notes: &FileNotes) -> O
         (PhysicalType::DOUBLE, None) => ColumnType::Double,
         (PhysicalType::INT32, Some(LogicalType::Date)) => ColumnType::Date,
         (PhysicalType::INT64, Some(LogicalType::Timestamp(_))) => ColumnType::Timestamp,
-        (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)) if notes.json_fields.contains(&field_id) => ColumnType::Json,
+        (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)) if notes.json_fields.contains(&field_id) => {
+            ColumnType::Json
+        }
         (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)) => ColumnType::String,
         (PhysicalType::BYTE_ARRAY, None) => ColumnType::Binary,
-        (PhysicalType::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Uuid)) if descriptor.type_length() == 16 => ColumnType::Uuid,
+        (PhysicalType::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Uuid)) if descriptor.type_length() == 16 => {
+            ColumnType::Uuid
+        }
         (_, Some(LogicalType::Decimal(_))) => decimal(descriptor)?,
         _ => return None,
     };
@@ -142,7 +147,8 @@ fn decimal(descriptor: &ColumnDescriptor) -> Option<ColumnType> {
     let precision = u8::try_from(descriptor.type_precision()).ok()?;
     let scale = u8::try_from(descriptor.type_scale()).ok()?;
     let (physical, length) = decimal_storage(precision);
-    let stored = descriptor.physical_type() == physical && length.is_none_or(|length| length == descriptor.type_length());
+    let stored =
+        descriptor.physical_type() == physical && length.is_none_or(|length| length == descriptor.type_length());
     let valid = (1..=38).contains(&precision) && scale <= precision && stored;
     valid.then_some(ColumnType::Decimal { precision, scale })
 }
@@ -156,28 +162,64 @@ mod tests {
     #[test]
     fn every_type_is_told_by_the_file_alone() {
         let types = [
-            "bool", "int", "long", "float", "double", "decimal(1,0)", "decimal(9,2)", "decimal(10,2)", "decimal(18,0)",
-            "decimal(19,4)", "decimal(38,38)", "date", "timestamp", "string", "uuid", "binary", "json",
+            "bool",
+            "int",
+            "long",
+            "float",
+            "double",
+            "decimal(1,0)",
+            "decimal(9,2)",
+            "decimal(10,2)",
+            "decimal(18,0)",
+            "decimal(19,4)",
+            "decimal(38,38)",
+            "date",
+            "timestamp",
+            "string",
+            "uuid",
+            "binary",
+            "json",
         ];
         let mut schema = Schema::changes();
         schema.fields = types
             .iter()
             .zip(5..)
-            .map(|(name, id)| Field { id, name: format!("f.{name}"), required: id % 2 == 0, field_type: name.parse().unwrap() })
+            .map(|(name, id)| Field {
+                id,
+                name: format!("f.{name}"),
+                required: id % 2 == 0,
+                field_type: name.parse().unwrap(),
+            })
             .collect();
-        let json_fields = schema.fields.iter().filter(|field| field.field_type == ColumnType::Json).map(|field| field.id);
+        let json_fields =
+            schema.fields.iter().filter(|field| field.field_type == ColumnType::Json).map(|field| field.id);
         let notes = FileNotes { format: FileNotes::FORMAT, json_fields: json_fields.collect(), row_groups: Vec::new() };
         let descriptor = SchemaDescriptor::new(message_type(&schema).unwrap());
         for (field, column) in schema.fields.iter().zip(descriptor.columns()) {
             let told = file_column(column, &notes).unwrap();
-            assert_eq!((told.field_id, told.name, told.column_type, told.required), (field.id, field.name.clone(), field.field_type, field.required));
+            assert_eq!(
+                (told.field_id, told.name, told.column_type, told.required),
+                (field.id, field.name.clone(), field.field_type, field.required)
+            );
         }
     }
 
     #[test]
     fn fixed_decimals_have_the_spec_s_lengths() {
         // The table of the spec's Avro and Parquet appendices: the least bytes for a precision.
-        let lengths = [(19, 9), (21, 9), (22, 10), (23, 10), (24, 11), (26, 11), (28, 12), (31, 13), (33, 14), (36, 16), (38, 16)];
+        let lengths = [
+            (19, 9),
+            (21, 9),
+            (22, 10),
+            (23, 10),
+            (24, 11),
+            (26, 11),
+            (28, 12),
+            (31, 13),
+            (33, 14),
+            (36, 16),
+            (38, 16),
+        ];
         for (precision, length) in lengths {
             assert_eq!(decimal_length(precision), length, "{precision}");
         }

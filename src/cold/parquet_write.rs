@@ -114,7 +114,8 @@ impl DataFileWriter {
         let (Some(mut writer), Some(month)) = (self.writer.take(), self.month) else {
             return Err(refuse("expected at least one row in a data file, got none".to_owned()));
         };
-        let notes = serde_json::to_string(&self.notes).map_err(|error| failed(ParquetError::External(Box::new(error))))?;
+        let notes =
+            serde_json::to_string(&self.notes).map_err(|error| failed(ParquetError::External(Box::new(error))))?;
         writer.append_key_value_metadata(KeyValue::new(FILE_NOTES_KEY.to_owned(), notes));
         let metadata = writer.finish().map_err(failed)?;
         let split_offsets = metadata.row_groups().iter().filter_map(row_group_offset).collect();
@@ -122,7 +123,14 @@ impl DataFileWriter {
             let chunks = metadata.row_groups().iter().filter_map(|group| group.columns().get(position));
             chunks.fold(0_i64, |size, chunk| size.saturating_add(chunk.compressed_size()))
         });
-        let columns = self.schema.fields.iter().zip(&self.totals).zip(sizes).map(|((field, total), size)| metrics(field, total, size)).collect();
+        let columns = self
+            .schema
+            .fields
+            .iter()
+            .zip(&self.totals)
+            .zip(sizes)
+            .map(|((field, total), size)| metrics(field, total, size))
+            .collect();
         // `into_inner` would write the footer again.
         let bytes = std::mem::take(writer.inner_mut());
         let footer = footer_of(&bytes)?;
@@ -153,10 +161,14 @@ impl DataFileWriter {
         let rows = columns.first().map_or(0, |column| column.rows());
         let fields = &self.schema.fields;
         let fits = |(field, column): (&Field, &&Column)| {
-            column.rows() == rows && column.column_type() == field.field_type && !(field.required && column.null_count() > 0)
+            column.rows() == rows
+                && column.column_type() == field.field_type
+                && !(field.required && column.null_count() > 0)
         };
         if columns.len() != fields.len() || !fields.iter().zip(columns).all(fits) {
-            return Err(refuse("expected one column a field, of its type, all with the same rows, got others".to_owned()));
+            return Err(refuse(
+                "expected one column a field, of its type, all with the same rows, got others".to_owned(),
+            ));
         }
         if rows == 0 {
             return Ok(0);
@@ -215,9 +227,9 @@ fn months(values: &Values) -> Option<(Month, Month)> {
 
 fn properties(schema: &Schema, kind: TableKind, columns: &[&Column]) -> WriterProperties {
     let sorted = schema.fields.iter().position(|field| field.id == kind.sort_source());
-    let sorting = sorted.and_then(|position| i32::try_from(position).ok()).map(|column_idx| {
-        vec![SortingColumn { column_idx, descending: false, nulls_first: true }]
-    });
+    let sorting = sorted
+        .and_then(|position| i32::try_from(position).ok())
+        .map(|column_idx| vec![SortingColumn { column_idx, descending: false, nulls_first: true }]);
     let mut builder = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
         .set_compression(Compression::SNAPPY)
@@ -230,7 +242,12 @@ fn properties(schema: &Schema, kind: TableKind, columns: &[&Column]) -> WriterPr
     builder.build()
 }
 
-fn set_encoding(builder: WriterPropertiesBuilder, field: &Field, column: &Column, sorted: bool) -> WriterPropertiesBuilder {
+fn set_encoding(
+    builder: WriterPropertiesBuilder,
+    field: &Field,
+    column: &Column,
+    sorted: bool,
+) -> WriterPropertiesBuilder {
     let path = ColumnPath::from(vec![field.name.clone()]);
     if !sorted && repeats(column.values()) {
         return builder.set_column_dictionary_enabled(path, true);
@@ -246,8 +263,10 @@ fn set_encoding(builder: WriterPropertiesBuilder, field: &Field, column: &Column
 /// Whether at most half of the first values are distinct.
 fn repeats(values: &Values) -> bool {
     let count = values.len().min(SAMPLE);
-    let seen: std::collections::BTreeSet<u64> =
-        (0..count).filter_map(|position| values.get(position)).map(|value| xxh64(&super::bounds::serialize(&value), 0)).collect();
+    let seen: std::collections::BTreeSet<u64> = (0..count)
+        .filter_map(|position| values.get(position))
+        .map(|value| xxh64(&super::bounds::serialize(&value), 0))
+        .collect();
     !matches!(values, Values::Boolean(_)) && seen.len().saturating_mul(2) <= count
 }
 
@@ -291,11 +310,15 @@ fn write_column(target: &mut SerializedColumnWriter<'_>, column: &Column) -> Par
     let levels: Vec<i16> = column.validity().iter().map(i16::from).collect();
     let levels = Some(levels.as_slice());
     match (target.untyped(), column.values()) {
-        (ColumnWriter::BoolColumnWriter(writer), Values::Boolean(values)) => writer.write_batch(values, levels, None)?,
+        (ColumnWriter::BoolColumnWriter(writer), Values::Boolean(values)) => {
+            writer.write_batch(values, levels, None)?
+        }
         (ColumnWriter::Int32ColumnWriter(writer), Values::Int(values)) => writer.write_batch(values, levels, None)?,
         (ColumnWriter::Int64ColumnWriter(writer), Values::Long(values)) => writer.write_batch(values, levels, None)?,
         (ColumnWriter::FloatColumnWriter(writer), Values::Float(values)) => writer.write_batch(values, levels, None)?,
-        (ColumnWriter::DoubleColumnWriter(writer), Values::Double(values)) => writer.write_batch(values, levels, None)?,
+        (ColumnWriter::DoubleColumnWriter(writer), Values::Double(values)) => {
+            writer.write_batch(values, levels, None)?
+        }
         (ColumnWriter::Int32ColumnWriter(writer), Values::Decimal(values)) => {
             writer.write_batch(&narrowed::<i32>(values)?, levels, None)?
         }
@@ -306,7 +329,8 @@ fn write_column(target: &mut SerializedColumnWriter<'_>, column: &Column) -> Par
             writer.write_batch(&fixed_decimals(values, column.column_type()), levels, None)?
         }
         (ColumnWriter::FixedLenByteArrayColumnWriter(writer), Values::Uuid(values)) => {
-            let values: Vec<_> = values.iter().map(|value| FixedLenByteArray::from(value.as_bytes().to_vec())).collect();
+            let values: Vec<_> =
+                values.iter().map(|value| FixedLenByteArray::from(value.as_bytes().to_vec())).collect();
             writer.write_batch(&values, levels, None)?
         }
         (ColumnWriter::ByteArrayColumnWriter(writer), Values::Text { offsets, text }) => {
@@ -321,7 +345,9 @@ fn write_column(target: &mut SerializedColumnWriter<'_>, column: &Column) -> Par
 }
 
 fn narrowed<T: TryFrom<i128>>(values: &[i128]) -> ParquetResult<Vec<T>> {
-    let narrow = |value: &i128| T::try_from(*value).map_err(|_| ParquetError::General("a decimal beyond its precision".to_owned()));
+    let narrow = |value: &i128| {
+        T::try_from(*value).map_err(|_| ParquetError::General("a decimal beyond its precision".to_owned()))
+    };
     values.iter().map(narrow).collect()
 }
 

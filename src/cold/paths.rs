@@ -80,7 +80,10 @@ mod tests {
             path.data_file(month, attempt, 3),
             "iceberg/demo/one/movies/data/year=2024/month=02/00000000-0000-0000-0000-000000000007-3.parquet"
         );
-        assert_eq!(path.manifest(attempt, 0), "iceberg/demo/one/movies/metadata/00000000-0000-0000-0000-000000000007-m0.avro");
+        assert_eq!(
+            path.manifest(attempt, 0),
+            "iceberg/demo/one/movies/metadata/00000000-0000-0000-0000-000000000007-m0.avro"
+        );
         assert_eq!(
             path.manifest_list(9, attempt),
             "iceberg/demo/one/movies/metadata/snap-9-00000000-0000-0000-0000-000000000007.avro"

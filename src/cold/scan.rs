@@ -19,7 +19,7 @@ use crate::ports::ObjectStore;
 use crate::types::statistics::ColumnStatistics;
 use crate::types::{Document, Sequence};
 use crate::vortex::schema::{EXTRA_FIELD, ID_FIELD, SEQUENCE_FIELD, TIMESTAMP_FIELD};
-use crate::vortex::{Column, ColumnCursor, RebuiltColumn, Rebuilder, Scalar, TableSchema};
+use crate::vortex::{Column, ColumnCursor, Rebuilder, RebuiltColumn, Scalar, TableSchema};
 
 /// Files up to this size are fetched whole.
 pub const WHOLE_FILE_BYTES: u64 = 1024 * 1024;
@@ -79,12 +79,14 @@ pub async fn scan(
         }
         let reader = FileReader::open(objects, file, &mut stats).await?;
         for group in reader.footer.groups() {
-            let known = GroupStatistics { columns: &reader.footer.columns, group: group.metadata, stray: &group.notes.stray };
+            let known =
+                GroupStatistics { columns: &reader.footer.columns, group: group.metadata, stray: &group.notes.stray };
             if prune(&known) {
                 stats.row_groups_pruned += 1;
                 continue;
             }
-            let decoded = reader.read_group(group, &|column| state_column_is_needed(column, projection), &mut stats).await?;
+            let decoded =
+                reader.read_group(group, &|column| state_column_is_needed(column, projection), &mut stats).await?;
             if rebuild_group(&reader, &decoded, projection, &mut stats, sink)?.is_break() {
                 return Ok(stats);
             }
@@ -109,10 +111,12 @@ fn rebuild_group(
     stats: &mut ScanStats,
     sink: &mut dyn FnMut(Document) -> Result<ControlFlow<()>>,
 ) -> Result<ControlFlow<()>> {
-    let required = |id: i32| decoded.get(&id).ok_or_else(|| corrupt(&reader.file.key, "the columns of a state table, got others"));
+    let required =
+        |id: i32| decoded.get(&id).ok_or_else(|| corrupt(&reader.file.key, "the columns of a state table, got others"));
     let own = [required(ID_FIELD)?, required(SEQUENCE_FIELD)?, required(TIMESTAMP_FIELD)?];
     let fields = reader.footer.columns.iter().filter(|column| !is_own(column.field_id));
-    let fields = fields.filter_map(|column| Some(RebuiltColumn { name: &column.name, column: decoded.get(&column.field_id)? }));
+    let fields =
+        fields.filter_map(|column| Some(RebuiltColumn { name: &column.name, column: decoded.get(&column.field_id)? }));
     let mut rebuilder = Rebuilder::new(own, fields, decoded.get(&EXTRA_FIELD), projection)?;
     while let Some(document) = rebuilder.next_document()? {
         stats.rows_read += 1;
@@ -254,8 +258,10 @@ impl<'a> FileReader<'a> {
             if !needed(&NeededColumn { field_id: column.field_id, name: &column.name, all_null }) {
                 continue;
             }
-            let range = chunk_range(chunk).ok_or_else(|| corrupt(&self.file.key, "a column chunk inside the file, got another"))?;
-            stats.bytes_decoded = stats.bytes_decoded.saturating_add(u64::try_from(chunk.uncompressed_size()).unwrap_or(0));
+            let range = chunk_range(chunk)
+                .ok_or_else(|| corrupt(&self.file.key, "a column chunk inside the file, got another"))?;
+            stats.bytes_decoded =
+                stats.bytes_decoded.saturating_add(u64::try_from(chunk.uncompressed_size()).unwrap_or(0));
             wanted.push((position, column.field_id, range));
         }
         stats.row_groups_scanned += 1;
@@ -315,7 +321,12 @@ fn coalesce(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
 }
 
 /// The bytes of a range; all of them, or an error.
-async fn fetch(objects: &dyn ObjectStore, file: &DataFile, range: Range<u64>, stats: &mut ScanStats) -> Result<Vec<u8>> {
+async fn fetch(
+    objects: &dyn ObjectStore,
+    file: &DataFile,
+    range: Range<u64>,
+    stats: &mut ScanStats,
+) -> Result<Vec<u8>> {
     let length = range.end.saturating_sub(range.start);
     let whole = length == file.file_size;
     stats.requests += 1;

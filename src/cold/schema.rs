@@ -152,7 +152,9 @@ impl Schema {
         ];
         // A column that a declaration requires is required of new writes only: rows that a drop and a new declaration
         // left behind may be without it, so the table never promises it to readers.
-        fields.extend(columns.columns().iter().map(|column| Field::new(column.id, &column.name, column.column_type, false)));
+        fields.extend(
+            columns.columns().iter().map(|column| Field::new(column.id, &column.name, column.column_type, false)),
+        );
         fields.push(Field::new(EXTRA_FIELD, "_extra", ColumnType::Json, false));
         Self { struct_type: StructType::Struct, schema_id: 0, identifier_field_ids: vec![ID_FIELD], fields }
     }

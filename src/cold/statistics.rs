@@ -42,7 +42,9 @@ impl ColumnStatistics for FileStatistics<'_> {
         };
         // A file that is older than the column has its values, if any, under a field id of before.
         let metrics = self.file.column(id)?;
-        let end = |bytes: &Option<Vec<u8>>, end| bytes.as_deref().and_then(|bytes| bound(column_type, bytes, end, Source::Manifest));
+        let end = |bytes: &Option<Vec<u8>>, end| {
+            bytes.as_deref().and_then(|bytes| bound(column_type, bytes, end, Source::Manifest))
+        };
         Some(ColumnBounds {
             lower: end(&metrics.lower, End::Lower),
             upper: end(&metrics.upper, End::Upper),
@@ -76,7 +78,8 @@ impl ColumnStatistics for GroupStatistics<'_> {
         };
         let position = self.columns.iter().position(|other| other.field_id == column.field_id)?;
         let statistics = self.group.columns().get(position)?.statistics()?;
-        let end = |bytes: Option<&[u8]>, end| bytes.and_then(|bytes| bound(column.column_type, bytes, end, Source::Footer));
+        let end =
+            |bytes: Option<&[u8]>, end| bytes.and_then(|bytes| bound(column.column_type, bytes, end, Source::Footer));
         Some(ColumnBounds {
             lower: end(statistics.min_bytes_opt(), End::Lower),
             upper: end(statistics.max_bytes_opt(), End::Upper),
@@ -170,7 +173,8 @@ mod tests {
 
     #[test]
     fn bounds_compare_like_the_documents_values() {
-        let manifest = |column_type: &str, bytes: &[u8], end| bound(column_type.parse().unwrap(), bytes, end, Source::Manifest);
+        let manifest =
+            |column_type: &str, bytes: &[u8], end| bound(column_type.parse().unwrap(), bytes, end, Source::Manifest);
         assert_eq!(manifest("long", &7_i32.to_le_bytes(), End::Lower), Some(Bound::Long(7)), "widened since");
         assert_eq!(manifest("long", &7_i64.to_le_bytes(), End::Upper), Some(Bound::Long(7)));
         assert_eq!(manifest("date", &0_i32.to_le_bytes(), End::Lower), Some(Bound::Text("1970-01-01".to_owned())));
@@ -185,7 +189,11 @@ mod tests {
         assert_eq!(manifest("json", b"{}", End::Lower), None);
         for column_type in ["long", "double", "decimal(9,2)", "uuid", "bool", "date", "timestamp"] {
             assert_eq!(manifest(column_type, &[], End::Lower), None, "{column_type}");
-            assert_eq!(manifest(column_type, &[0xff; 17], End::Lower).is_some(), column_type == "bool", "{column_type}");
+            assert_eq!(
+                manifest(column_type, &[0xff; 17], End::Lower).is_some(),
+                column_type == "bool",
+                "{column_type}"
+            );
         }
     }
 }

@@ -49,9 +49,10 @@ impl Engine {
         self.set_alarm(retry).await?;
         let outcome = self.snapshotter.alarm().await;
         if let Some(next) = self.snapshotter.next_alarm(self.now_ms())?
-            && outcome.is_ok() {
-                self.set_alarm(next).await?;
-            }
+            && outcome.is_ok()
+        {
+            self.set_alarm(next).await?;
+        }
         outcome
     }
 

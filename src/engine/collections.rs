@@ -88,12 +88,7 @@ impl Engine {
 
     fn describe(&self, collection: &Collection) -> Result<CollectionInfo> {
         let (documents, bytes) = self.hot.measure(collection)?;
-        Ok(CollectionInfo {
-            name: collection.name.to_string(),
-            columns: self.columns(collection)?,
-            documents,
-            bytes,
-        })
+        Ok(CollectionInfo { name: collection.name.to_string(), columns: self.columns(collection)?, documents, bytes })
     }
 
     fn columns(&self, collection: &Collection) -> Result<Vec<ColumnInfo>> {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::Engine;
-use super::query::{FieldPath, Filter, Comparison, Operand, OrderKey};
+use super::query::{Comparison, FieldPath, Filter, Operand, OrderKey};
 use crate::error::{Result, StorageError};
 use crate::hot::{Write, WriteOutcome};
 use crate::types::{ChangeContext, Document};
@@ -62,10 +62,8 @@ impl Engine {
         match tier {
             Tier::Current | Tier::Hot => self.hot.get(collection, id),
             Tier::Cold => {
-                let wanted = Filter::Compare(
-                    FieldPath::new("id"),
-                    Comparison::Eq(Operand(OrderKey::Text(id.to_owned()))),
-                );
+                let wanted =
+                    Filter::Compare(FieldPath::new("id"), Comparison::Eq(Operand(OrderKey::Text(id.to_owned()))));
                 let mut found = None;
                 self.snapshotter
                     .scan_published(collection, &|statistics| wanted.may_match(statistics), &mut |document| {

@@ -80,7 +80,12 @@ impl Engine {
     /// The object's name.
     pub fn name(&self) -> Result<ObjectName> {
         self.name.borrow().clone().ok_or_else(|| {
-            StorageError::new(ErrorKind::Internal, StorageTier::Api, "route request", "expected the object to know its name")
+            StorageError::new(
+                ErrorKind::Internal,
+                StorageTier::Api,
+                "route request",
+                "expected the object to know its name",
+            )
         })
     }
 

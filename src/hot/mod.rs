@@ -17,6 +17,8 @@ mod schema;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+pub use crate::cdc::LoggedEvent;
+pub use crate::cdc::feed::event_namespace;
 pub use catalog::{Catalog, Collection};
 pub use definition::{CollectionDefinition, DeclaredColumn};
 pub use rows::{Generation, RowPage};

@@ -62,7 +62,9 @@ impl<'de: 'b, 'b> Deserialize<'de> for Operations<'b> {
                 let mut operations = Vec::new();
                 while let Some(operation) = sequence.next_element()? {
                     if operations.len() == BATCH_MAX_OPERATIONS {
-                        return Err(serde::de::Error::custom(format!("expected at most {BATCH_MAX_OPERATIONS} operations, got more; split the batch")));
+                        return Err(serde::de::Error::custom(format!(
+                            "expected at most {BATCH_MAX_OPERATIONS} operations, got more; split the batch"
+                        )));
                     }
                     operations.push(operation);
                 }
@@ -133,9 +135,8 @@ fn placed(error: StorageError, position: usize) -> StorageError {
 
 fn read_operation(engine: &Engine, operation: Operation<'_>, collection: Rc<str>) -> Result<Write> {
     check_collection(&collection)?;
-    let invalid = |detail: &str| {
-        StorageError::new(ErrorKind::Invalid, StorageTier::Api, "read batch", detail.to_owned())
-    };
+    let invalid =
+        |detail: &str| StorageError::new(ErrorKind::Invalid, StorageTier::Api, "read batch", detail.to_owned());
     let id = operation.id.as_deref().map(checked_id).transpose()?;
     let doc = operation.doc.map(RawValue::get);
     let mutation = match (operation.op, id, doc) {

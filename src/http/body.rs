@@ -13,14 +13,15 @@ use crate::types::names::quoted;
 /// Reads a body of JSON text, `limit` bytes at most. A request that names another media type is refused.
 pub async fn json_text(request: &mut Request, limit: usize, media_types: &[&str]) -> Result<String> {
     if let Some(media_type) = request.media_type()
-        && !media_types.contains(&media_type.as_str()) {
-            return Err(StorageError::new(
-                ErrorKind::UnsupportedMedia,
-                StorageTier::Api,
-                "read body",
-                format!("expected content type {}, got {}", media_types.join(" or "), quoted(&media_type)),
-            ));
-        }
+        && !media_types.contains(&media_type.as_str())
+    {
+        return Err(StorageError::new(
+            ErrorKind::UnsupportedMedia,
+            StorageTier::Api,
+            "read body",
+            format!("expected content type {}, got {}", media_types.join(" or "), quoted(&media_type)),
+        ));
+    }
     String::from_utf8(request.read_body(limit).await?).map_err(|error| {
         let position = error.utf8_error().valid_up_to();
         StorageError::new(
@@ -52,25 +53,45 @@ pub fn parse<'b, T: Deserialize<'b>>(text: &'b str, operation: &'static str) -> 
 
 /// A request that is well-formed but not valid; the places are to be added.
 pub fn invalid(operation: &'static str) -> StorageError {
-    StorageError::new(ErrorKind::Invalid, StorageTier::Api, operation, "the request is well-formed but not valid; see errors")
+    StorageError::new(
+        ErrorKind::Invalid,
+        StorageTier::Api,
+        operation,
+        "the request is well-formed but not valid; see errors",
+    )
 }
 
 fn malformed(operation: &'static str, error: &serde_json::Error) -> StorageError {
-    StorageError::new(ErrorKind::Malformed, StorageTier::Api, operation, format!("expected JSON, got an error: {error}"))
+    StorageError::new(
+        ErrorKind::Malformed,
+        StorageTier::Api,
+        operation,
+        format!("expected JSON, got an error: {error}"),
+    )
 }
 
 /// JSON text that is known to be valid, to be put into a larger one as it is.
 pub fn raw(text: &str) -> Result<&RawValue> {
     serde_json::from_str(text).map_err(|error| {
-        StorageError::new(ErrorKind::Corrupt, StorageTier::Hot, "render document", "expected a stored document to be JSON")
-            .caused_by(error)
+        StorageError::new(
+            ErrorKind::Corrupt,
+            StorageTier::Hot,
+            "render document",
+            "expected a stored document to be JSON",
+        )
+        .caused_by(error)
     })
 }
 
 /// A value as JSON bytes.
 pub fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| {
-        StorageError::new(ErrorKind::Internal, StorageTier::Api, "render response", "expected the response to become JSON")
-            .caused_by(error)
+        StorageError::new(
+            ErrorKind::Internal,
+            StorageTier::Api,
+            "render response",
+            "expected the response to become JSON",
+        )
+        .caused_by(error)
     })
 }

@@ -64,7 +64,9 @@ pub async fn page(engine: &Engine, request: &Request) -> Result<Response> {
     };
     let collections = match params.list("collections") {
         None => None,
-        Some(names) => Some(names.into_iter().map(|name| check_collection(name).map(|()| name.to_owned())).collect::<Result<_>>()?),
+        Some(names) => Some(
+            names.into_iter().map(|name| check_collection(name).map(|()| name.to_owned())).collect::<Result<_>>()?,
+        ),
     };
     let operations = match params.list("operations") {
         None => None,
@@ -81,7 +83,12 @@ fn operation(name: &str) -> Result<Operation> {
     [Operation::Insert, Operation::Update, Operation::Delete]
         .into_iter()
         .find(|operation| operation.name() == name)
-        .ok_or_else(|| refuse(format!("expected operations out of INSERT, UPDATE, DELETE, got {}", crate::types::names::quoted(name))))
+        .ok_or_else(|| {
+            refuse(format!(
+                "expected operations out of INSERT, UPDATE, DELETE, got {}",
+                crate::types::names::quoted(name)
+            ))
+        })
 }
 
 fn render(page: &FeedPage) -> Result<Response> {

@@ -77,7 +77,10 @@ pub fn list(engine: &Engine, request: &Request) -> Result<Response> {
     collections.retain(|collection| collection.name > after);
     let more = collections.len() > limit;
     collections.truncate(limit);
-    let next = collections.last().filter(|_| more).map(|last| cursor::encode(LIST_HASH, vec![OrderKey::Text(last.name.clone())]));
+    let next = collections
+        .last()
+        .filter(|_| more)
+        .map(|last| cursor::encode(LIST_HASH, vec![OrderKey::Text(last.name.clone())]));
     let list = List { items: collections.iter().map(told).collect(), cursor: next.transpose()? };
     Ok(Response::json(200, to_json(&list)?))
 }

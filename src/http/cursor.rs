@@ -30,18 +30,18 @@ pub fn query_hash(text: &str) -> u64 {
 /// A cursor after the row with these keys.
 pub fn encode(query: u64, keys: Vec<OrderKey>) -> Result<String> {
     let json = serde_json::to_vec(&Cursor { v: VERSION, q: query, k: keys }).map_err(|error| {
-        StorageError::new(ErrorKind::Internal, StorageTier::Api, "make cursor", "expected the cursor to become JSON").caused_by(error)
+        StorageError::new(ErrorKind::Internal, StorageTier::Api, "make cursor", "expected the cursor to become JSON")
+            .caused_by(error)
     })?;
     Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
 /// The keys of a cursor that belongs to this query and has `width` keys.
 pub fn decode(query: u64, cursor: &str, width: usize) -> Result<Vec<OrderKey>> {
-    let refuse = |message: &str| {
-        invalid("read cursor").at("/cursor", message)
-    };
+    let refuse = |message: &str| invalid("read cursor").at("/cursor", message);
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refuse("expected a cursor of this API, got other text"))?;
-    let read: Cursor = serde_json::from_slice(&bytes).map_err(|_| refuse("expected a cursor of this API, got other text"))?;
+    let read: Cursor =
+        serde_json::from_slice(&bytes).map_err(|_| refuse("expected a cursor of this API, got other text"))?;
     if read.v != VERSION || read.q != query || read.k.len() != width {
         return Err(refuse("expected a cursor of this same query, got one of another"));
     }
@@ -63,7 +63,9 @@ mod tests {
         ];
         let cursor = encode(7, keys.clone()).unwrap();
         assert_eq!(decode(7, &cursor, 5).unwrap(), keys);
-        for (query, cursor, width) in [(8, cursor.as_str(), 5), (7, cursor.as_str(), 4), (7, "xx!", 5), (7, "e30", 5), (7, "", 5)] {
+        for (query, cursor, width) in
+            [(8, cursor.as_str(), 5), (7, cursor.as_str(), 4), (7, "xx!", 5), (7, "e30", 5), (7, "", 5)]
+        {
             assert_eq!(decode(query, cursor, width).unwrap_err().kind(), ErrorKind::Invalid);
         }
     }

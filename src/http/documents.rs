@@ -25,11 +25,8 @@ pub async fn insert(engine: &Engine, request: &mut Request, collection: &str) ->
     let context = change_context(request)?;
     let text = json_text(request, BODY_MAX_BYTES, JSON).await?;
     let document = NewDocument::read(&text, None, || engine.new_id())?;
-    let write = Write {
-        collection: collection.into(),
-        mutation: Mutation::Insert(document),
-        condition: Condition::default(),
-    };
+    let write =
+        Write { collection: collection.into(), mutation: Mutation::Insert(document), condition: Condition::default() };
     let outcome = one(engine.write(&[write], &context).await?)?;
     let name = engine.name()?;
     let id = percent_encoding::utf8_percent_encode(&outcome.id, percent_encoding::NON_ALPHANUMERIC);
@@ -73,7 +70,11 @@ pub async fn get(engine: &Engine, request: &Request, collection: &str, id: &str)
     if params.get("asOf").is_some() {
         return Err(not_supported("", "asOf"));
     }
-    let tier = params.choice("tiers", Tier::Current, &[("hot", Tier::Hot), ("cold", Tier::Cold), ("hot,cold", Tier::Current)])?;
+    let tier = params.choice(
+        "tiers",
+        Tier::Current,
+        &[("hot", Tier::Hot), ("cold", Tier::Cold), ("hot,cold", Tier::Current)],
+    )?;
     let cached = params.choice("consistency", false, &[("strong", false), ("cached", true)])?;
     let Some(document) = engine.get(collection, id, tier).await? else {
         return Err(StorageError::new(

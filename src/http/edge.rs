@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::documents::GENERATION_HEADER;
-use super::message::{Response, header};
+use super::message::{RequestHead, Response, header};
 use super::object::SEQUENCE_HEADER;
 use super::params::QueryParams;
 use super::problem;
@@ -15,18 +15,6 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{CachedEntry, EdgeCache};
 use crate::types::names::ObjectName;
 use crate::types::{Sequence, StorageTier};
-
-/// The head of a request: what is decided on without its body.
-pub struct RequestHead {
-    /// The method in upper case.
-    pub method: String,
-    /// The path, still encoded.
-    pub path: String,
-    /// The query, still encoded.
-    pub query: String,
-    /// Header names in lower case.
-    pub headers: Vec<(String, String)>,
-}
 
 /// What is to be done with a request.
 pub enum Decision {
@@ -102,8 +90,12 @@ impl Edge {
                 }
                 Some(CachePlan::Keep { collection, id })
             }
-            (Route::Document(collection, id), "PUT" | "PATCH" | "DELETE") => Some(CachePlan::ForgetDocument { collection, id }),
-            (Route::Batch | Route::Import(_), "POST") | (Route::Collection(_), "DELETE") => Some(CachePlan::ForgetGeneration),
+            (Route::Document(collection, id), "PUT" | "PATCH" | "DELETE") => {
+                Some(CachePlan::ForgetDocument { collection, id })
+            }
+            (Route::Batch | Route::Import(_), "POST") | (Route::Collection(_), "DELETE") => {
+                Some(CachePlan::ForgetGeneration)
+            }
             _ => None,
         };
         Ok(Decision::Forward { name, plan })
@@ -141,7 +133,9 @@ impl Edge {
                 self.cache.put(name, generation, &collection, &id, &entry).await;
                 response = response.with_header("thermocline-cache", "miss");
             }
-            (CachePlan::ForgetDocument { collection, id }, _) if succeeded => self.cache.forget(name, &collection, &id).await,
+            (CachePlan::ForgetDocument { collection, id }, _) if succeeded => {
+                self.cache.forget(name, &collection, &id).await
+            }
             // An import that breaks off has committed what came before.
             (CachePlan::ForgetGeneration, _) => self.cache.forget_generation(name).await,
             _ => {}
@@ -152,7 +146,8 @@ impl Edge {
 
 /// A conditional read goes to the object, which answers it.
 fn wants_cached(head: &RequestHead) -> bool {
-    let cached = QueryParams::read(&head.query, &["consistency"]).is_ok_and(|params| params.get("consistency") == Some("cached"));
+    let cached = QueryParams::read(&head.query, &["consistency"])
+        .is_ok_and(|params| params.get("consistency") == Some("cached"));
     cached && header(&head.headers, "if-none-match").is_none()
 }
 

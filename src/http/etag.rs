@@ -33,7 +33,10 @@ fn versions(header: &str, value: &str, weak: bool) -> Result<Versions> {
                 ErrorKind::Malformed,
                 StorageTier::Api,
                 "read condition",
-                format!("expected {header} to be * or entity tags in double quotes, got {}", crate::types::names::quoted(tag)),
+                format!(
+                    "expected {header} to be * or entity tags in double quotes, got {}",
+                    crate::types::names::quoted(tag)
+                ),
             ));
         };
         // A tag that is no version is a tag that no document has.

@@ -133,7 +133,8 @@ impl Import<'_> {
 
     fn read_line(&mut self, line: &[u8]) -> Result<Option<Write>> {
         let text = std::str::from_utf8(line).map_err(|error| {
-            StorageError::new(ErrorKind::Malformed, StorageTier::Api, "import", "expected UTF-8, got other bytes").caused_by(error)
+            StorageError::new(ErrorKind::Malformed, StorageTier::Api, "import", "expected UTF-8, got other bytes")
+                .caused_by(error)
         })?;
         if text.trim().is_empty() {
             return Ok(None);

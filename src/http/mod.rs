@@ -3,7 +3,6 @@
 //! [`object`] answers what was routed to a digital object; [`edge`] is what the Worker does before and after that.
 
 pub mod edge;
-pub mod message;
 pub mod object;
 
 mod batch;
@@ -22,4 +21,5 @@ mod query;
 mod routes;
 mod sync;
 
+pub use crate::ports::message;
 pub use problem::response as problem_response;

@@ -60,14 +60,11 @@ pub fn response(error: &StorageError) -> Response {
         tier: error.tier().name(),
         operation: error.operation(),
         retryable: error.is_retryable(),
-        errors: error
-            .fields()
-            .iter()
-            .map(|field| Field { pointer: &field.pointer, detail: &field.detail })
-            .collect(),
+        errors: error.fields().iter().map(|field| Field { pointer: &field.pointer, detail: &field.detail }).collect(),
     };
     let body = serde_json::to_vec(&problem).unwrap_or_default();
-    let mut response = Response { status, headers: Vec::new(), body }.with_header("content-type", "application/problem+json");
+    let mut response =
+        Response { status, headers: Vec::new(), body }.with_header("content-type", "application/problem+json");
     match error.kind() {
         ErrorKind::Unavailable => response = response.with_header("retry-after", RETRY_AFTER_SECS),
         ErrorKind::Unauthenticated => response = response.with_header("www-authenticate", "Bearer"),

@@ -44,7 +44,8 @@ struct Stats {
 
 /// Rows are JSON text already, so that the answer is put together from text.
 fn render(answer: QueryAnswer, hash: u64, elapsed_ms: i64) -> Result<Response> {
-    let QueryStats { rows_read, segments_scanned, segments_pruned, files_scanned, files_pruned, bytes_decoded } = answer.stats;
+    let QueryStats { rows_read, segments_scanned, segments_pruned, files_scanned, files_pruned, bytes_decoded } =
+        answer.stats;
     let stats =
         Stats { rows_read, segments_scanned, segments_pruned, files_scanned, files_pruned, bytes_decoded, elapsed_ms };
     let mut body = String::from("{\"rows\":[");
@@ -82,7 +83,10 @@ fn read(collection: &str, body: &Json<'_>) -> Result<(Query, Tier, u64)> {
             "groupBy" | "aggregates" | "asOf" => return Err(not_supported(&format!("/{name}"), name)),
             other => {
                 let known = "select, where, orderBy, limit, cursor, tiers";
-                return Err(refuse(&format!("/{}", pointer_token(other)), format!("expected one of {known}, got another key")));
+                return Err(refuse(
+                    &format!("/{}", pointer_token(other)),
+                    format!("expected one of {known}, got another key"),
+                ));
             }
         }
         if !matches!(name.as_ref(), "limit" | "cursor") {
@@ -102,9 +106,9 @@ fn limit(value: &Json<'_>) -> Result<usize> {
         Json::Number(text) => text.parse().ok(),
         _ => None,
     };
-    number
-        .filter(|limit| (1..=PAGE_MAX_ITEMS).contains(limit))
-        .ok_or_else(|| refuse("/limit", format!("expected a whole number from 1 to {PAGE_MAX_ITEMS}, got {}", shown(value))))
+    number.filter(|limit| (1..=PAGE_MAX_ITEMS).contains(limit)).ok_or_else(|| {
+        refuse("/limit", format!("expected a whole number from 1 to {PAGE_MAX_ITEMS}, got {}", shown(value)))
+    })
 }
 
 fn tiers(value: &Json<'_>) -> Result<Tier> {
@@ -119,7 +123,10 @@ fn tiers(value: &Json<'_>) -> Result<Tier> {
 
 fn paths(pointer: &str, value: &Json<'_>) -> Result<Vec<FieldPath>> {
     let items = items(pointer, value, FIELDS_MAX)?;
-    let paths = items.iter().enumerate().map(|(position, item)| text(&format!("{pointer}/{position}"), item).map(FieldPath::new));
+    let paths = items
+        .iter()
+        .enumerate()
+        .map(|(position, item)| text(&format!("{pointer}/{position}"), item).map(FieldPath::new));
     paths.collect()
 }
 
@@ -138,8 +145,12 @@ fn order(value: &Json<'_>) -> Result<Vec<OrderBy>> {
             for (name, value) in members {
                 match (name.as_ref(), value) {
                     ("column", Json::String(column)) => path = Some(FieldPath::new(column.as_ref())),
-                    ("direction", Json::String(direction)) if direction.eq_ignore_ascii_case("asc") => descending = false,
-                    ("direction", Json::String(direction)) if direction.eq_ignore_ascii_case("desc") => descending = true,
+                    ("direction", Json::String(direction)) if direction.eq_ignore_ascii_case("asc") => {
+                        descending = false
+                    }
+                    ("direction", Json::String(direction)) if direction.eq_ignore_ascii_case("desc") => {
+                        descending = true
+                    }
                     _ => return Err(refuse(&pointer, "expected column: a name, direction: asc or desc".to_owned())),
                 }
             }
@@ -234,7 +245,9 @@ impl FilterReader {
         }
         match value {
             Json::Bool(_) | Json::Number(_) | Json::String(_) => Ok(Operand(OrderKey::of(Some(value)))),
-            Json::Null => Err(refuse(pointer, "expected a value, got null; ask for null by {\"isNull\": true}".to_owned())),
+            Json::Null => {
+                Err(refuse(pointer, "expected a value, got null; ask for null by {\"isNull\": true}".to_owned()))
+            }
             other => Err(refuse(pointer, format!("expected a boolean, number or string, got {}", other.kind()))),
         }
     }

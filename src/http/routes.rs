@@ -72,8 +72,13 @@ impl Routes {
         let mut router = Router::new();
         for (path, pattern) in PATTERNS {
             router.insert(path, pattern).map_err(|error| {
-                StorageError::new(ErrorKind::Internal, StorageTier::Api, "build routes", "expected routes that do not overlap")
-                    .caused_by(error)
+                StorageError::new(
+                    ErrorKind::Internal,
+                    StorageTier::Api,
+                    "build routes",
+                    "expected routes that do not overlap",
+                )
+                .caused_by(error)
             })?;
         }
         Ok(Self(router))
@@ -175,7 +180,9 @@ mod tests {
     fn what_is_no_route_or_no_name_is_refused() {
         let routes = Routes::new().unwrap();
         let kind = |path: &str| routes.find(path).unwrap_err().kind();
-        for path in ["/", "", "/v1", "/v1/demo", "/v2/demo/1", "/v1/demo/1/nothing", "/v1/demo/1/collections/a/docs/b/c"] {
+        for path in
+            ["/", "", "/v1", "/v1/demo", "/v2/demo/1", "/v1/demo/1/nothing", "/v1/demo/1/collections/a/docs/b/c"]
+        {
             assert_eq!(kind(path), ErrorKind::NotFound, "{path}");
         }
         for path in [

@@ -51,8 +51,13 @@ pub fn edge_cache() -> Rc<dyn EdgeCache> {
 /// Sends a request, body and all, to the object of a name.
 pub async fn fetch_object(env: &Env, name: &ObjectName, request: Request) -> Result<Response> {
     let unavailable = |error: worker::Error| {
-        StorageError::new(ErrorKind::Unavailable, StorageTier::Hot, "reach object", "expected the object to answer, got a failure; try again")
-            .caused_by(Exception::from(error))
+        StorageError::new(
+            ErrorKind::Unavailable,
+            StorageTier::Hot,
+            "reach object",
+            "expected the object to answer, got a failure; try again",
+        )
+        .caused_by(Exception::from(error))
     };
     let stub = objects(env)?.get_by_name(&name.path()).map_err(unavailable)?;
     stub.fetch_with_request(request).await.map_err(unavailable)

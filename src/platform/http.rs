@@ -16,8 +16,7 @@ use worker::Headers;
 
 use super::exception::Exception;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::http::edge::RequestHead;
-use crate::http::message::{BodySource, Request, Response, WholeBody, header};
+use crate::ports::message::{BodySource, Request, RequestHead, Response, WholeBody, header};
 use crate::types::StorageTier;
 
 /// Bytes that one read brings at most. Without a buffer of ours workerd brings 4 KiB at a time, several times slower.
@@ -120,15 +119,25 @@ pub fn request_from_worker(request: &worker::Request) -> Result<Request> {
 pub fn head_from_worker(request: &worker::Request) -> RequestHead {
     let raw = request.inner();
     let (path, query) = target(&raw.url());
-    RequestHead { method: raw.method().to_ascii_uppercase(), path, query, headers: request.headers().entries().collect() }
+    RequestHead {
+        method: raw.method().to_ascii_uppercase(),
+        path,
+        query,
+        headers: request.headers().entries().collect(),
+    }
 }
 
 /// A whole response of an object.
 pub async fn response_from_worker(mut response: worker::Response) -> Result<Response> {
     let (status, headers) = (response.status_code(), response.headers().entries().collect());
     let body = response.bytes().await.map_err(|error| {
-        StorageError::new(ErrorKind::Unavailable, StorageTier::Api, "read response", "expected the object's whole answer, got a part; try again")
-            .caused_by(Exception::from(error))
+        StorageError::new(
+            ErrorKind::Unavailable,
+            StorageTier::Api,
+            "read response",
+            "expected the object's whole answer, got a part; try again",
+        )
+        .caused_by(Exception::from(error))
     })?;
     Ok(Response { status, headers, body })
 }

@@ -1,10 +1,12 @@
-//! What the engine needs of the world, as traits: SQLite, a bucket, an edge cache, a clock, random ids, an alarm.
+//! What the engine needs of the world, as traits: SQLite, a bucket, an edge cache, a clock, random ids, an alarm, and
+//! the requests that arrive.
 //!
 //! Everything outside `platform/` reaches the world through these, so that it runs natively under test, with faults
 //! injected at any call. Ports return this project's own error.
 
 mod cache;
 mod clock;
+pub mod message;
 mod object_store;
 mod sql;
 

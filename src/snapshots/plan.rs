@@ -82,13 +82,15 @@ impl Plan {
 
     fn to_text(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|error| {
-            StorageError::new(ErrorKind::Internal, StorageTier::Cold, "store plan", "expected the plan to become JSON").caused_by(error)
+            StorageError::new(ErrorKind::Internal, StorageTier::Cold, "store plan", "expected the plan to become JSON")
+                .caused_by(error)
         })
     }
 
     /// Reads a stored plan.
     pub fn from_text(text: &str) -> Result<Self> {
-        let corrupt = |message: &'static str| StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "read plan", message);
+        let corrupt =
+            |message: &'static str| StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "read plan", message);
         let plan: Self =
             serde_json::from_str(text).map_err(|error| corrupt("expected a plan, got other text").caused_by(error))?;
         if plan.format != FORMAT {

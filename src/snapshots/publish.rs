@@ -81,7 +81,9 @@ impl Publish<'_> {
         let mut known = record.hint_etag.clone();
         for _ in 0..TRIES {
             let condition = known.as_deref().map_or(PutCondition::IfAbsent, PutCondition::IfMatch);
-            if let PutOutcome::Written { etag } = self.objects.put(&key, text.as_bytes(), condition, &description).await? {
+            if let PutOutcome::Written { etag } =
+                self.objects.put(&key, text.as_bytes(), condition, &description).await?
+            {
                 return Ok(etag);
             }
             let Some(found) = self.objects.get(&key, None).await? else {

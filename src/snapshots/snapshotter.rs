@@ -224,8 +224,13 @@ impl Snapshotter {
             if !self.may_publish(caller).await? {
                 return Ok(bytes_written);
             }
-            let mut publish =
-                Publish { catalog: &self.catalog, objects: Rc::clone(&objects), name: &record.name, plan: &plan, bytes_written };
+            let mut publish = Publish {
+                catalog: &self.catalog,
+                objects: Rc::clone(&objects),
+                name: &record.name,
+                plan: &plan,
+                bytes_written,
+            };
             publish.run().await?;
             bytes_written = publish.bytes_written;
             self.finish(&plan)?;
@@ -316,9 +321,10 @@ impl Snapshotter {
             Caller::Sync => {
                 let pause = published_at.map_or(0, |at| at.saturating_add(R2_SAME_KEY_INTERVAL_MS).saturating_sub(now));
                 if let Ok(pause) = u32::try_from(pause)
-                    && pause > 0 {
-                        self.ports.clock.sleep_ms(pause).await;
-                    }
+                    && pause > 0
+                {
+                    self.ports.clock.sleep_ms(pause).await;
+                }
                 Ok(true)
             }
         }

@@ -11,17 +11,15 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 use super::plan::{Plan, PlannedCollection};
-use crate::cdc::LoggedEvent;
-use crate::cdc::feed::event_namespace;
 use crate::cold::catalog::{CatalogFile, ColdCatalog, TableId};
 use crate::cold::{
-    BuiltCommit, ChangeRecord, ChangesFileWriter, Commit, CommitOperation, DataFile, DocumentFileWriter, LiveFile, Schema,
-    TableKind, TablePath, TableState, plan_commit,
+    BuiltCommit, ChangeRecord, ChangesFileWriter, Commit, CommitOperation, DataFile, DocumentFileWriter, LiveFile,
+    Schema, TableKind, TablePath, TableState, plan_commit,
 };
 use crate::config::ColdConfig;
 use crate::error::Result;
-use crate::hot::HotStore;
 use crate::hot::frozen::FrozenRows;
+use crate::hot::{HotStore, LoggedEvent, event_namespace};
 use crate::limits::SCAN_PAGE_MAX_BYTES;
 use crate::ports::{ObjectMetadata, ObjectStore, PutCondition};
 use crate::types::names::ObjectName;
@@ -122,7 +120,11 @@ impl<'s> Stage<'s> {
                     infer::observe(&mut stage.columns, &Json::parse(after)?);
                 }
                 let month = Month::of(event.timestamp);
-                if stage.changes.as_ref().is_some_and(|(open, writer)| *open != month || writer.approximate_bytes() >= FILE_MAX_BYTES) {
+                if stage
+                    .changes
+                    .as_ref()
+                    .is_some_and(|(open, writer)| *open != month || writer.approximate_bytes() >= FILE_MAX_BYTES)
+                {
                     self.end_changes(stage).await?;
                 }
                 let (_, writer) = stage.changes.get_or_insert_with(|| (month, ChangesFileWriter::new()));
@@ -144,7 +146,10 @@ impl<'s> Stage<'s> {
         let mut bytes = 0usize;
         self.hot.log().read(after, self.plan.through, Some(self.hot), &mut |event| {
             let images = event.before.as_ref().map_or(0, |image| image.text.len());
-            bytes = bytes.saturating_add(images).saturating_add(event.after.as_ref().map_or(0, String::len)).saturating_add(64);
+            bytes = bytes
+                .saturating_add(images)
+                .saturating_add(event.after.as_ref().map_or(0, String::len))
+                .saturating_add(64);
             events.push(event);
             Ok(if bytes > SCAN_PAGE_MAX_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
@@ -184,7 +189,12 @@ impl<'s> Stage<'s> {
         Ok(())
     }
 
-    async fn end_state(&mut self, path: &TablePath, writer: DocumentFileWriter<'_>, files: &mut Vec<DataFile>) -> Result<()> {
+    async fn end_state(
+        &mut self,
+        path: &TablePath,
+        writer: DocumentFileWriter<'_>,
+        files: &mut Vec<DataFile>,
+    ) -> Result<()> {
         let number = files.len();
         let (bytes, file) = writer.finish(|month| path.data_file(month, self.plan.attempt, number))?;
         self.put(file.key.clone(), &bytes, PARQUET).await?;
@@ -268,7 +278,12 @@ impl<'s> Stage<'s> {
 }
 
 /// What every object carries: whose it is, when and of which version (REQUIREMENTS.md 10).
-pub fn object_metadata(name: &ObjectName, content_type: &'static str, timestamp: i64, version: Sequence) -> ObjectMetadata {
+pub fn object_metadata(
+    name: &ObjectName,
+    content_type: &'static str,
+    timestamp: i64,
+    version: Sequence,
+) -> ObjectMetadata {
     let custom = vec![
         ("doType", name.doc_type.clone()),
         ("doId", name.doc_id.clone()),

@@ -132,7 +132,10 @@ mod tests {
     #[test]
     fn keys_tell_objects_generations_and_documents_apart() {
         let name = ObjectName::new("demo", "1").unwrap();
-        assert_eq!(document_key(&name, 3, "movies", "a/b?é"), "https://thermocline.cache/demo/1/3/document/movies/a%2Fb%3F%C3%A9");
+        assert_eq!(
+            document_key(&name, 3, "movies", "a/b?é"),
+            "https://thermocline.cache/demo/1/3/document/movies/a%2Fb%3F%C3%A9"
+        );
         assert_eq!(generation_key(&name), "https://thermocline.cache/demo/1/generation");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use apache_avro::types::Value;
 use thermocline::cold::{Commit, CommitOperation, DataFile, LiveFile, Schema, TableKind, plan_commit, snapshot_id};
 use thermocline::error::ErrorKind;
 use thermocline::ports::native::MemoryBucket;
@@ -24,7 +25,9 @@ fn reachable(bucket: &MemoryBucket, table: &Table) -> BTreeSet<String> {
     let current = table.state.path.metadata(table.state.version);
     let parsed = metadata(&bucket.object(&current).unwrap().bytes);
     let mut found = BTreeSet::from([current, table.state.path.version_hint()]);
-    found.extend(parsed["metadata-log"].as_array().unwrap().iter().map(|entry| key(entry["metadata-file"].as_str().unwrap())));
+    found.extend(
+        parsed["metadata-log"].as_array().unwrap().iter().map(|entry| key(entry["metadata-file"].as_str().unwrap())),
+    );
     for snapshot in parsed["snapshots"].as_array().unwrap() {
         let list = key(snapshot["manifest-list"].as_str().unwrap());
         for manifest in records(bucket, &list) {
@@ -42,8 +45,6 @@ fn reachable(bucket: &MemoryBucket, table: &Table) -> BTreeSet<String> {
     }
     found
 }
-
-use apache_avro::types::Value;
 
 pub fn records(bucket: &MemoryBucket, key: &str) -> Vec<Value> {
     let object = bucket.object(key).unwrap_or_else(|| panic!("{key} is gone"));
@@ -74,7 +75,11 @@ fn the_bucket_holds_what_is_reachable_and_nothing_else() {
     for round in 0..60_usize {
         let now = if round < 10 { FEBRUARY } else { MARCH } + i64::try_from(round).unwrap() * 1_000;
         let id = ids[round % ids.len()];
-        let change = if round % 5 == 4 && collection.documents.contains_key(id) { Change::Delete(id) } else { put(id, &format!("\"n\":{round}")) };
+        let change = if round % 5 == 4 && collection.documents.contains_key(id) {
+            Change::Delete(id)
+        } else {
+            put(id, &format!("\"n\":{round}"))
+        };
         collection.commit(now, vec![change]);
         collection.check();
         let mut expected = reachable(&bucket, &collection.table);
@@ -86,13 +91,15 @@ fn the_bucket_holds_what_is_reachable_and_nothing_else() {
 /// Metadata bytes that each of 1,000 commits writes, and bytes of the stored state.
 fn metadata_sizes(keep_snapshots: usize) -> Vec<(usize, usize)> {
     let (_, mut table, schema) = start();
+    let added = file("", FEBRUARY, "a");
     let mut sizes = Vec::new();
     for round in 0..1_000_u32 {
         let now = FEBRUARY + i64::from(round) * 10_000;
         let mut commit = table.commit(CommitOperation::Overwrite, u128::from(round) + 1, now, schema.clone());
         commit.keep_snapshots = keep_snapshots;
         commit.removed = table.live.values().cloned().collect();
-        commit.added = vec![file(&format!("{}/data/year=2024/month=02/{}-0.parquet", table.state.path.as_str(), commit.attempt), FEBRUARY, "a")];
+        let key = format!("{}/data/year=2024/month=02/{}-0.parquet", table.state.path.as_str(), commit.attempt);
+        commit.added = vec![DataFile { key, ..added.clone() }];
         let built = plan_commit(&table.state, &commit).unwrap();
         table.live = built.added.iter().map(|live| (live.file.key.clone(), live.clone())).collect();
         let objects: usize = built.objects.iter().map(|object| object.bytes.len()).sum();
@@ -105,7 +112,10 @@ fn metadata_sizes(keep_snapshots: usize) -> Vec<(usize, usize)> {
 #[test]
 fn the_metadata_of_a_state_table_does_not_grow() {
     let sizes = metadata_sizes(20);
-    println!("20 snapshots kept, metadata and state bytes at commits 10, 20, 1000: {:?} {:?} {:?}", sizes[9], sizes[19], sizes[999]);
+    println!(
+        "20 snapshots kept, metadata and state bytes at commits 10, 20, 1000: {:?} {:?} {:?}",
+        sizes[9], sizes[19], sizes[999]
+    );
     // From here on the history is full, and only numbers get longer.
     assert!(sizes[999].0 * 100 <= sizes[20].0 * 103 && sizes[999].1 * 100 <= sizes[20].1 * 103);
     // What fills it is the snapshots that are kept by configuration.
@@ -217,7 +227,8 @@ fn months_that_share_a_manifest_are_rewritten_together() {
     let (bucket, mut table, schema) = start();
     // 40 months, one file each: more than manifests may be, so they are merged.
     for number in 0..40_i32 {
-        let mut commit = table.commit(CommitOperation::Append, u128::try_from(number).unwrap() + 1, MARCH, schema.clone());
+        let mut commit =
+            table.commit(CommitOperation::Append, u128::try_from(number).unwrap() + 1, MARCH, schema.clone());
         let mut added = file(&format!("k{number}"), FEBRUARY, "a");
         added.month = number;
         commit.added = vec![added];
@@ -252,9 +263,15 @@ fn contradictions_are_refused() {
     never_live.file.key = "other".to_owned();
     refused("removes what is not live", Commit { removed: vec![never_live], live: Some(all.clone()), ..commit() });
     refused("removes twice", Commit { removed: vec![live("k1"), live("k1")], ..commit() });
-    refused("adds what is live", Commit { added: vec![live("k1").file], removed: vec![live("k2")], live: Some(all.clone()), ..commit() });
+    refused(
+        "adds what is live",
+        Commit { added: vec![live("k1").file], removed: vec![live("k2")], live: Some(all.clone()), ..commit() },
+    );
     refused("adds twice", Commit { added: vec![file("n", FEBRUARY, "a"), file("n", FEBRUARY, "a")], ..commit() });
-    refused("was not told all live files", Commit { removed: vec![live("k1")], live: Some(vec![live("k1")]), ..commit() });
+    refused(
+        "was not told all live files",
+        Commit { removed: vec![live("k1")], live: Some(vec![live("k1")]), ..commit() },
+    );
     refused("the same attempt again", Commit { attempt: attempt(1), ..commit() });
     let mut other = schema.clone();
     other.fields[3].name = "renamed".to_owned();
@@ -274,7 +291,12 @@ fn time_never_runs_backwards_and_old_schemas_go() {
     let mut columns = learned(&[]);
     for number in 0..40 {
         super::support::declare(&mut columns, &[("n", if number % 2 == 0 { "long" } else { "int" })], true);
-        let commit = table.commit(CommitOperation::Append, number + 1, MARCH - i64::try_from(number).unwrap(), Schema::state(&columns));
+        let commit = table.commit(
+            CommitOperation::Append,
+            number + 1,
+            MARCH - i64::try_from(number).unwrap(),
+            Schema::state(&columns),
+        );
         table.apply(&bucket, commit);
     }
     assert!(table.state.snapshots.iter().all(|snapshot| snapshot.timestamp_ms == MARCH));

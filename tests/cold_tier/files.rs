@@ -25,7 +25,12 @@ fn many(count: usize) -> Vec<Document> {
             number % 100,
             number % 2 == 0
         );
-        document(&format!("{number:08}"), i64::try_from(number).unwrap() + 1, FEBRUARY + i64::try_from(number % 10).unwrap(), &fields)
+        document(
+            &format!("{number:08}"),
+            i64::try_from(number).unwrap() + 1,
+            FEBRUARY + i64::try_from(number % 10).unwrap(),
+            &fields,
+        )
     };
     (0..count).map(row).collect()
 }
@@ -67,7 +72,10 @@ fn files_say_what_iceberg_needs() {
     assert_eq!(described[3], "5 n INT64 None");
     assert_eq!(described[8], "4 _extra BYTE_ARRAY Some(String)");
     let city = file.column(6).unwrap();
-    assert_eq!((city.lower.as_deref(), city.upper.as_deref(), city.nulls), (Some(b"city 0".as_slice()), Some(b"city 6".as_slice()), 0));
+    assert_eq!(
+        (city.lower.as_deref(), city.upper.as_deref(), city.nulls),
+        (Some(b"city 0".as_slice()), Some(b"city 6".as_slice()), 0)
+    );
     let score = file.column(7).unwrap();
     assert_eq!((score.nans, score.lower.as_deref()), (Some(0), Some(0.5_f64.to_le_bytes().as_slice())));
     assert_eq!(file.column(4).unwrap().nulls, 3_000);
@@ -98,7 +106,9 @@ fn row_groups_are_cut_by_rows_and_by_bytes() {
     let columns = learned(&documents);
     let (_, file) = document_file(&columns, &documents, "k");
     assert_eq!(file.split_offsets.len(), 2);
-    let wide: Vec<Document> = (0..10).map(|number| document(&format!("{number}"), 1, FEBRUARY, &format!("\"t\":\"{}\"", "x".repeat(1_000_000)))).collect();
+    let wide: Vec<Document> = (0..10)
+        .map(|number| document(&format!("{number}"), 1, FEBRUARY, &format!("\"t\":\"{}\"", "x".repeat(1_000_000))))
+        .collect();
     let (bytes, file) = document_file(&learned(&wide), &wide, "k");
     assert_eq!(file.split_offsets.len(), 2);
     let bucket = MemoryBucket::new();
@@ -110,8 +120,20 @@ fn row_groups_are_cut_by_rows_and_by_bytes() {
 #[test]
 fn every_type_comes_back() {
     let types = [
-        ("b", "bool"), ("i", "int"), ("l", "long"), ("f", "float"), ("d", "double"), ("m", "decimal(9,2)"), ("n", "decimal(18,4)"),
-        ("o", "decimal(38,10)"), ("date", "date"), ("ts", "timestamp"), ("s", "string"), ("u", "uuid"), ("x", "binary"), ("j", "json"),
+        ("b", "bool"),
+        ("i", "int"),
+        ("l", "long"),
+        ("f", "float"),
+        ("d", "double"),
+        ("m", "decimal(9,2)"),
+        ("n", "decimal(18,4)"),
+        ("o", "decimal(38,10)"),
+        ("date", "date"),
+        ("ts", "timestamp"),
+        ("s", "string"),
+        ("u", "uuid"),
+        ("x", "binary"),
+        ("j", "json"),
     ];
     let mut columns = TableSchema::default();
     declare(&mut columns, &types, true);
@@ -124,7 +146,8 @@ fn every_type_comes_back() {
         r#""b":null,"i":5.0,"l":-0,"f":1e-50,"d":5.00,"m":"10.5","n":7,"o":0,"ts":"2024-02-29T13:00:00+01:00","#,
         r#""s":"","u":"0192D3F0-0000-7000-8000-000000000001","x":"","j":"text","extra":{"kept":1.50}"#,
     );
-    let documents = [document("a", 1, FEBRUARY, full), document("b", 2, FEBRUARY, other), document("c", 3, FEBRUARY, "")];
+    let documents =
+        [document("a", 1, FEBRUARY, full), document("b", 2, FEBRUARY, other), document("c", 3, FEBRUARY, "")];
     let (bytes, file) = document_file(&columns, &documents, "k");
     let bucket = MemoryBucket::new();
     put(&bucket, "k", &bytes);

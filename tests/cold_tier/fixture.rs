@@ -35,7 +35,9 @@ fn people(collection: &mut Collection) {
         Change::Delete("cyd"),
     ];
     collection.commit(MARCH, second);
-    let third = (0..12).map(|number| put(leak(format!("m{number:02}")), &format!("\"mixed\":{}", ["1", "\"x\"", "[2]", "null"][number % 4])));
+    let third = (0..12).map(|number| {
+        put(leak(format!("m{number:02}")), &format!("\"mixed\":{}", ["1", "\"x\"", "[2]", "null"][number % 4]))
+    });
     collection.commit(MARCH + 40 * DAY, third.collect());
     collection.commit(MARCH + 41 * DAY, vec![put("bob", r#""name":"Bob","score":10.50,"big":12345678901234567890"#)]);
 }
@@ -43,8 +45,20 @@ fn people(collection: &mut Collection) {
 /// Every declared type, in its canonical text and in others.
 fn types(collection: &mut Collection) {
     let declared = [
-        ("b", "bool"), ("i", "int"), ("l", "long"), ("f", "float"), ("d", "double"), ("m", "decimal(9,2)"), ("n", "decimal(18,4)"),
-        ("o", "decimal(38,10)"), ("day", "date"), ("at", "timestamp"), ("s", "string"), ("u", "uuid"), ("x", "binary"), ("j", "json"),
+        ("b", "bool"),
+        ("i", "int"),
+        ("l", "long"),
+        ("f", "float"),
+        ("d", "double"),
+        ("m", "decimal(9,2)"),
+        ("n", "decimal(18,4)"),
+        ("o", "decimal(38,10)"),
+        ("day", "date"),
+        ("at", "timestamp"),
+        ("s", "string"),
+        ("u", "uuid"),
+        ("x", "binary"),
+        ("j", "json"),
     ];
     declare(&mut collection.columns, &declared, true);
     let canonical = concat!(
@@ -100,7 +114,11 @@ fn busy(collection: &mut Collection) {
     for number in 0..70_i64 {
         let now = FEBRUARY + number * DAY;
         let id = leak(format!("k{}", number % 9));
-        let change = if number % 10 == 9 { Change::Delete(leak(format!("k{}", (number - 1) % 9))) } else { put(id, &format!("\"n\":{number}")) };
+        let change = if number % 10 == 9 {
+            Change::Delete(leak(format!("k{}", (number - 1) % 9)))
+        } else {
+            put(id, &format!("\"n\":{number}"))
+        };
         collection.commit(now, vec![change]);
     }
 }
@@ -128,7 +146,8 @@ fn described(name: &str, table: &Table) -> serde_json::Value {
 #[test]
 #[ignore = "writes a folder for the foreign readers; npm run conformance runs it"]
 fn writes_tables_for_foreign_readers() {
-    let folder = PathBuf::from(std::env::var_os("THERMOCLINE_FIXTURE_DIR").expect("THERMOCLINE_FIXTURE_DIR names the folder"));
+    let folder =
+        PathBuf::from(std::env::var_os("THERMOCLINE_FIXTURE_DIR").expect("THERMOCLINE_FIXTURE_DIR names the folder"));
     let base_uri = format!("file://{}", folder.to_str().unwrap());
     let bucket = MemoryBucket::new();
     let mut tables = Vec::new();
@@ -145,7 +164,11 @@ fn writes_tables_for_foreign_readers() {
         let mut collection = Collection::new(&bucket, &base_uri, name);
         build(&mut collection);
         collection.check();
-        let rows: Vec<_> = collection.documents.values().map(|row| json!({"id": row.id, "seq": row.sequence, "ts": row.timestamp, "text": row.text})).collect();
+        let rows: Vec<_> = collection
+            .documents
+            .values()
+            .map(|row| json!({"id": row.id, "seq": row.sequence, "ts": row.timestamp, "text": row.text}))
+            .collect();
         let mut state = described(name, &collection.table);
         state["documents"] = rows.into();
         let mut changes = described(&format!("{name}__changes"), &collection.changes);

@@ -1,1 +1,130 @@
-//! placeholder
+//! Files of format 1 as this program writes them, kept in `tests/golden/cold-v1`: the same input still makes the same
+//! bytes, and the files still read. `THERMOCLINE_BLESS=1` writes them anew; do that only with a new format's folder.
+
+use std::path::PathBuf;
+
+use apache_avro::types::Value;
+use thermocline::cold::{CommitOperation, DataFile, LiveFile, Schema, TableKind, TableState};
+use thermocline::ports::native::MemoryBucket;
+use thermocline::types::Document;
+use thermocline::vortex::{TableSchema, infer};
+
+use super::commits::field;
+use super::support::{FEBRUARY, Table, assert_same_text, attempt, declare, document, document_file, put, read};
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cold-v1").join(name)
+}
+
+/// The golden file; written first when asked for.
+fn golden(name: &str, made: &[u8]) -> Vec<u8> {
+    if std::env::var_os("THERMOCLINE_BLESS").is_some() {
+        std::fs::create_dir_all(path("")).unwrap();
+        std::fs::write(path(name), made).unwrap();
+    }
+    std::fs::read(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn assert_golden(name: &str, made: &[u8]) {
+    assert!(golden(name, made) == made, "{name} is written with other bytes than before");
+}
+
+fn documents() -> Vec<Document> {
+    let row = |number: i64| {
+        let fields = format!(
+            r#""at":"2024-02-29T12:00:0{}.000Z","price":{number}.50,"n":{number},"ratio":{number}.25,"city":"city {}","ok":{},"tags":[{number},null],"five":5.0,"_x":1"#,
+            number % 10,
+            number % 3,
+            number % 2 == 0
+        );
+        document(&format!("id-{number:03}"), number + 1, FEBRUARY + number, if number == 7 { "" } else { &fields })
+    };
+    (0..50).map(row).collect()
+}
+
+fn columns(documents: &[Document]) -> TableSchema {
+    let mut columns = TableSchema::default();
+    declare(&mut columns, &[("at", "timestamp"), ("price", "decimal(9,2)")], true);
+    for document in documents {
+        infer::observe(&mut columns, &thermocline::types::Json::parse(&document.text).unwrap());
+    }
+    columns
+}
+
+fn made() -> (Table, Vec<(String, Vec<u8>)>) {
+    let documents = documents();
+    let columns = columns(&documents);
+    let mut table = Table::new("s3://cold", "golden", TableKind::State);
+    let key = table.state.path.data_file(thermocline::types::time::Month { year: 2024, month: 2 }, attempt(1), 0);
+    let (data, file) = document_file(&columns, &documents, &key);
+    let mut first = table.commit(CommitOperation::Append, 1, FEBRUARY, Schema::state(&columns));
+    first.added = vec![file.clone()];
+    let bucket = MemoryBucket::new();
+    table.apply(&bucket, first);
+    let mut second = table.commit(CommitOperation::Overwrite, 2, FEBRUARY + 1, Schema::state(&columns));
+    second.removed = table.live.values().cloned().collect();
+    second.added = vec![DataFile { key: key.replace("-0.parquet", "-1.parquet"), ..file.clone() }];
+    let built = table.apply(&bucket, second);
+    let [manifest, list] = built.objects.as_slice() else { panic!() };
+    let files = vec![
+        ("data.parquet".to_owned(), data),
+        ("data-file.json".to_owned(), serde_json::to_vec(&file).unwrap()),
+        ("columns.json".to_owned(), serde_json::to_vec(&columns).unwrap()),
+        ("manifest.avro".to_owned(), manifest.bytes.clone()),
+        ("manifest-list.avro".to_owned(), list.bytes.clone()),
+        ("metadata.json".to_owned(), built.metadata.bytes.clone()),
+        ("table-state.json".to_owned(), serde_json::to_vec(&built.state).unwrap()),
+        ("live-file.json".to_owned(), serde_json::to_vec(&built.added[0]).unwrap()),
+    ];
+    (table, files)
+}
+
+#[test]
+fn the_same_bytes_are_written() {
+    let (_, files) = made();
+    files.iter().for_each(|(name, bytes)| assert_golden(name, bytes));
+}
+
+#[test]
+fn golden_data_files_read() {
+    let stored = |name: &str| std::fs::read(path(name)).unwrap();
+    let file: DataFile = serde_json::from_slice(&stored("data-file.json")).unwrap();
+    let columns: TableSchema = serde_json::from_slice(&stored("columns.json")).unwrap();
+    let bucket = MemoryBucket::new();
+    put(&bucket, &file.key, &stored("data.parquet"));
+    let (found, _) = read(&bucket, &[file], &columns, None, &|_| false).unwrap();
+    let documents = documents();
+    assert_eq!(found.len(), documents.len());
+    for (found, document) in found.iter().zip(&documents) {
+        assert_same_text(&found.text, &document.text);
+        assert_eq!((&found.id, found.sequence, found.timestamp), (&document.id, document.sequence, document.timestamp));
+    }
+}
+
+#[test]
+fn golden_states_read() {
+    let stored = |name: &str| std::fs::read(path(name)).unwrap();
+    let state: TableState = serde_json::from_slice(&stored("table-state.json")).unwrap();
+    assert_eq!((state.format, state.version, state.totals.records), (TableState::FORMAT, 2, 50));
+    assert_eq!(serde_json::to_vec(&state).unwrap(), stored("table-state.json"));
+    let live: LiveFile = serde_json::from_slice(&stored("live-file.json")).unwrap();
+    assert_eq!((live.sequence_number, live.file.record_count), (2, 50));
+    assert_eq!(state.manifests[0].live_files(), 1);
+}
+
+#[test]
+fn golden_manifests_read() {
+    let records = |name: &str| -> Vec<Value> {
+        let bytes = std::fs::read(path(name)).unwrap();
+        apache_avro::Reader::new(bytes.as_slice()).unwrap().map(|value| value.unwrap()).collect()
+    };
+    let manifests = records("manifest-list.avro");
+    assert_eq!(manifests.len(), 1);
+    assert_eq!(field(&manifests[0], "added_rows_count"), &Value::Long(50));
+    assert_eq!(field(&manifests[0], "deleted_rows_count"), &Value::Long(50));
+    let statuses: Vec<Value> = records("manifest.avro").iter().map(|entry| field(entry, "status").clone()).collect();
+    assert_eq!(statuses, [Value::Int(2), Value::Int(1)]);
+    let metadata: serde_json::Value = serde_json::from_slice(&std::fs::read(path("metadata.json")).unwrap()).unwrap();
+    assert_eq!(metadata["format-version"], 2);
+    assert_eq!(metadata["current-snapshot-id"], metadata["snapshots"][1]["snapshot-id"]);
+}

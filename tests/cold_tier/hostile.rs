@@ -61,7 +61,9 @@ fn every_truncation_and_every_flipped_bit_is_told() {
 #[test]
 fn damage_to_a_file_that_is_read_in_parts_is_told_where_it_is_read() {
     let row = |number: usize| {
-        let noise: String = (0..8).map(|part| format!("{:016x}", (number * 8 + part + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        let noise: String = (0..8)
+            .map(|part| format!("{:016x}", (number * 8 + part + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+            .collect();
         document(&format!("{number:08}"), 1, FEBRUARY, &format!("\"noise\":\"{noise}\""))
     };
     let documents: Vec<Document> = (0..25_000).map(row).collect();
@@ -70,7 +72,10 @@ fn damage_to_a_file_that_is_read_in_parts_is_told_where_it_is_read() {
     assert!(file.file_size > 1024 * 1024);
     let footer = bytes.len() - usize::try_from(file.footer_size).unwrap();
     let (mut told, mut unread) = (0, 0);
-    let places = (0..60).map(|step| 4 + step * (bytes.len() - 4) / 60).chain(footer..footer + 40).chain(bytes.len() - 8..bytes.len());
+    let places = (0..60)
+        .map(|step| 4 + step * (bytes.len() - 4) / 60)
+        .chain(footer..footer + 40)
+        .chain(bytes.len() - 8..bytes.len());
     for place in places {
         let mut flipped = bytes.clone();
         flipped[place] ^= 0x10;

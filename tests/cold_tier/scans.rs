@@ -10,13 +10,22 @@ use thermocline::types::statistics::{Bound, ColumnBounds, ColumnStatistics};
 use thermocline::types::{Document, Json};
 use thermocline::vortex::TableSchema;
 
-use super::support::{FEBRUARY, assert_same_text, change_record, declare, document, document_file, learned, path, put, read, read_changes};
+use super::support::{
+    FEBRUARY, assert_same_text, change_record, declare, document, document_file, learned, path, put, read, read_changes,
+};
 
 fn many(count: usize) -> Vec<Document> {
     let row = |number: usize| {
         // Texts that do not compress keep the file above the size that is fetched whole.
-        let noise: String = (0..8).map(|part| format!("{:016x}", (number * 8 + part + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
-        document(&format!("{number:08}"), i64::try_from(number).unwrap(), FEBRUARY, &format!("\"n\":{number},\"noise\":\"{noise}\""))
+        let noise: String = (0..8)
+            .map(|part| format!("{:016x}", (number * 8 + part + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+            .collect();
+        document(
+            &format!("{number:08}"),
+            i64::try_from(number).unwrap(),
+            FEBRUARY,
+            &format!("\"n\":{number},\"noise\":\"{noise}\""),
+        )
     };
     (0..count).map(row).collect()
 }
@@ -72,7 +81,8 @@ fn a_scan_ends_when_the_sink_says_so() {
         left -= 1;
         Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     };
-    let stats = run(scan(&bucket, &[file.clone(), file], &columns, None, &|_| false, &mut sink)).done().unwrap().unwrap();
+    let stats =
+        run(scan(&bucket, &[file.clone(), file], &columns, None, &|_| false, &mut sink)).done().unwrap().unwrap();
     assert_eq!((stats.rows_read, stats.files_scanned, stats.requests), (3, 1, 1));
 }
 
@@ -101,9 +111,18 @@ fn earlier_files_are_read_by_what_they_say_of_themselves() {
     read(&bucket, &[old_file], &columns, None, &note).unwrap();
     let seen = seen.into_inner();
     let [i, f, new, gone, sequence] = &seen[0];
-    let long = |value| Some(ColumnBounds { lower: Some(Bound::Long(value)), upper: Some(Bound::Long(value)), null_count: Some(0), row_count: 1 });
+    let long = |value| {
+        Some(ColumnBounds {
+            lower: Some(Bound::Long(value)),
+            upper: Some(Bound::Long(value)),
+            null_count: Some(0),
+            row_count: 1,
+        })
+    };
     assert_eq!((i, sequence), (&long(7), &long(1)));
-    assert!(matches!(f, Some(ColumnBounds { lower: Some(Bound::Double(lower)), upper: Some(Bound::Double(upper)), .. }) if *lower < 0.1 && *upper > 0.1));
+    assert!(
+        matches!(f, Some(ColumnBounds { lower: Some(Bound::Double(lower)), upper: Some(Bound::Double(upper)), .. }) if *lower < 0.1 && *upper > 0.1)
+    );
     assert_eq!((new, gone), (&None, &None));
     assert!(!new_file.loses_values_under(&thermocline::cold::Schema::state(&columns)));
 }
@@ -118,11 +137,25 @@ fn change_logs_are_read_in_order_from_any_sequence() {
         for sequence in number * 10 + 1..=number * 10 + 10 {
             let before = document("a", sequence - 1, FEBRUARY, "\"n\":1.50");
             let after = document("a", sequence, FEBRUARY, "\"n\":\"\\u0000é\"");
-            let record = change_record("a", sequence, FEBRUARY + sequence, (sequence > 1).then_some(&before), (sequence % 7 != 0).then_some(&after));
+            let record = change_record(
+                "a",
+                sequence,
+                FEBRUARY + sequence,
+                (sequence > 1).then_some(&before),
+                (sequence % 7 != 0).then_some(&after),
+            );
             writer.push(&record).unwrap();
             all.push(record);
         }
-        let (bytes, file) = writer.finish(|month| path("things", TableKind::Changes).data_file(month, super::support::attempt(1), usize::try_from(number).unwrap())).unwrap();
+        let (bytes, file) = writer
+            .finish(|month| {
+                path("things", TableKind::Changes).data_file(
+                    month,
+                    super::support::attempt(1),
+                    usize::try_from(number).unwrap(),
+                )
+            })
+            .unwrap();
         put(&bucket, &file.key, &bytes);
         files.push(file);
     }
@@ -137,7 +170,9 @@ fn change_logs_are_read_in_order_from_any_sequence() {
     let (found, _) = read_changes(&bucket, &files, ChangesRange { after: 4, until: 12, images: false }).unwrap();
     let sequences: Vec<i64> = found.iter().map(|record| record.event.sequence).collect();
     assert_eq!(sequences, (5..=12).collect::<Vec<_>>());
-    assert!(found.iter().all(|record| record.event.before.is_none() && record.event.after.is_none() && record.before_sequence.is_some()));
+    assert!(found.iter().all(|record| record.event.before.is_none()
+        && record.event.after.is_none()
+        && record.before_sequence.is_some()));
 }
 
 #[test]
@@ -147,7 +182,10 @@ fn a_file_that_is_gone_is_told() {
     let (_, file) = stored(&documents, &columns);
     let error = read(&MemoryBucket::new(), &[file], &columns, None, &|_| false).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(error.message().starts_with("k: expected a data file of the table in the bucket, got no object"), "{error}");
+    assert!(
+        error.message().starts_with("k: expected a data file of the table in the bucket, got no object"),
+        "{error}"
+    );
 }
 
 /// A condition on one field, evaluated on documents and on bounds: a small model of what queries do.
@@ -162,7 +200,9 @@ impl Condition {
     fn holds(&self, value: Option<&Json<'_>>) -> bool {
         match (self, value) {
             (Self::IsNull, value) => matches!(value, None | Some(Json::Null)),
-            (Self::Number(order, bound), Some(Json::Number(text))) => text.parse::<f64>().unwrap().total_cmp(bound) == *order,
+            (Self::Number(order, bound), Some(Json::Number(text))) => {
+                text.parse::<f64>().unwrap().total_cmp(bound) == *order
+            }
             (Self::Text(order, bound), Some(Json::String(text))) => text.as_ref().cmp(bound) == *order,
             _ => false,
         }
@@ -186,12 +226,18 @@ impl Condition {
             Self::Number(order, value) => {
                 let below = number(&bounds.lower).is_some_and(|lower| *value < lower);
                 let above = number(&bounds.upper).is_some_and(|upper| *value > upper);
-                all_null || matches!(order, Equal if below || above) || matches!(order, Less if below) || matches!(order, Greater if above)
+                all_null
+                    || matches!(order, Equal if below || above)
+                    || matches!(order, Less if below)
+                    || matches!(order, Greater if above)
             }
             Self::Text(order, value) => {
                 let below = text(&bounds.lower).is_some_and(|lower| *value < lower);
                 let above = text(&bounds.upper).is_some_and(|upper| *value > upper);
-                all_null || matches!(order, Equal if below || above) || matches!(order, Less if below) || matches!(order, Greater if above)
+                all_null
+                    || matches!(order, Equal if below || above)
+                    || matches!(order, Less if below)
+                    || matches!(order, Greater if above)
             }
         }
     }
@@ -212,20 +258,30 @@ fn number_text() -> impl Strategy<Value = String> {
 }
 
 fn string_text() -> impl Strategy<Value = String> {
-    "[ab]{0,2}|a{16,18}|2024-01-0[1-3](T0[1-2]:00:00(\\.000|\\.0001)?(Z|\\+01:00))?".prop_map(|text| format!("{text:?}"))
+    "[ab]{0,2}|a{16,18}|2024-01-0[1-3](T0[1-2]:00:00(\\.000|\\.0001)?(Z|\\+01:00))?"
+        .prop_map(|text| format!("{text:?}"))
 }
 
 /// A column type, empty for an inferred one, and groups of values of which most are of that type.
 fn groups() -> impl Strategy<Value = (&'static str, Vec<Vec<(String, bool)>>)> {
     let numeric = prop::sample::select(vec!["", "int", "long", "float", "float", "double", "decimal(9,1)"]);
     let textual = prop::sample::select(vec!["", "date", "timestamp", "timestamp", "string"]);
-    let other = prop_oneof![Just("null".to_owned()), Just("true".to_owned()), Just("[1]".to_owned()), number_text(), string_text()];
+    let other = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        Just("[1]".to_owned()),
+        number_text(),
+        string_text()
+    ];
     let values = |fitting: BoxedStrategy<String>, other: BoxedStrategy<String>| {
         let value = prop_oneof![15 => fitting, 1 => other];
         prop::collection::vec(prop::collection::vec((value, prop::bool::weighted(0.9)), 1..3), 1..6)
     };
     let other = other.boxed();
-    prop_oneof![(numeric, values(number_text().boxed(), other.clone())), (textual, values(string_text().boxed(), other))]
+    prop_oneof![
+        (numeric, values(number_text().boxed(), other.clone())),
+        (textual, values(string_text().boxed(), other))
+    ]
 }
 
 /// A condition about one of the values themselves, so that it often meets the ends of bounds.

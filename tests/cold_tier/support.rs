@@ -90,7 +90,11 @@ pub fn read(
     Ok((found, stats))
 }
 
-pub fn read_changes(bucket: &MemoryBucket, files: &[DataFile], range: ChangesRange) -> Result<(Vec<ChangeRecord>, ScanStats)> {
+pub fn read_changes(
+    bucket: &MemoryBucket,
+    files: &[DataFile],
+    range: ChangesRange,
+) -> Result<(Vec<ChangeRecord>, ScanStats)> {
     let mut found = Vec::new();
     let mut sink = |record| {
         found.push(record);
@@ -240,8 +244,19 @@ impl Collection {
         let mut commit = self.table.commit(operation, self.commits, now, Schema::state(&self.columns));
         let mut months = months.clone();
         // A column that changed its type has its values under a new field id: older files are rewritten with it.
-        let stale: BTreeSet<i32> = self.table.live.values().filter(|live| live.file.loses_values_under(&commit.schema)).map(|live| live.file.month).collect();
-        months.extend(self.documents.values().map(|document| Month::of(document.timestamp)).filter(|month| stale.contains(&month.ordinal())));
+        let stale: BTreeSet<i32> = self
+            .table
+            .live
+            .values()
+            .filter(|live| live.file.loses_values_under(&commit.schema))
+            .map(|live| live.file.month)
+            .collect();
+        months.extend(
+            self.documents
+                .values()
+                .map(|document| Month::of(document.timestamp))
+                .filter(|month| stale.contains(&month.ordinal())),
+        );
         for (number, month) in months.iter().enumerate() {
             let live = self.table.live.values().filter(|live| live.file.month == month.ordinal());
             commit.removed.extend(live.cloned());
@@ -269,7 +284,13 @@ impl Collection {
     }
 }
 
-pub fn change_record(id: &str, sequence: i64, now: i64, before: Option<&Document>, after: Option<&Document>) -> ChangeRecord {
+pub fn change_record(
+    id: &str,
+    sequence: i64,
+    now: i64,
+    before: Option<&Document>,
+    after: Option<&Document>,
+) -> ChangeRecord {
     use thermocline::types::{CdcEvent, ChangeContext, Operation};
     let operation = match (before, after) {
         (None, _) => Operation::Insert,

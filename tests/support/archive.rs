@@ -34,7 +34,11 @@ impl Model {
     /// Applies the events that the feed tells.
     pub fn follow(&mut self, events: &[Value]) {
         for event in events {
-            assert_eq!(event["sequence"].as_u64().unwrap() as usize, self.history.len() + 1, "the sequence has no gaps");
+            assert_eq!(
+                event["sequence"].as_u64().unwrap() as usize,
+                self.history.len() + 1,
+                "the sequence has no gaps"
+            );
             let documents = self.state.entry(event["collection"].as_str().unwrap().to_owned()).or_default();
             let id = event["documentId"].as_str().unwrap().to_owned();
             let before = match event.get("after") {
@@ -49,14 +53,19 @@ impl Model {
 
 /// Documents without the collections that have none.
 fn filled(state: &State) -> State {
-    state.iter().filter(|(_, documents)| !documents.is_empty()).map(|(name, documents)| (name.clone(), documents.clone())).collect()
+    state
+        .iter()
+        .filter(|(_, documents)| !documents.is_empty())
+        .map(|(name, documents)| (name.clone(), documents.clone()))
+        .collect()
 }
 
 fn queried(object: &Object, collections: &[&str], tiers: &str) -> State {
     let read = |collection: &&str| {
         let rows = object.rows(collection, &format!(r#"{{"limit":1000,"tiers":{tiers}}}"#));
         let count = rows.len();
-        let documents: BTreeMap<_, _> = rows.into_iter().map(|row| (row["id"].as_str().unwrap().to_owned(), row)).collect();
+        let documents: BTreeMap<_, _> =
+            rows.into_iter().map(|row| (row["id"].as_str().unwrap().to_owned(), row)).collect();
         assert_eq!(documents.len(), count, "each document once");
         ((*collection).to_owned(), documents)
     };
@@ -88,7 +97,10 @@ pub fn check_whole(world: &World, model: &Model, collections: &[&str]) -> i64 {
             check_references(world, &record.state, record.published);
             let files: Vec<DataFile> =
                 catalog.files(id, record.state.version).unwrap().into_iter().map(|file| file.file.file).collect();
-            assert!(files.iter().all(|file| world.bucket.object(&file.key).is_some()), "every live file is in the bucket");
+            assert!(
+                files.iter().all(|file| world.bucket.object(&file.key).is_some()),
+                "every live file is in the bucket"
+            );
             if kind == TableKind::Changes {
                 let range = ChangesRange { after: 0, until: i64::MAX, images: true };
                 let mut sink = |record: thermocline::cold::ChangeRecord| {

@@ -4,8 +4,8 @@ import { test } from "node:test";
 import { useWorker } from "./support/object.mjs";
 
 const { object } = useWorker();
-const collections = 40;
-const queriesEach = 25;
+const collections = 25;
+const queriesEach = 20;
 
 /** Random numbers from a seed, printed so that a failure can be run again (SEED=…). */
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);

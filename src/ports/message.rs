@@ -12,6 +12,18 @@ pub trait BodySource {
     async fn next_chunk(&mut self) -> Result<Option<Vec<u8>>>;
 }
 
+/// The head of a request: what is decided on without its body.
+pub struct RequestHead {
+    /// The method in upper case.
+    pub method: String,
+    /// The path, still encoded.
+    pub path: String,
+    /// The query, still encoded.
+    pub query: String,
+    /// Header names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
 /// A request.
 pub struct Request {
     /// The method in upper case.
