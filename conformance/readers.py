@@ -183,7 +183,10 @@ class Table:
         for row, wanted in zip(rows, expected):
             row = {name: text_of(value) for name, value in row.items()}
             row["timestamp"] = micros(row["timestamp"]) // 1000
-            problems += [f"event {wanted['sequence']}: {name} is {row[name]!r}, expected {value!r}" for name, value in wanted.items() if row[name] != value]
+            for name, value in wanted.items():
+                is_image = name in ("before", "after") and row[name] is not None and value is not None
+                if not (same(parse(row[name]), parse(value)) if is_image else row[name] == value):
+                    problems.append(f"event {wanted['sequence']}: {name} is {row[name]!r}, expected {value!r}")
         return problems
 
 
@@ -230,7 +233,8 @@ def check_filters(read, table, rows):
     problems, filters = [], 0
     for field in table.fields:
         name = field["name"]
-        if field["type"] not in ("int", "long", "double", "string") or not re.fullmatch(r"\w+", name, re.ASCII):
+        # Engines do not agree on what a widened column compares as in earlier files.
+        if field["type"] not in ("int", "long", "double", "string") or field["narrow"] or not re.fullmatch(r"\w+", name, re.ASCII):
             continue
         values = sorted({text_of(row[name]) for row in rows if row[name] is not None})
         # In the middle: a value that no bound is made of. JSON text is compared like any other.
@@ -243,12 +247,29 @@ def check_filters(read, table, rows):
     return problems, filters
 
 
-def check_table(read, table):
+def check_snapshots(table):
+    """Every snapshot that the table still names can be read, by PyIceberg, and has the rows it says."""
+    from pyiceberg.table import StaticTable
+
+    opened = StaticTable.from_metadata("file://" + table.metadata_path)
+    problems = []
+    for snapshot in opened.snapshots():
+        expected = int(snapshot.summary["total-records"])
+        found = opened.scan(snapshot_id=snapshot.snapshot_id).to_arrow().num_rows
+        if found != expected:
+            problems.append(f"snapshot {snapshot.snapshot_id} has {found} rows, its summary says {expected}")
+    return problems
+
+
+def check_table(reader, table):
     """(rows, filters, problems) of one reader and table."""
+    read = READERS[reader]
     rows = read(table)
     problems, filters = table.check(rows), 0
     if not problems:
         problems, filters = check_filters(read, table, rows)
+    if reader == "pyiceberg":
+        problems += check_snapshots(table)
     return len(rows), filters, problems
 
 
@@ -260,10 +281,10 @@ def main(warehouse, expected_path):
     passed = failed = 0
     width = max((len(table.name) for table in tables), default=5)
     print(f"{'reader':<10}  {'table':<{width}}  {'rows':>6}  {'filters':>7}")
-    for reader, read in READERS.items():
+    for reader in READERS:
         for table in tables:
             try:
-                rows, filters, problems = check_table(read, table)
+                rows, filters, problems = check_table(reader, table)
             except Exception as error:  # A reader that fails is a finding, not the end.
                 rows, filters, problems = 0, 0, [f"{type(error).__name__}: {str(error)[:500]}"]
             print(f"{reader:<10}  {table.name:<{width}}  {rows:>6}  {filters:>7}  {'ok' if not problems else 'FAILED'}", flush=True)

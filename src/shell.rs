@@ -1,5 +1,8 @@
 //! The wasm shell: the Worker's fetch event and the Durable Object. It delegates, and nothing else.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use worker::{Context, DurableObject, Env, Request, Response, Result, State, console_error};
 
 use crate::config::StorageConfig;
@@ -16,9 +19,23 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     Ok(answer(request, &env).await.unwrap_or_else(|error| refused(&error)))
 }
 
+thread_local! {
+    /// The Worker's part, made by the isolate's first request: what is bound does not change in an isolate's life.
+    static EDGE: RefCell<Option<Rc<Edge>>> = const { RefCell::new(None) };
+}
+
+fn edge(env: &Env) -> crate::error::Result<Rc<Edge>> {
+    if let Some(edge) = EDGE.with_borrow(Clone::clone) {
+        return Ok(edge);
+    }
+    let ttl_secs = config(env)?.warm.default_ttl_secs;
+    let edge = Rc::new(Edge::new(env::edge_cache(), ttl_secs, env::variable(env, "AUTH_MODE").as_deref())?);
+    EDGE.set(Some(Rc::clone(&edge)));
+    Ok(edge)
+}
+
 async fn answer(request: Request, env: &Env) -> crate::error::Result<Response> {
-    let config = config(env)?;
-    let edge = Edge::new(env::edge_cache(), config.warm.default_ttl_secs, env::variable(env, "AUTH_MODE").as_deref())?;
+    let edge = edge(env)?;
     let head = http::head_from_worker(&request);
     match edge.decide(&head).await {
         Decision::Respond(response) => Ok(http::response_to_worker(response)),

@@ -1,6 +1,6 @@
 // A progress bar on one line of the terminal, for what takes longer than a second. Without a terminal nothing is drawn.
 
-const width = 28;
+const width = 24;
 const clear = "\r\x1b[2K";
 let drawn = false;
 

@@ -75,10 +75,11 @@ impl Engine {
     pub async fn drop_collection(&self, name: &str, context: &ChangeContext) -> Result<Sequence> {
         self.learn_alarm().await?;
         let last = self.hot.transaction(|| {
+            let last = self.hot.drop_collection(name, context, self.now_ms())?;
             if self.warm.may_hold_documents() {
                 self.hot.bump_cache_generation()?;
             }
-            self.hot.drop_collection(name, context, self.now_ms())
+            Ok(last)
         })?;
         self.warm.generation_bumped();
         self.schedule_archive().await?;

@@ -58,7 +58,7 @@ test(`hot and cold agree on random conditions and orders (SEED=${seed})`, async 
   await it.sync();
   for (const collection of names) {
     await Promise.all(Array.from({ length: queriesEach }, async () => {
-      const query = { where: condition(), orderBy: [{ column: pick(fields), direction: pick(["asc", "desc"]) }], limit: 1 + below(10) };
+      const query = { where: condition(), orderBy: [{ column: pick(fields), direction: pick(["asc", "desc"]) }], limit: 3 + below(9) };
       const [hot, cold] = await Promise.all([it.rows(collection, query), it.rows(collection, { ...query, tiers: ["cold"] })]);
       assert.deepEqual(cold, hot, `${JSON.stringify(query)} over ${JSON.stringify(all.get(collection))}`);
     }));
