@@ -38,6 +38,8 @@ pub const NAME_MAX_BYTES: usize = 128;
 pub const COLLECTION_MAX_BYTES: usize = 63;
 /// Collections of one object: bounds the catalogue row reads and one flush's tables.
 pub const OBJECT_MAX_COLLECTIONS: usize = 1_000;
+/// Bytes of all declarations of one object: a plan that archives every collection at once holds them in one row.
+pub const DECLARATIONS_MAX_BYTES: usize = 1_000_000;
 /// Items of one page (API.md).
 pub const PAGE_MAX_ITEMS: usize = 1_000;
 /// Items of one page when nothing is asked (API.md).
@@ -64,5 +66,7 @@ pub const LOG_CHUNK_MAX_BYTES: usize = 1_900_000;
 pub const CACHE_MAX_BYTES: usize = 1_000_000;
 
 const _: () = assert!(DOCUMENT_MAX_BYTES < SQL_VALUE_MAX_BYTES, "a document fits one row");
+const _: () =
+    assert!(DECLARATIONS_MAX_BYTES + OBJECT_MAX_COLLECTIONS * 256 < SQL_VALUE_MAX_BYTES, "a plan fits one row");
 const _: () = assert!(LOG_CHUNK_MAX_BYTES < SQL_VALUE_MAX_BYTES, "a log chunk fits one row");
 const _: () = assert!(SCAN_PAGE_MAX_BYTES >= DOCUMENT_MAX_BYTES, "a scan page holds any document");

@@ -84,16 +84,17 @@ impl DurableObject for DigitalObject {
         }
     }
 
-    /// Never fails: the object has set its alarm again before it did anything.
+    /// Fails, so that the platform tries again, only when the object could not set its own next alarm.
     async fn alarm(&self) -> Result<Response> {
-        let outcome = match &self.service {
-            Ok(service) => service.engine().alarm().await,
-            Err(_) => Ok(()),
-        };
-        if let Err(error) = outcome {
-            console_error!("alarm: {error:?}");
+        let Ok(service) = &self.service else { return Response::empty() };
+        match service.engine().alarm().await {
+            Ok(Ok(())) => Response::empty(),
+            Ok(Err(error)) => {
+                console_error!("alarm: {error:?}");
+                Response::empty()
+            }
+            Err(error) => Err(worker::Error::RustError(error.to_string())),
         }
-        Response::empty()
     }
 }
 

@@ -3,7 +3,14 @@
 //! A failing history is printed whole, with the seed that makes it again: set `PROPTEST_RNG_SEED` to it, and
 //! `PROPTEST_CASES` for more or fewer histories.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
@@ -47,7 +54,8 @@ fn fields() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         Just(json!({"deep": [1, {"x": null}]})),
     ];
-    prop::collection::btree_map("[a-d]|[A-B]|_x|é", value, 0..5).prop_map(|map| Value::Object(map.into_iter().collect()))
+    prop::collection::btree_map("[a-d]|[A-B]|_x|é", value, 0..5)
+        .prop_map(|map| Value::Object(map.into_iter().collect()))
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -103,7 +111,8 @@ type Documents = BTreeMap<String, BTreeMap<String, Value>>;
 
 /// What a change does to the documents; the status of its refusal.
 fn apply(documents: &mut Documents, change: &Change) -> Result<(), u16> {
-    let (Change::Insert(c, id, _) | Change::Upsert(c, id, _) | Change::Patch(c, id, _) | Change::Delete(c, id)) = change;
+    let (Change::Insert(c, id, _) | Change::Upsert(c, id, _) | Change::Patch(c, id, _) | Change::Delete(c, id)) =
+        change;
     let id = id_of(*id);
     let collection = documents.entry(COLLECTIONS[*c].to_owned()).or_default();
     match (change, collection.get(&id)) {
@@ -130,7 +139,13 @@ fn send(object: &Object, change: &Change) -> u16 {
     };
     match change {
         Change::Insert(c, id, fields) => {
-            object.json("POST", &format!("/collections/{}/docs", COLLECTIONS[*c]), &document(&id_of(*id), fields).to_string()).0
+            object
+                .json(
+                    "POST",
+                    &format!("/collections/{}/docs", COLLECTIONS[*c]),
+                    &document(&id_of(*id), fields).to_string(),
+                )
+                .0
         }
         Change::Upsert(c, id, fields) => object.json("PUT", &path(c, id), &fields.to_string()).0,
         Change::Patch(c, id, fields) => object.json("PATCH", &path(c, id), &fields.to_string()).0,
@@ -140,9 +155,15 @@ fn send(object: &Object, change: &Change) -> u16 {
 
 fn operation(change: &Change) -> Value {
     match change {
-        Change::Insert(c, id, doc) => json!({"op": "insert", "collection": COLLECTIONS[*c], "id": id_of(*id), "doc": doc}),
-        Change::Upsert(c, id, doc) => json!({"op": "upsert", "collection": COLLECTIONS[*c], "id": id_of(*id), "doc": doc}),
-        Change::Patch(c, id, doc) => json!({"op": "update", "collection": COLLECTIONS[*c], "id": id_of(*id), "doc": doc}),
+        Change::Insert(c, id, doc) => {
+            json!({"op": "insert", "collection": COLLECTIONS[*c], "id": id_of(*id), "doc": doc})
+        }
+        Change::Upsert(c, id, doc) => {
+            json!({"op": "upsert", "collection": COLLECTIONS[*c], "id": id_of(*id), "doc": doc})
+        }
+        Change::Patch(c, id, doc) => {
+            json!({"op": "update", "collection": COLLECTIONS[*c], "id": id_of(*id), "doc": doc})
+        }
         Change::Delete(c, id) => json!({"op": "delete", "collection": COLLECTIONS[*c], "id": id_of(*id)}),
     }
 }
@@ -155,10 +176,15 @@ fn import(object: &Object, documents: &mut Documents, c: usize, upsert: bool, li
     let report = support::parsed(&response);
     let mut imported = 0;
     for (id, fields) in lines {
-        let change = if upsert { Change::Upsert(c, *id, fields.clone()) } else { Change::Insert(c, *id, fields.clone()) };
+        let change =
+            if upsert { Change::Upsert(c, *id, fields.clone()) } else { Change::Insert(c, *id, fields.clone()) };
         imported += usize::from(apply(documents, &change).is_ok());
     }
-    assert_eq!((&report["imported"], &report["failed"]), (&json!(imported), &json!(lines.len() - imported)), "{report}");
+    assert_eq!(
+        (&report["imported"], &report["failed"]),
+        (&json!(imported), &json!(lines.len() - imported)),
+        "{report}"
+    );
 }
 
 fn take(world: &World, object: &mut Object, documents: &mut Documents, step: &Step) {
@@ -166,7 +192,10 @@ fn take(world: &World, object: &mut Object, documents: &mut Documents, step: &St
         Step::One(change) => {
             let status = send(object, change);
             let expected = apply(documents, change);
-            assert!(expected.map_or_else(|refusal| status == refusal, |()| (200..300).contains(&status)), "{change:?}: {status}");
+            assert!(
+                expected.map_or_else(|refusal| status == refusal, |()| (200..300).contains(&status)),
+                "{change:?}: {status}"
+            );
         }
         Step::Batch(changes) => {
             let body = json!({"operations": changes.iter().map(operation).collect::<Vec<_>>()});
@@ -191,7 +220,7 @@ fn take(world: &World, object: &mut Object, documents: &mut Documents, step: &St
             if let Some(due) = world.alarm.at_ms() {
                 world.clock.set(due.max(world.ports().clock.now_ms()));
                 world.alarm.take_due(due);
-                run(object.service.engine().alarm()).done().unwrap().unwrap();
+                run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
             }
         }
         Step::Sync => {
@@ -204,7 +233,8 @@ fn take(world: &World, object: &mut Object, documents: &mut Documents, step: &St
 
 fn check_reads(object: &Object, documents: &Documents) {
     for collection in COLLECTIONS {
-        let expected: Vec<Value> = documents.get(collection).map(|documents| documents.values().cloned().collect()).unwrap_or_default();
+        let expected: Vec<Value> =
+            documents.get(collection).map(|documents| documents.values().cloned().collect()).unwrap_or_default();
         assert_eq!(object.rows(collection, r#"{"limit":5}"#), expected);
     }
 }

@@ -58,7 +58,7 @@ fn the_alarm_archives_and_cold_reads_agree() {
     let due = world.alarm.at_ms().expect("an alarm is set");
     world.clock.set(due);
     assert!(world.alarm.take_due(due));
-    run(object.service.engine().alarm()).done().unwrap().unwrap();
+    run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
     let state = object.ok("GET", "/sync", "");
     assert_eq!((&state["pendingChanges"], &state["lastColdSequence"]), (&json!(0), &json!(3_002)));
 

@@ -85,12 +85,12 @@ impl ChangeLog {
 
     /// The sequence of the last event; 0 before the first.
     pub fn last_sequence(&self) -> Result<Sequence> {
-        Ok(self.state()?.last_sequence)
+        self.with_state(|state| state.last_sequence)
     }
 
     /// The commit time of the last event; 0 before the first.
     pub fn last_timestamp(&self) -> Result<Timestamp> {
-        Ok(self.state()?.last_timestamp)
+        self.with_state(|state| state.last_timestamp)
     }
 
     /// The oldest sequence that is still here, or the next to be given when none is.
@@ -107,9 +107,9 @@ impl ChangeLog {
 
     /// Starts the records of one transaction, within it. Time goes on from the last commit's.
     pub fn append(&self, now: Timestamp, context: &ChangeContext) -> Result<Appender<'_>> {
-        let state = self.state()?;
-        let timestamp = now.max(state.last_timestamp);
-        let next = state.last_sequence.saturating_add(1);
+        let (last, last_timestamp) = self.with_state(|state| (state.last_sequence, state.last_timestamp))?;
+        let timestamp = now.max(last_timestamp);
+        let next = last.saturating_add(1);
         let record = RecordWriter::new(next, timestamp, context.clone());
         Ok(Appender { log: self, timestamp, first: next, next, context: context.clone(), record, bytes: 0 })
     }
@@ -194,9 +194,10 @@ impl ChangeLog {
 
     /// Whether the open generation is large or old enough to be closed.
     pub fn is_rotation_due(&self, now: Timestamp) -> Result<bool> {
-        let state = self.state()?;
-        let aged = state.open_since.is_some_and(|since| now.saturating_sub(since) >= GENERATION_MAX_AGE_MS);
-        Ok(aged || state.open_bytes >= GENERATION_MAX_BYTES)
+        self.with_state(|state| {
+            let aged = state.open_since.is_some_and(|since| now.saturating_sub(since) >= GENERATION_MAX_AGE_MS);
+            aged || state.open_bytes >= GENERATION_MAX_BYTES
+        })
     }
 
     /// Starts a new generation, within a transaction, when that is due.
@@ -288,12 +289,17 @@ impl ChangeLog {
     }
 
     fn state(&self) -> Result<LogState> {
+        self.with_state(LogState::clone)
+    }
+
+    fn with_state<T>(&self, look: impl FnOnce(&LogState) -> T) -> Result<T> {
         if let Some(state) = self.state.borrow().as_ref() {
-            return Ok(state.clone());
+            return Ok(look(state));
         }
         let state = load(self.sql.as_ref())?;
-        self.state.replace(Some(state.clone()));
-        Ok(state)
+        let seen = look(&state);
+        self.state.replace(Some(state));
+        Ok(seen)
     }
 }
 
@@ -375,7 +381,7 @@ impl Appender<'_> {
     }
 
     fn store(&mut self, record: &[u8]) -> Result<()> {
-        let generation = self.log.state()?.generations.last().copied().unwrap_or(1);
+        let generation = self.log.with_state(|state| state.generations.last().copied().unwrap_or(1))?;
         let statement = format!("INSERT INTO {TABLE_PREFIX}{generation} (last, part, data) VALUES (?, ?, ?)");
         let last = self.next.saturating_sub(1);
         for (part, chunk) in (0i64..).zip(record.chunks(LOG_CHUNK_MAX_BYTES)) {

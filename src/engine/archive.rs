@@ -42,18 +42,25 @@ impl Engine {
     }
 
     /// The alarm's work: archives what is pending. The alarm is set again first, so that nothing that happens here,
-    /// an eviction included, ends the archiving for good.
-    pub async fn alarm(&self) -> Result<()> {
+    /// an eviction included, ends the archiving for good. The outer error says that it could not be set.
+    pub async fn alarm(&self) -> Result<Result<()>> {
         self.alarm_due.set(Some(None));
-        let Some(retry) = self.snapshotter.retry_alarm(self.now_ms())? else { return Ok(()) };
-        self.set_alarm(retry).await?;
-        let outcome = self.snapshotter.alarm().await;
-        if let Some(next) = self.snapshotter.next_alarm(self.now_ms())?
-            && outcome.is_ok()
-        {
-            self.set_alarm(next).await?;
+        let now = self.now_ms();
+        let due = self.snapshotter.next_alarm(now);
+        if let Ok(None) = due {
+            return Ok(Ok(()));
         }
-        outcome
+        self.set_alarm(self.snapshotter.retry_alarm(now)).await?;
+        Ok(self.run_alarm(due).await)
+    }
+
+    async fn run_alarm(&self, due: Result<Option<Timestamp>>) -> Result<()> {
+        due?;
+        self.snapshotter.alarm().await?;
+        match self.snapshotter.next_alarm(self.now_ms())? {
+            Some(next) => self.set_alarm(next).await,
+            None => Ok(()),
+        }
     }
 
     /// Archives everything committed so far and publishes it. Joins an archiving in flight.

@@ -65,9 +65,11 @@ impl Engine {
         let object = self.name()?;
         self.learn_alarm().await?;
         self.snapshotter.check_definition(name, &definition)?;
-        self.hot.ensure_object(&object, self.now_ms())?;
         let new = self.hot.catalog()?.live(name).is_none();
-        self.hot.declare(name, definition)?;
+        self.hot.transaction(|| {
+            self.hot.ensure_object(&object, self.now_ms())?;
+            self.hot.declare(name, definition)
+        })?;
         Ok(new)
     }
 

@@ -40,9 +40,9 @@ impl Engine {
         self.learn_alarm().await?;
         // No await from here to the alarm: the mutations, their events and the alarm commit together.
         let now = self.now_ms();
-        self.hot.ensure_object(&name, now)?;
         let several = writes.len() > 1;
         let outcomes = self.hot.transaction(|| {
+            self.hot.ensure_object(&name, now)?;
             if several && self.warm.may_hold_documents() {
                 self.hot.bump_cache_generation()?;
             }

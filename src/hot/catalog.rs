@@ -9,7 +9,7 @@ use super::definition::CollectionDefinition;
 use super::rows::Generation;
 use super::schema;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::limits::OBJECT_MAX_COLLECTIONS;
+use crate::limits::{DECLARATIONS_MAX_BYTES, OBJECT_MAX_COLLECTIONS};
 use crate::ports::{SqlParam, SqlStore, expect_integer, expect_text};
 use crate::types::{CollectionId, StorageTier};
 
@@ -127,8 +127,22 @@ impl Catalog {
 
     /// Replaces what is declared of a live collection, within a transaction.
     pub fn define(&mut self, sql: &dyn SqlStore, name: &str, definition: CollectionDefinition) -> Result<()> {
+        let stored = definition.to_stored()?;
+        let mut bytes = stored.len();
+        for other in self.collections.iter().filter(|collection| *collection.name != *name) {
+            bytes = bytes.saturating_add(other.definition.to_stored()?.len());
+        }
+        if bytes > DECLARATIONS_MAX_BYTES {
+            return Err(StorageError::new(
+                ErrorKind::TooLarge,
+                StorageTier::Hot,
+                "declare collection",
+                format!(
+                    "expected the declarations of an object to have at most {DECLARATIONS_MAX_BYTES} bytes, got {bytes}"
+                ),
+            ));
+        }
         if let Some(collection) = self.collections.iter_mut().find(|collection| *collection.name == *name) {
-            let stored = definition.to_stored()?;
             let params = [SqlParam::Text(&stored), SqlParam::Integer(collection.id)];
             sql.query("UPDATE collections SET definition = ? WHERE id = ?", &params)?;
             collection.definition = Rc::new(definition);

@@ -45,7 +45,8 @@ impl ObjectService {
         let (result, cost) = Metered::new(answered, &counters).await;
         let mut response = result.unwrap_or_else(|error| problem::response(&error));
         if head {
-            response.body = Vec::new();
+            let length = std::mem::take(&mut response.body).len();
+            response = response.with_header("content-length", length.to_string());
         }
         response
             .with_header("thermocline-rows-read", cost.rows_read.to_string())

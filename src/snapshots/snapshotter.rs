@@ -22,6 +22,8 @@ use crate::vortex::TableSchema;
 
 /// A run that has not ended after this long is taken for dead; another may start, which is safe but wasteful.
 const RUN_MAX_MS: i64 = 300_000;
+/// Runs that one call of sync may make: one for the plan on its way, one for what came after it, and some to spare.
+const SYNC_ROUNDS: usize = 8;
 /// How often a call that waits for a run looks whether it has ended, in ms.
 const JOIN_POLL_MS: u32 = 20;
 /// Deletions of garbage in one run.
@@ -52,6 +54,16 @@ struct Known {
     progress: Progress,
     unpublished: bool,
     garbage_at: Option<Timestamp>,
+}
+
+/// Marks a run in flight until it is dropped, also when whoever asked for it goes away.
+struct RunInFlight<'s>(&'s Snapshotter);
+
+impl Drop for RunInFlight<'_> {
+    fn drop(&mut self) {
+        self.0.running.set(None);
+        self.0.known.replace(None);
+    }
 }
 
 /// Archives one object.
@@ -120,9 +132,9 @@ impl Snapshotter {
         Ok(due_ms(&self.config.snapshots, &self.pending(now)?, now))
     }
 
-    /// When to try again should the run that is about to start not end well; `None` when there is nothing to do.
-    pub fn retry_alarm(&self, now: Timestamp) -> Result<Option<Timestamp>> {
-        Ok(self.next_alarm(now)?.map(|_| retry_ms(self.failures.get(), now)))
+    /// When to try again should the run that is about to start not end well.
+    pub fn retry_alarm(&self, now: Timestamp) -> Timestamp {
+        retry_ms(self.failures.get(), now)
     }
 
     fn pending(&self, now: Timestamp) -> Result<Pending> {
@@ -171,7 +183,7 @@ impl Snapshotter {
         let before = self.published()?.sequence;
         let wanted = self.hot.log().last_sequence()?;
         let mut bytes_written = 0u64;
-        loop {
+        for _ in 0..SYNC_ROUNDS {
             while self.in_flight() {
                 self.ports.clock.sleep_ms(JOIN_POLL_MS).await;
             }
@@ -181,6 +193,14 @@ impl Snapshotter {
             bytes_written = bytes_written.saturating_add(self.guarded(Caller::Sync).await?);
         }
         let after = self.published()?.sequence;
+        if after < wanted {
+            return Err(StorageError::new(
+                ErrorKind::Unavailable,
+                StorageTier::Cold,
+                "sync",
+                format!("expected the published state to reach sequence {wanted}, got {after}; try again"),
+            ));
+        }
         Ok(SyncResult {
             changes_synced: after.saturating_sub(before),
             bytes_written,
@@ -196,9 +216,8 @@ impl Snapshotter {
 
     async fn guarded(&self, caller: Caller) -> Result<u64> {
         self.running.set(Some(self.ports.clock.now_ms()));
+        let _run = RunInFlight(self);
         let result = self.run(caller).await;
-        self.running.set(None);
-        self.known.replace(None);
         match &result {
             Ok(_) => self.failures.set(0),
             Err(_) => self.failures.set(self.failures.get().saturating_add(1)),

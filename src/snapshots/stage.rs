@@ -91,10 +91,10 @@ impl<'s> Stage<'s> {
             self.stage_state(stage).await?;
             tables.extend(self.build_commits(stage)?);
         }
-        for table in &tables {
-            for object in &table.built.objects {
-                self.put(object.key.clone(), &object.bytes, object.content_type).await?;
-            }
+        let objects = || tables.iter().flat_map(|table| &table.built.objects);
+        self.catalog.note_staged(&objects().map(|object| object.key.clone()).collect::<Vec<_>>())?;
+        for object in objects() {
+            self.put(&object.key, &object.bytes, object.content_type).await?;
         }
         Ok(tables)
     }
@@ -161,7 +161,8 @@ impl<'s> Stage<'s> {
         let path = TablePath::new(self.name, &stage.planned.name, TableKind::Changes);
         let number = stage.change_files.len();
         let (bytes, file) = writer.finish(|month| path.data_file(month, self.plan.attempt, number))?;
-        self.put(file.key.clone(), &bytes, PARQUET).await?;
+        self.catalog.note_staged(std::slice::from_ref(&file.key))?;
+        self.put(&file.key, &bytes, PARQUET).await?;
         stage.change_files.push(file);
         Ok(())
     }
@@ -197,7 +198,8 @@ impl<'s> Stage<'s> {
     ) -> Result<()> {
         let number = files.len();
         let (bytes, file) = writer.finish(|month| path.data_file(month, self.plan.attempt, number))?;
-        self.put(file.key.clone(), &bytes, PARQUET).await?;
+        self.catalog.note_staged(std::slice::from_ref(&file.key))?;
+        self.put(&file.key, &bytes, PARQUET).await?;
         files.push(file);
         Ok(())
     }
@@ -267,11 +269,11 @@ impl<'s> Stage<'s> {
         .collect()
     }
 
-    /// Puts an object of this attempt. One that is there already was put by an earlier run of the same plan.
-    async fn put(&mut self, key: String, bytes: &[u8], content_type: &'static str) -> Result<()> {
-        self.catalog.note_staged(std::slice::from_ref(&key))?;
+    /// Puts an object of this attempt, whose key is noted. One that is there already was put by an earlier run of the
+    /// same plan.
+    async fn put(&mut self, key: &str, bytes: &[u8], content_type: &'static str) -> Result<()> {
         let metadata = object_metadata(self.name, content_type, self.plan.timestamp, self.plan.through);
-        self.objects.put(&key, bytes, PutCondition::IfAbsent, &metadata).await?;
+        self.objects.put(key, bytes, PutCondition::IfAbsent, &metadata).await?;
         self.bytes_written = self.bytes_written.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         Ok(())
     }

@@ -23,7 +23,7 @@ fn many(count: usize) -> Vec<Document> {
             "\"n\":{number},\"city\":\"city {}\",\"score\":{}.5,\"ok\":{},\"tags\":[{number}]",
             number % 7,
             number % 100,
-            number % 2 == 0
+            number.is_multiple_of(2)
         );
         document(
             &format!("{number:08}"),
@@ -52,7 +52,7 @@ fn files_say_what_iceberg_needs() {
     let documents = many(3_000);
     let columns = learned(&documents);
     let (bytes, file) = document_file(&columns, &documents, "k");
-    assert_eq!((file.record_count, file.month, file.file_size), (3_000, 649, bytes.len() as u64));
+    assert_eq!((file.record_count, file.month, file.file_size), (3_000, 649, u64::try_from(bytes.len()).unwrap()));
     let metadata = footer(&bytes, &file);
     assert_eq!(metadata.file_metadata().created_by(), Some("thermocline version 1.0.0 (build 1)"));
     assert_eq!(metadata.num_row_groups(), 1);
@@ -80,7 +80,7 @@ fn files_say_what_iceberg_needs() {
     assert_eq!((score.nans, score.lower.as_deref()), (Some(0), Some(0.5_f64.to_le_bytes().as_slice())));
     assert_eq!(file.column(4).unwrap().nulls, 3_000);
     let sizes: i64 = file.columns.iter().map(|column| column.size).sum();
-    assert!(sizes > 0 && sizes < bytes.len() as i64);
+    assert!(sizes > 0 && usize::try_from(sizes).unwrap() < bytes.len());
     assert_eq!(file.split_offsets, [4]);
 }
 

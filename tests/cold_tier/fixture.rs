@@ -100,7 +100,7 @@ fn large(collection: &mut Collection) {
                 r#""n":{number},"city":"city {}","score":{}.25,"ok":{},"text":"{}""#,
                 number % 97,
                 number % 1_000,
-                number % 3 == 0,
+                number.is_multiple_of(3),
                 "lorem ipsum ".repeat(number % 5)
             );
             put(leak(format!("row-{number:06}")), &fields)
@@ -132,6 +132,9 @@ fn emptied(collection: &mut Collection, again: bool) {
     }
 }
 
+/// Drives a collection through its commits.
+type Build = fn(&mut Collection);
+
 fn described(name: &str, table: &Table) -> serde_json::Value {
     let state = &table.state;
     json!({
@@ -151,14 +154,14 @@ fn writes_tables_for_foreign_readers() {
     let base_uri = format!("file://{}", folder.to_str().unwrap());
     let bucket = MemoryBucket::new();
     let mut tables = Vec::new();
-    let builders: [(&str, &dyn Fn(&mut Collection)); 7] = [
-        ("people", &people),
-        ("types", &types),
-        ("names", &names),
-        ("large", &large),
-        ("busy", &busy),
-        ("emptied", &|collection| emptied(collection, false)),
-        ("refilled", &|collection| emptied(collection, true)),
+    let builders: [(&str, Build); 7] = [
+        ("people", people),
+        ("types", types),
+        ("names", names),
+        ("large", large),
+        ("busy", busy),
+        ("emptied", |collection| emptied(collection, false)),
+        ("refilled", |collection| emptied(collection, true)),
     ];
     for (name, build) in builders {
         let mut collection = Collection::new(&bucket, &base_uri, name);

@@ -1,5 +1,15 @@
 //! The cold tier as a whole: files written, committed, read back, damaged, and kept readable.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it measured"
+)]
+
 mod commits;
 mod files;
 mod fixture;

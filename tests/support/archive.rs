@@ -144,7 +144,7 @@ pub fn settle(world: &World) {
         let due = world.alarm.at_ms().expect("an alarm is set while changes are pending");
         world.clock.set(due.max(world.ports().clock.now_ms()));
         assert!(world.alarm.take_due(due));
-        run(object.service.engine().alarm()).done().unwrap().unwrap();
+        run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
     }
     panic!("changes are still pending after 20 alarms");
 }

@@ -159,7 +159,7 @@ test("a page of large documents ends early and loses nothing", async () => {
   assert.ok(body.events.length >= 1 && body.events.length < 12 && body.hasMore, `${body.events.length} events of 1 MB, hasMore ${body.hasMore}`);
   assert.ok(text.length < 20_000_000);
   assertContinuous(await it.events());
-  assert.equal((await it.changes({ documents: false })).body.events.length, 12);
+  assertContinuous(await it.events({ documents: false }));
 });
 
 test("parameters that are none are 400, and a position not reached yet is 412", async () => {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import { startWorker } from "./support/miniflare.mjs";
 import { ObjectClient, assertContinuous, useWorker } from "./support/object.mjs";
@@ -111,29 +112,23 @@ test("over the hot log's end: what is trimmed is read from the archive, the same
   for (let n = 0; n < 5; n++) await round(n);
   await it.ok("DELETE", "/collections/odd");
   await round(5);
-  const pages = async () => {
+  const walks = async () => {
     const texts = [];
-    for (const params of [{ limit: 10 }, { after: 95, limit: 20 }, { after: 540, limit: 100 }, { after: 100, limit: 500, documents: false }, { after: 30, collections: "odd", operations: "DELETE", limit: 60 }]) {
-      const { body } = await it.ok("GET", `/cdc?${new URLSearchParams(params)}`);
-      texts.push(JSON.stringify(body.events));
+    for (const params of [{ limit: 100 }, { after: 540 }, { after: 100, documents: false }, { after: 30, collections: "odd", operations: "DELETE" }]) {
+      texts.push(JSON.stringify((await it.events(params)).filter((event) => event.sequence <= 650)));
     }
     return texts;
   };
-  const hot = await pages();
+  const hot = await walks();
   const whole = JSON.stringify(await it.events({ documents: false }));
   // The first archiving closes the log's part, which is then dropped once the next one is done.
   await it.sync();
   await it.insert("even", { id: "one more" });
   await it.sync();
-  const oldest = async () => {
-    const { DatabaseSync } = await import("node:sqlite");
-    const database = new DatabaseSync(await using.worker.sqlitePath(it.name), { readOnly: true });
-    const tables = database.prepare("SELECT name FROM sqlite_master WHERE name LIKE 'log\\_%' ESCAPE '\\' AND name <> 'log_floor'").all();
-    database.close();
-    return tables.map((table) => table.name);
-  };
-  assert.ok(!(await oldest()).includes("log_1"), "this test needs the first part of the log to be gone");
-  assert.deepEqual(await pages(), hot);
+  const database = new DatabaseSync(await using.worker.sqlitePath(it.name), { readOnly: true });
+  assert.equal(database.prepare("SELECT count(*) AS count FROM sqlite_master WHERE name = 'log_1'").get().count, 0, "this test needs the first part of the log to be gone");
+  database.close();
+  for (const [position, walk] of (await walks()).entries()) assert.ok(walk === hot[position], `walk ${position} differs`);
   await it.evict();
   const events = await it.events({ documents: false });
   assertContinuous(events);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { startWorker } from "./miniflare.mjs";
 
 /** JSON whose numbers stay as they were written: `1.0` and `1` are different. */
@@ -187,4 +188,14 @@ export function assertProblem(answer, status, { pointers, detail, tier, retryabl
 export function assertContinuous(events, first = 1) {
   const bad = events.findIndex((event, position) => event.sequence !== first + position);
   assert.equal(bad, -1, bad < 0 ? "" : `event ${bad} has sequence ${events[bad].sequence}, expected ${first + bad}`);
+}
+
+/** Two long lists are equal; when not, the first difference is shown and not the lists. */
+export function assertEqualLists(actual, expected, what = "lists") {
+  const length = Math.max(actual.length, expected.length);
+  for (let position = 0; position < length; position++) {
+    if (isDeepStrictEqual(actual[position], expected[position])) continue;
+    const shown = (item) => (item === undefined ? "nothing" : JSON.stringify(item).slice(0, 300));
+    assert.fail(`${what}: item ${position} of ${actual.length} is ${shown(actual[position])}, expected ${shown(expected[position])} (of ${expected.length})`);
+  }
 }

@@ -1,0 +1,15 @@
+// A Durable Object that does nothing: what a request costs by the way to it alone.
+import { DurableObject } from "cloudflare:workers";
+
+export class EmptyObject extends DurableObject {
+  fetch() {
+    return new Response("{}", { headers: { "content-type": "application/json" } });
+  }
+}
+
+export default {
+  fetch(request, env) {
+    const [, , type, id] = new URL(request.url).pathname.split("/");
+    return env.OBJECTS.get(env.OBJECTS.idFromName(`${type}/${id}`)).fetch(request);
+  },
+};

@@ -1,0 +1,9 @@
+// P12: the size of the worker.
+import { measure } from "../scripts/build.mjs";
+
+export function size(figures, script) {
+  const { total, wasmGzip, scriptGzip, wasm } = measure(script);
+  const details = { wasmGzip, scriptGzip, wasm };
+  figures.add({ figure: "P12", what: "wasm and JavaScript, gzip -9: the gate", value: total, unit: "bytes", goal: 1_500_000, ...details });
+  figures.add({ figure: "P12", what: "the same: the goal", value: total, unit: "bytes", goal: 1_000_000, ...details });
+}

@@ -1,0 +1,31 @@
+// Measures the release build against the goals it has: a table, then one JSON line a figure. Nothing here is a test.
+//   npm run bench                             all figures
+//   npm run bench -- P13 P2                   these only
+//   npm run bench -- --script <index.js> …    of another build
+import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { build } from "./build.mjs";
+import { Failure, main } from "./lib/failure.mjs";
+import { at, root } from "./lib/paths.mjs";
+import { ask, run } from "./lib/process.mjs";
+
+const known = ["P1", "P2", "P12", "P13"];
+
+/** Everything on one core, the client too, so that what is compared has the same to itself. */
+function pinned() {
+  const core = String(availableParallelism() - 1);
+  return ask("taskset", ["-c", core, "true"]) === undefined ? [] : ["taskset", "-c", core];
+}
+
+await main(async () => {
+  const { values, positionals } = parseArgs({ options: { script: { type: "string" } }, allowPositionals: true });
+  const unknown = positionals.find((figure) => !known.includes(figure));
+  if (unknown) throw new Failure(`there is no figure ${unknown} here: ${known.join(", ")}`);
+  if (values.script && !existsSync(values.script)) throw new Failure(`there is no ${values.script}`);
+  const script = values.script ? resolve(values.script) : await build();
+  const [command, ...args] = [...pinned(), process.execPath, at("benches", "main.mjs"), script, ...positionals];
+  const { code } = await run(command, args, { cwd: root, stdio: "inherit", graceMs: 5_000 });
+  return code;
+});
