@@ -9,7 +9,7 @@ const rounds = 15;
 export async function ingest(figures, script) {
   const documents = [...flights().values()];
   const body = Buffer.from(documents.join("\n"));
-  await withWorkers(["ours", "usual"], script, async ({ ours, usual }) => {
+  await withWorkers(["oursArchivingLate", "usual"], script, async ({ oursArchivingLate: ours, usual }) => {
     const into = ({ client }) => async (round) => {
       const answer = await client.ok("POST", `/v1/bench/ingest-${round}/collections/flights/import`, body, "application/x-ndjson");
       const { imported } = JSON.parse(answer.body);

@@ -7,7 +7,7 @@ const collection = "/v1/bench/rows/collections/docs";
 const rows = ({ headers }) => Number(headers["thermocline-rows-written"]);
 
 export async function rowsWritten(figures, script) {
-  await withWorkers(["ours", "usual"], script, async ({ ours, usual }) => {
+  await withWorkers(["oursArchivingLate", "usual"], script, async ({ oursArchivingLate: ours, usual }) => {
     const both = async (...request) => [rows(await ours.client.ok(...request)), rows(await usual.client.ok(...request))];
     await both("POST", `${collection}/docs`, '{"id":"first"}');
     const add = (what, [value, usualRows], per, goal) =>

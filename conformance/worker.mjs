@@ -1,6 +1,6 @@
 // Tables written by the built worker: an object is driven over HTTP in workerd, archived with POST /sync, and every
 // object of its bucket copied into a folder, where the foreign readers find it under the configured base URI.
-// What is expected there is what the object itself answers: its export, and its change feed.
+// What is expected there is what the object itself answers: its documents, and its change feed.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -72,11 +72,13 @@ const text = (image) => (image === undefined || image === null ? null : JSON.str
 /** The documents that the object answers, with the version and time of each one's last event. */
 async function documentsOf(worker, collection, events) {
   const last = new Map(events.filter((event) => event.collection === collection).map((event) => [event.documentId, event]));
-  const lines = (await ask(worker, "GET", `/collections/${collection}/export`)).split("\n").filter(Boolean);
-  return lines.map((line) => {
-    const { id } = JSON.parse(line);
-    return { id, seq: number(last.get(id).sequence), ts: number(last.get(id).timestamp), text: line };
-  });
+  const documents = [];
+  for (const [id, event] of last) {
+    if (event.operation === "DELETE") continue;
+    const answered = await ask(worker, "GET", `/collections/${collection}/docs/${encodeURIComponent(id)}`);
+    documents.push({ id, seq: number(event.sequence), ts: number(event.timestamp), text: answered });
+  }
+  return documents;
 }
 
 const changesOf = (collection, events) => events.filter((event) => event.collection === collection).map((event) => ({

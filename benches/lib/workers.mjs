@@ -5,11 +5,12 @@ import { Client } from "./client.mjs";
 
 const peer = (file) => fileURLToPath(new URL(`../peer/${file}`, import.meta.url));
 
-/** Archiving is put off, so that it does not run in the middle of what is measured; the peer has none. */
-const withoutArchiving = { STORAGE_CONFIG: { snapshots: { flushDelayMs: 86_400_000, maxPendingBytes: 1_073_741_824 } } };
+/** Puts archiving off, where it would run in the middle of what is measured; the peer has none. */
+const lateArchive = { STORAGE_CONFIG: { snapshots: { flushDelayMs: 86_400_000, maxPendingBytes: 1_073_741_824 } } };
 
 const kinds = {
-  ours: (script) => ({ scriptPath: script, vars: withoutArchiving }),
+  ours: (script) => ({ scriptPath: script }),
+  oursArchivingLate: (script) => ({ scriptPath: script, vars: lateArchive }),
   usual: () => ({ scriptPath: peer("usual-object.mjs"), className: "UsualObject", bucket: false }),
   empty: () => ({ scriptPath: peer("empty-object.mjs"), className: "EmptyObject", bucket: false }),
 };

@@ -7,11 +7,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { assertContinuous, assertEqualLists, eventually, useWorker } from "./support/object.mjs";
 import { assertSame, assertWhole, sequencesIn } from "./support/table.mjs";
 
-const using = useWorker({ vars: { STORAGE_CONFIG: { snapshots: { flushDelayMs: 50, publishIntervalMs: 50 }, cold: { icebergKeepSnapshots: 3 } } } });
+/** Archiving by /sync alone, or by the alarm soon after a change. */
+const config = (flushDelayMs) => ({ STORAGE_CONFIG: { snapshots: { flushDelayMs, publishIntervalMs: 50 }, cold: { icebergKeepSnapshots: 3 } } });
+const byCall = config(600_000);
+const byAlarm = config(20);
+const using = useWorker({ vars: byCall });
 const { object } = using;
 const kills = 12;
 const evictions = 8;
-const documentsEach = 400;
+const documentsEach = 120;
 
 /** What must be there: the documents that were acknowledged. */
 class Model {
@@ -24,7 +28,7 @@ class Model {
     assert.equal(imported.body.imported, documentsEach, imported.text);
     for (const document of fresh) this.documents.set(document.id, document);
     const ids = [...this.documents.keys()];
-    const changed = ids.filter((_, position) => position % 7 === number % 7).slice(0, 200);
+    const changed = ids.filter((_, position) => position % 7 === number % 7).slice(0, 60);
     const operations = changed.map((id, position) => (position % 3 ? { op: "update", collection: "films", id, doc: { changedIn: number } } : { op: "delete", collection: "films", id }));
     operations.push({ op: "upsert", collection: "marks", doc: { id: `${number}` } });
     const { body } = await it.ok("POST", "/batch", { operations });
@@ -61,38 +65,47 @@ async function phase(path) {
   }
 }
 
-test(`killed ${kills} times in the middle of archiving`, async (context) => {
-  const it = object();
-  const model = new Model();
-  await model.round(it, 0);
+/** How long a flush takes that need not wait for the last one's pointers. */
+async function timeOfSync(it) {
+  await sleep(1_000);
   const started = performance.now();
   await it.sync();
-  const whole = performance.now() - started;
+  return performance.now() - started;
+}
+
+test(`killed ${kills} times in the middle of archiving, by /sync and by the alarm in turns`, async (context) => {
+  const it = object();
+  const model = new Model();
+  await model.round(it, 1);
+  await it.sync();
+  await model.round(it, 2);
+  const whole = await timeOfSync(it);
   const path = await using.worker.sqlitePath(it.name);
   const phases = {};
   for (let kill = 1; kill <= kills; kill++) {
-    await model.round(it, kill);
-    const archiving = it.sync().catch(() => {});
-    await sleep((whole * (kill - 1)) / (kills - 1) * 1.2);
+    const alarm = kill % 2 === 0;
+    await model.round(it, kill + 2);
+    const archiving = alarm ? sleep(20) : it.sync().catch(() => {});
+    await sleep((whole * kill) / kills);
     await using.worker.crash();
     await archiving;
-    const found = await phase(path);
+    const found = `${alarm ? "alarm" : "sync"}, ${await phase(path)}`;
     phases[found] = (phases[found] ?? 0) + 1;
-    await using.worker.restart();
-    if (kill % 2) await it.sync();
+    await using.worker.restart({ vars: alarm ? byCall : byAlarm });
+    if (alarm) await it.sync();
     else await eventually("the alarm archives what is left", async () => (await it.syncState()).pendingChanges === 0, 20_000);
     assert.equal((await it.syncState()).lastHotSequence, model.sequence, "what was acknowledged");
     if (kill % 4 === 0 || kill === kills) await assertIntact(it, model);
     else await assertSame(it, "films");
   }
-  context.diagnostic(`an archiving took ${Math.round(whole)} ms; killed at: ${JSON.stringify(phases)}`);
+  context.diagnostic(`a flush took ${Math.round(whole)} ms; killed at: ${JSON.stringify(phases)}`);
 });
 
 test(`evicted ${evictions} times in the middle of archiving`, async () => {
   const it = object();
   const model = new Model();
   for (let eviction = 0; eviction < evictions; eviction++) {
-    await model.round(it, eviction);
+    await model.round(it, eviction + 1);
     const archiving = it.call("POST", "/sync", {}).catch(() => {});
     await sleep(eviction * 25);
     await it.evict();
