@@ -27,9 +27,6 @@ pub struct StorageConfig {
     /// Work budgets of a query.
     #[garde(dive)]
     pub query: QueryConfig,
-    /// The isolate's memory.
-    #[garde(dive)]
-    pub memory: MemoryConfig,
 }
 
 /// When changes are archived.
@@ -130,21 +127,6 @@ pub struct QueryConfig {
 impl Default for QueryConfig {
     fn default() -> Self {
         Self { max_decoded_bytes: 64 * 1024 * 1024, max_rows: 10_000_000 }
-    }
-}
-
-/// What the store may hold in memory.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Validate)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct MemoryConfig {
-    /// Bytes for all objects of the isolate together.
-    #[garde(range(min = 16_777_216, max = 117_440_512))]
-    pub budget_bytes: u64,
-}
-
-impl Default for MemoryConfig {
-    fn default() -> Self {
-        Self { budget_bytes: 80 * 1024 * 1024 }
     }
 }
 

@@ -1,6 +1,13 @@
 //! The change log at its edges: records larger than a row, dropped generations, positions that are gone.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
@@ -50,7 +57,10 @@ fn events_that_have_left_sqlite_are_told_from_the_archive() {
     model.follow(&told);
     assert_eq!(model.history.len(), 12);
     let object = Object::wake(&world);
-    let log_tables = world.ports().sql.query("SELECT name FROM sqlite_master WHERE name LIKE 'log\\_%' ESCAPE '\\' AND name <> 'log_floor'", &[]);
+    let log_tables = world
+        .ports()
+        .sql
+        .query("SELECT name FROM sqlite_master WHERE name LIKE 'log\\_%' ESCAPE '\\' AND name <> 'log_floor'", &[]);
     assert!(log_tables.unwrap().len() <= 2, "archived generations are dropped");
     for limit in [1, 3, 5, 1_000] {
         assert_eq!(object.feed(limit), told, "pages of {limit}");
@@ -92,7 +102,10 @@ fn a_collection_of_many_documents_is_dropped_by_reference() {
     assert!(written < 10, "a drop writes no row a document: {written}");
     let page = object.ok("GET", "/cdc?after=7500&limit=3", "");
     assert_eq!(page["events"][0]["sequence"], 7_501);
-    assert_eq!((&page["events"][0]["operation"], &page["events"][0]["documentId"]), (&json!("DELETE"), &json!("02500")));
+    assert_eq!(
+        (&page["events"][0]["operation"], &page["events"][0]["documentId"]),
+        (&json!("DELETE"), &json!("02500"))
+    );
     let events = object.feed(1_000);
     let deleted: Vec<_> = events.iter().filter(|event| event["operation"] == "DELETE").collect();
     assert_eq!(deleted.len(), 5_000);

@@ -2,7 +2,14 @@
 //! must stay readable by every later version. `THERMOCLINE_BLESS=1` writes them anew; do that only for a new format, into
 //! new files.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
@@ -20,8 +27,15 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn write_history(object: &Object) {
-    object.ok("PUT", "/collections/movies", r#"{"columns":[{"name":"year","type":"int"},{"name":"gross","type":"decimal(12,2)"}]}"#);
-    object.import("movies", "{\"id\":\"a\",\"year\":1999,\"gross\":10.50}\n{\"id\":\"b\",\"title\":\"é\"}\n{\"id\":\"c\",\"n\":1.0}");
+    object.ok(
+        "PUT",
+        "/collections/movies",
+        r#"{"columns":[{"name":"year","type":"int"},{"name":"gross","type":"decimal(12,2)"}]}"#,
+    );
+    object.import(
+        "movies",
+        "{\"id\":\"a\",\"year\":1999,\"gross\":10.50}\n{\"id\":\"b\",\"title\":\"é\"}\n{\"id\":\"c\",\"n\":1.0}",
+    );
     object.import("gone", "{\"id\":\"x\"}\n{\"id\":\"y\"}");
 }
 
@@ -56,7 +70,10 @@ fn put_all(world: &World, root: &Path, folder: &Path) {
         } else {
             let key = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             let bytes = fs::read(&path).unwrap();
-            run(world.bucket.put(&key, &bytes, PutCondition::IfAbsent, &ObjectMetadata::default())).done().unwrap().unwrap();
+            run(world.bucket.put(&key, &bytes, PutCondition::IfAbsent, &ObjectMetadata::default()))
+                .done()
+                .unwrap()
+                .unwrap();
         }
     }
 }

@@ -1,0 +1,127 @@
+//! The life of the log's tables: opened, closed when large or old, and dropped whole.
+
+use super::{ChangeLog, TABLE_PREFIX};
+use crate::cdc::record::{Body, Header, Record, RowsReference};
+use crate::error::Result;
+use crate::ports::{SqlParam, SqlStore, expect_blob, expect_integer};
+use crate::types::{Sequence, Timestamp};
+
+/// A generation is closed when it holds this many bytes, or is this old; an archived one can then be dropped.
+const GENERATION_MAX_BYTES: i64 = 8 * 1024 * 1024;
+const GENERATION_MAX_AGE_MS: i64 = 3_600_000;
+
+impl ChangeLog {
+    /// Whether the open generation is large or old enough to be closed.
+    pub fn is_rotation_due(&self, now: Timestamp) -> Result<bool> {
+        self.with_state(|state| {
+            let aged = state.open_since.is_some_and(|since| now.saturating_sub(since) >= GENERATION_MAX_AGE_MS);
+            aged || state.open_bytes >= GENERATION_MAX_BYTES
+        })
+    }
+
+    /// Starts a new generation, within a transaction, when that is due.
+    pub fn rotate(&self, now: Timestamp) -> Result<()> {
+        if !self.is_rotation_due(now)? {
+            return Ok(());
+        }
+        let state = self.state()?;
+        let next = state.generations.last().copied().unwrap_or(0).saturating_add(1);
+        create_generation(self.sql.as_ref(), next)?;
+        if let Some(state) = self.state.borrow_mut().as_mut() {
+            state.generations.push(next);
+            state.open_bytes = 0;
+            state.open_since = None;
+        }
+        Ok(())
+    }
+
+    /// Drops, within a transaction, the closed generations whose events are all at or below `through`, and says
+    /// which rows they referred to. Their last sequence is kept, so that numbering goes on after a restart.
+    pub fn trim(&self, through: Sequence) -> Result<Vec<RowsReference>> {
+        let state = self.state()?;
+        let mut released = Vec::new();
+        let mut kept = state.generations.clone();
+        while let [oldest, _, ..] = kept.as_slice() {
+            let statement = format!("SELECT last FROM {TABLE_PREFIX}{oldest} ORDER BY last DESC, part DESC LIMIT 1");
+            let rows = self.sql.query(&statement, &[])?;
+            let last = rows.first().map(|row| expect_integer(row.first())).transpose()?;
+            if last.is_some_and(|last| last > through) {
+                break;
+            }
+            released.extend(self.references(*oldest)?);
+            self.sql.query(&format!("DROP TABLE {TABLE_PREFIX}{oldest}"), &[])?;
+            kept.remove(0);
+        }
+        if kept.len() < state.generations.len() {
+            store_floor(self.sql.as_ref(), state.last_sequence, state.last_timestamp)?;
+            if let Some(state) = self.state.borrow_mut().as_mut() {
+                state.generations = kept;
+            }
+        }
+        Ok(released)
+    }
+
+    /// The last sequence that no reader is kept waiting for any more: what is older than `oldest`, or beyond
+    /// `max_bytes` of closed generations counted from the newest.
+    pub fn beyond_bounds(&self, max_bytes: u64, oldest: Timestamp) -> Result<Sequence> {
+        let generations = self.state()?.generations;
+        let mut bytes = 0u64;
+        for generation in generations.iter().rev().skip(1) {
+            let statement = format!(
+                "SELECT coalesce(max(last), 0), coalesce(sum(octet_length(data)), 0) FROM {TABLE_PREFIX}{generation}"
+            );
+            let rows = self.sql.query(&statement, &[])?;
+            let last = expect_integer(rows.first().and_then(|row| row.first()))?;
+            let size = expect_integer(rows.first().and_then(|row| row.get(1)))?;
+            bytes = bytes.saturating_add(u64::try_from(size).unwrap_or(0));
+            if bytes > max_bytes || self.timestamp_of(*generation, last)?.is_some_and(|timestamp| timestamp < oldest) {
+                return Ok(last);
+            }
+        }
+        Ok(0)
+    }
+
+    fn timestamp_of(&self, generation: i64, last: Sequence) -> Result<Option<Timestamp>> {
+        let statement = format!("SELECT data FROM {TABLE_PREFIX}{generation} WHERE last = ? AND part = 0");
+        let row = self.sql.query(&statement, &[SqlParam::Integer(last)])?.into_iter().next();
+        row.map(|row| Ok(Header::read(&expect_blob(row.into_iter().next())?)?.timestamp)).transpose()
+    }
+
+    /// The rows that a generation's records refer to.
+    fn references(&self, generation: i64) -> Result<Vec<RowsReference>> {
+        let mut found = Vec::new();
+        let mut after = 0;
+        while let Some(records) = self.page(generation, after)? {
+            for (last, bytes) in records {
+                if let Body::Rows { reference, .. } = Record::read(&bytes)?.body {
+                    found.push(reference);
+                }
+                after = last;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The number of closed generations: those that [`trim`](Self::trim) may drop.
+    pub fn closed_generations(&self) -> Result<usize> {
+        Ok(self.state()?.generations.len().saturating_sub(1))
+    }
+}
+
+pub(super) fn create_generation(sql: &dyn SqlStore, number: i64) -> Result<()> {
+    let statement = format!(
+        "CREATE TABLE {TABLE_PREFIX}{number} (last INTEGER NOT NULL, part INTEGER NOT NULL, data BLOB NOT NULL, \
+         PRIMARY KEY (last, part)) STRICT, WITHOUT ROWID"
+    );
+    sql.query(&statement, &[])?;
+    Ok(())
+}
+
+fn store_floor(sql: &dyn SqlStore, sequence: Sequence, timestamp: Timestamp) -> Result<()> {
+    sql.query(
+        "INSERT INTO log_floor (one, sequence, timestamp) VALUES (1, ?, ?) \
+         ON CONFLICT (one) DO UPDATE SET sequence = excluded.sequence, timestamp = excluded.timestamp",
+        &[SqlParam::Integer(sequence), SqlParam::Integer(timestamp)],
+    )?;
+    Ok(())
+}
