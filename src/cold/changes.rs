@@ -8,13 +8,16 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 use super::data_file::DataFile;
-use super::parquet_write::{DataFileWriter, ROW_GROUP_MAX_BYTES, ROW_GROUP_MAX_ROWS};
+use super::parquet_write::DataFileWriter;
 use super::schema::{Schema, TableKind, change_fields};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::time::Month;
 use crate::types::{CdcEvent, ChangeContext, Operation, Sequence, StorageTier};
 use crate::vortex::{Column, Scalar, StrayFields};
 
+/// Row groups of a change log are small: its readers take a page of events at a time, and decode whole groups.
+const CHANGES_GROUP_MAX_ROWS: usize = 4_096;
+const CHANGES_GROUP_MAX_BYTES: usize = 2 * 1024 * 1024;
 const MICROS_PER_MILLI: i64 = 1_000;
 
 /// One event of a change log.
@@ -74,7 +77,7 @@ impl ChangesFileWriter {
         let images = images.into_iter().flatten().fold(0_usize, |bytes, image| bytes.saturating_add(image.len()));
         self.bytes = self.bytes.saturating_add(images).saturating_add(event.document_id.len());
         let rows = self.columns.first().map_or(0, Column::rows);
-        if rows >= ROW_GROUP_MAX_ROWS || self.bytes >= ROW_GROUP_MAX_BYTES {
+        if rows >= CHANGES_GROUP_MAX_ROWS || self.bytes >= CHANGES_GROUP_MAX_BYTES {
             self.end_row_group()?;
         }
         Ok(())

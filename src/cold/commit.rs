@@ -169,18 +169,10 @@ struct ManifestPlan {
 
 impl ManifestPlan {
     fn new(state: &TableState, commit: &Commit) -> Result<Self> {
-        let mut affected = state.affected_manifests(&commit.removed);
-        let kept = |affected: &[usize]| -> Vec<ManifestFile> {
-            let all = state.manifests.iter().enumerate();
-            let kept = all.filter(|(position, manifest)| !affected.contains(position) && manifest.live_files() > 0);
-            kept.map(|(_, manifest)| manifest.clone()).collect()
-        };
-        let new_months = months(commit.added.iter().map(|file| file.month));
-        let added_manifests = if state.kind == TableKind::State { new_months.len() } else { 1 };
-        let merge = kept(&affected).len().saturating_add(added_manifests) > MANIFESTS_MAX;
-        if merge {
-            affected = (0..state.manifests.len()).collect();
-        }
+        let affected = state.rewritten_manifests(&commit.added, &commit.removed);
+        let all = state.manifests.iter().enumerate();
+        let kept = all.filter(|(position, manifest)| !affected.contains(position) && manifest.live_files() > 0);
+        let kept = kept.map(|(_, manifest)| manifest.clone()).collect();
         let rewritten = || affected.iter().filter_map(|position| state.manifests.get(*position));
         let live: i64 = rewritten().map(ManifestFile::live_files).sum();
         let staying = live.saturating_sub(count(commit.removed.len()));
@@ -193,8 +185,11 @@ impl ManifestPlan {
         }
         let single =
             |manifest: &ManifestFile| manifest.live_files() == 0 || manifest.first_month == manifest.last_month;
-        let by_month = state.kind == TableKind::State && !merge && rewritten().all(single);
-        Ok(Self { kept: kept(&affected), existing, by_month })
+        let staying_months = existing.iter().map(|live| live.file.month);
+        let months = months(commit.added.iter().map(|file| file.month).chain(staying_months));
+        let few = months.len() <= MANIFESTS_MAX;
+        let by_month = state.kind == TableKind::State && few && rewritten().all(single);
+        Ok(Self { kept, existing, by_month })
     }
 
     /// The live files of the rewritten manifests that are not removed.

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::schema::Schema;
+use super::table::known_format;
 use crate::vortex::StrayFields;
 
 /// What is known of one column of a data file.
@@ -35,7 +36,8 @@ pub struct ColumnMetrics {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DataFile {
-    /// The version of this stored form: [`DataFile::FORMAT`].
+    /// The version of this stored form: [`DataFile::FORMAT`]; another is refused.
+    #[serde(deserialize_with = "known_format::<{ DataFile::FORMAT }, _>")]
     pub format: u32,
     /// The object's key in the bucket.
     pub key: String,
@@ -153,6 +155,7 @@ mod tests {
             r#"{"format":1,"key":"k","month":650,"recordCount":2,"fileSize":500,"checksum":18446744073709551615,"footerSize":100,"footerChecksum":1,"splitOffsets":[4],"columns":[{"id":1,"size":40,"nulls":0,"lower":"AP8="}],"stray":[]}"#
         );
         assert_eq!(serde_json::from_str::<DataFile>(&text).unwrap(), file);
+        assert!(serde_json::from_str::<DataFile>(&text.replace("\"format\":1", "\"format\":2")).is_err());
         for stray in [StrayFields::Any, StrayFields::Some(BTreeSet::from(["a".to_owned()]))] {
             file.stray = stray;
             let text = serde_json::to_string(&file).unwrap();

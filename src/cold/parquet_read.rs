@@ -24,8 +24,8 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
 use crate::vortex::{Column, ColumnType, Scalar};
 
-/// Bytes that one row group may take decoded; writers here stay far below.
-const GROUP_MAX_DECODED: i64 = 64 * 1024 * 1024;
+/// Bytes that one row group may take decoded; what writers here cut at 8 MiB of text stays below.
+const GROUP_MAX_DECODED: i64 = 128 * 1024 * 1024;
 /// Length and magic at the very end.
 const TAIL: usize = 8;
 /// The magic at the start.

@@ -2,7 +2,8 @@
 //!
 //! A bound must hold for the values of the documents' field, not only for the column's: a field whose values are also
 //! in `_extra` (a stray field) has none. Bounds are in the order in which the values compare in queries: dates,
-//! timestamps and UUIDs are strings in a document, and their canonical texts sort as they do.
+//! timestamps and UUIDs are strings in a document, and their canonical texts sort as they do. The table's own `_seq`
+//! and `_ts` are no fields of a document; one that has fields of these names has them in `_extra`.
 
 use parquet::file::metadata::RowGroupMetaData;
 use uuid::Uuid;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use super::data_file::DataFile;
 use super::parquet_schema::FileColumn;
 use crate::types::statistics::{Bound, ColumnBounds, ColumnStatistics};
-use crate::vortex::schema::{ID_FIELD, SEQUENCE_FIELD, TIMESTAMP_FIELD};
+use crate::vortex::schema::{FIRST_COLUMN_FIELD, ID_FIELD, ID_NAME};
 use crate::vortex::{ColumnType, StrayFields, TableSchema, format_date, format_timestamp};
 
 /// Which end a bound is of.
@@ -35,10 +36,12 @@ pub(super) struct FileStatistics<'a> {
 
 impl ColumnStatistics for FileStatistics<'_> {
     fn bounds(&self, field: &str) -> Option<ColumnBounds> {
-        let (id, column_type) = match always_there(field) {
-            Some(known) => known,
-            None if self.file.stray.contains(field) => return None,
-            None => self.columns.column(field).map(|column| (column.id, column.column_type))?,
+        let (id, column_type) = if field == ID_NAME {
+            (ID_FIELD, ColumnType::String)
+        } else if may_be_path(field) || self.file.stray.contains(field) {
+            return None;
+        } else {
+            self.columns.column(field).map(|column| (column.id, column.column_type))?
         };
         // A file that is older than the column has its values, if any, under a field id of before.
         let metrics = self.file.column(id)?;
@@ -63,13 +66,13 @@ pub(super) struct GroupStatistics<'a> {
 
 impl ColumnStatistics for GroupStatistics<'_> {
     fn bounds(&self, field: &str) -> Option<ColumnBounds> {
-        let known = always_there(field);
-        if known.is_none() && self.stray.contains(field) {
+        let is_id = field == ID_NAME;
+        if !is_id && (may_be_path(field) || self.stray.contains(field)) {
             return None;
         }
-        let is_it = |column: &&FileColumn| match known {
-            Some((id, _)) => column.field_id == id,
-            None => column.name == field && !is_own(column.field_id),
+        let is_it = |column: &&FileColumn| match is_id {
+            true => column.field_id == ID_FIELD,
+            false => column.name == field && !is_own(column.field_id),
         };
         let row_count = self.group.num_rows();
         let Some(column) = self.columns.iter().find(is_it) else {
@@ -89,19 +92,14 @@ impl ColumnStatistics for GroupStatistics<'_> {
     }
 }
 
-/// The columns that every state table has and every document's row fills.
-fn always_there(field: &str) -> Option<(i32, ColumnType)> {
-    match field {
-        "id" => Some((ID_FIELD, ColumnType::String)),
-        "_seq" => Some((SEQUENCE_FIELD, ColumnType::Long)),
-        "_ts" => Some((TIMESTAMP_FIELD, ColumnType::Long)),
-        _ => None,
-    }
+/// Whether a field's name may also mean a field inside another (`address.zip`), of which no column tells.
+fn may_be_path(field: &str) -> bool {
+    field.contains('.')
 }
 
 /// Whether a column is one of the four that are no field of the documents.
 pub(super) fn is_own(field_id: i32) -> bool {
-    field_id < crate::vortex::schema::FIRST_COLUMN_FIELD
+    field_id < FIRST_COLUMN_FIELD
 }
 
 /// A bound from its bytes; `None` where the type's values do not compare as their documents' texts do.

@@ -5,12 +5,12 @@
 //! within [`SCHEMAS_MAX_BYTES`]. The object is the table's only committer and this state the authority; the metadata
 //! file is its published copy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use super::data_file::LiveFile;
+use super::data_file::{DataFile, LiveFile};
 use super::manifest::ManifestFile;
 use super::paths::{TablePath, location};
 use super::schema::{Schema, TableKind};
@@ -82,7 +82,8 @@ pub struct Totals {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TableState {
-    /// The version of this stored form: [`TableState::FORMAT`].
+    /// The version of this stored form: [`TableState::FORMAT`]; another is refused.
+    #[serde(deserialize_with = "known_format::<{ TableState::FORMAT }, _>")]
     pub format: u32,
     /// What the table holds.
     pub kind: TableKind,
@@ -116,6 +117,14 @@ pub struct TableState {
     pub retired: Vec<RetiredObject>,
     /// Counts of the current snapshot.
     pub totals: Totals,
+}
+
+/// Reads the version of a stored form, of which only `FORMAT` is known.
+pub(super) fn known_format<'de, const FORMAT: u32, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        format if format == FORMAT => Ok(format),
+        other => Err(serde::de::Error::custom(format!("expected format {FORMAT}, got {other}"))),
+    }
 }
 
 impl TableState {
@@ -165,25 +174,31 @@ impl TableState {
         self.path.manifest_list(snapshot.snapshot_id, snapshot.attempt)
     }
 
-    /// Whether a commit that removes these files must be told all live files: when manifests must be rewritten that
-    /// have further files.
-    pub fn needs_live_files(&self, removed: &[LiveFile]) -> bool {
-        let affected = self.affected_manifests(removed);
-        let is_affected = |position: &usize| affected.contains(position);
-        let (rewritten, kept): (Vec<usize>, Vec<usize>) = (0..self.manifests.len()).partition(is_affected);
+    /// Whether a commit that adds and removes these files must be told all live files: when manifests must be
+    /// rewritten that have further files.
+    pub fn needs_live_files(&self, added: &[DataFile], removed: &[LiveFile]) -> bool {
+        let rewritten = self.rewritten_manifests(added, removed);
         let files = rewritten.iter().filter_map(|position| self.manifests.get(*position)).map(ManifestFile::live_files);
-        let only_removed = i64::try_from(removed.len()).is_ok_and(|removed| removed == files.sum::<i64>());
-        !only_removed || self.live_count(&kept) >= MANIFESTS_MAX
+        i64::try_from(removed.len()).map_or(true, |removed| removed != files.sum::<i64>())
     }
 
-    fn live_count(&self, positions: &[usize]) -> usize {
-        let live = |position: &&usize| self.manifests.get(**position).is_some_and(|manifest| manifest.live_files() > 0);
-        positions.iter().filter(live).count()
+    /// The manifests that a commit rewrites: those that its removed files may be in, or all that there are when there
+    /// would be too many otherwise.
+    pub(super) fn rewritten_manifests(&self, added: &[DataFile], removed: &[LiveFile]) -> Vec<usize> {
+        let affected = self.affected_manifests(removed);
+        let live = self.manifests.iter().filter(|manifest| manifest.live_files() > 0).count();
+        let kept = live.saturating_sub(affected.len());
+        // A change log gets one manifest a commit, a state table one a month.
+        let new = match self.kind {
+            TableKind::State => added.iter().map(|file| file.month).collect::<BTreeSet<_>>().len(),
+            TableKind::Changes => 1,
+        };
+        if kept.saturating_add(new) > MANIFESTS_MAX { (0..self.manifests.len()).collect() } else { affected }
     }
 
     /// The manifests that a commit which removes these files rewrites: those that may have one of them, and those
     /// whose months overlap the months of these, so that every file of these months is in a rewritten manifest.
-    pub(super) fn affected_manifests(&self, removed: &[LiveFile]) -> Vec<usize> {
+    fn affected_manifests(&self, removed: &[LiveFile]) -> Vec<usize> {
         let mut spans: Vec<(i32, i32)> = removed.iter().map(|live| (live.file.month, live.file.month)).collect();
         let mut affected: Vec<usize> = Vec::new();
         loop {

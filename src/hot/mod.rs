@@ -151,7 +151,7 @@ impl HotStore {
             return Ok(());
         }
         self.transaction(|| self.log.rotate(now))?;
-        self.trim_log(self.log.beyond_bounds(max_bytes, oldest)?)
+        self.trim_log(self.log.beyond_bounds(max_bytes, oldest)?, now)
     }
 
     /// Makes cached reads of this object miss from now on, within a transaction.
@@ -161,12 +161,12 @@ impl HotStore {
 
     /// Drops closed log generations whose events are all at or below `through`, and the dropped rows they alone
     /// referred to.
-    pub fn trim_log(&self, through: Sequence) -> Result<()> {
+    pub fn trim_log(&self, through: Sequence, now: Timestamp) -> Result<()> {
         if self.log.closed_generations()? == 0 {
             return Ok(());
         }
         self.transaction(|| {
-            for rows in self.log.trim(through)? {
+            for rows in self.log.trim(through, now)? {
                 Generation::from(rows).drop_table(self.sql.as_ref())?;
             }
             Ok(())

@@ -253,7 +253,7 @@ impl Snapshotter {
             publish.run().await?;
             bytes_written = publish.bytes_written;
             self.finish(&plan)?;
-            self.hot.trim_log(plan.through)?;
+            self.hot.trim_log(plan.through, self.ports.clock.now_ms())?;
         }
         self.collect_garbage(objects.as_ref()).await?;
         Ok(bytes_written)

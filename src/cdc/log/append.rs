@@ -9,6 +9,10 @@ use crate::limits::LOG_CHUNK_MAX_BYTES;
 use crate::ports::SqlParam;
 use crate::types::{ChangeContext, CollectionId, Sequence, StorageTier, Timestamp};
 
+/// A record ends when its events have this many bytes: few rows for a large transaction, and little to read for a page
+/// of events. One with a larger event is as large as that.
+const RECORD_TARGET_BYTES: usize = 256 * 1024;
+
 impl ChangeLog {
     /// Starts the records of one transaction, within it. Time goes on from the last commit's.
     pub fn append(&self, now: Timestamp, context: &ChangeContext) -> Result<Appender<'_>> {
@@ -47,7 +51,7 @@ impl Appender<'_> {
         let sequence = self.next;
         self.record.push(change)?;
         self.next = sequence.saturating_add(1);
-        if self.record.event_bytes() >= LOG_CHUNK_MAX_BYTES / 2 {
+        if self.record.event_bytes() >= RECORD_TARGET_BYTES {
             self.write()?;
         }
         Ok(sequence)

@@ -3,12 +3,16 @@
 use super::{ChangeLog, TABLE_PREFIX};
 use crate::cdc::record::{Body, Header, Record, RowsReference};
 use crate::error::Result;
+use crate::limits::SCAN_PAGE_MAX_BYTES;
 use crate::ports::{SqlParam, SqlStore, expect_blob, expect_integer};
 use crate::types::{Sequence, Timestamp};
 
 /// A generation is closed when it holds this many bytes, or is this old; an archived one can then be dropped.
 const GENERATION_MAX_BYTES: i64 = 8 * 1024 * 1024;
 const GENERATION_MAX_AGE_MS: i64 = 3_600_000;
+/// What stays of archived generations: the newest, this many bytes, this long after their last event.
+const TAIL_MAX_BYTES: i64 = 32 * 1024 * 1024;
+const TAIL_MAX_AGE_MS: i64 = 3_600_000;
 
 impl ChangeLog {
     /// Whether the open generation is large or old enough to be closed.
@@ -36,29 +40,44 @@ impl ChangeLog {
     }
 
     /// Drops, within a transaction, the closed generations whose events are all at or below `through`, and says
-    /// which rows they referred to. Their last sequence is kept, so that numbering goes on after a restart.
-    pub fn trim(&self, through: Sequence) -> Result<Vec<RowsReference>> {
+    /// which rows they referred to. Young ones are kept for readers that are not far behind, up to a number of bytes.
+    /// The last sequence is kept, so that numbering goes on after a restart.
+    pub fn trim(&self, through: Sequence, now: Timestamp) -> Result<Vec<RowsReference>> {
         let state = self.state()?;
-        let mut released = Vec::new();
-        let mut kept = state.generations.clone();
-        while let [oldest, _, ..] = kept.as_slice() {
-            let statement = format!("SELECT last FROM {TABLE_PREFIX}{oldest} ORDER BY last DESC, part DESC LIMIT 1");
-            let rows = self.sql.query(&statement, &[])?;
-            let last = rows.first().map(|row| expect_integer(row.first())).transpose()?;
-            if last.is_some_and(|last| last > through) {
-                break;
+        let closed = state.generations.len().saturating_sub(1);
+        let mut surplus = Vec::new();
+        let mut bytes = 0i64;
+        for generation in state.generations.iter().take(closed).rev() {
+            let (last, size) = self.extent(*generation)?;
+            bytes = bytes.saturating_add(size);
+            let young =
+                self.timestamp_of(*generation, last)?.is_some_and(|at| now.saturating_sub(at) < TAIL_MAX_AGE_MS);
+            if last <= through && !(young && bytes <= TAIL_MAX_BYTES) {
+                surplus.push(*generation);
             }
-            released.extend(self.references(*oldest)?);
-            self.sql.query(&format!("DROP TABLE {TABLE_PREFIX}{oldest}"), &[])?;
-            kept.remove(0);
         }
-        if kept.len() < state.generations.len() {
+        let mut released = Vec::new();
+        for generation in &surplus {
+            released.extend(self.references(*generation)?);
+            self.sql.query(&format!("DROP TABLE {TABLE_PREFIX}{generation}"), &[])?;
+        }
+        if !surplus.is_empty() {
             store_floor(self.sql.as_ref(), state.last_sequence, state.last_timestamp)?;
             if let Some(state) = self.state.borrow_mut().as_mut() {
-                state.generations = kept;
+                state.generations.retain(|generation| !surplus.contains(generation));
             }
         }
         Ok(released)
+    }
+
+    /// The last sequence of a generation, and its bytes.
+    fn extent(&self, generation: i64) -> Result<(Sequence, i64)> {
+        let statement = format!(
+            "SELECT coalesce(max(last), 0), coalesce(sum(octet_length(data)), 0) FROM {TABLE_PREFIX}{generation}"
+        );
+        let rows = self.sql.query(&statement, &[])?;
+        let row = rows.first();
+        Ok((expect_integer(row.and_then(|row| row.first()))?, expect_integer(row.and_then(|row| row.get(1)))?))
     }
 
     /// The last sequence that no reader is kept waiting for any more: what is older than `oldest`, or beyond
@@ -67,12 +86,7 @@ impl ChangeLog {
         let generations = self.state()?.generations;
         let mut bytes = 0u64;
         for generation in generations.iter().rev().skip(1) {
-            let statement = format!(
-                "SELECT coalesce(max(last), 0), coalesce(sum(octet_length(data)), 0) FROM {TABLE_PREFIX}{generation}"
-            );
-            let rows = self.sql.query(&statement, &[])?;
-            let last = expect_integer(rows.first().and_then(|row| row.first()))?;
-            let size = expect_integer(rows.first().and_then(|row| row.get(1)))?;
+            let (last, size) = self.extent(*generation)?;
             bytes = bytes.saturating_add(u64::try_from(size).unwrap_or(0));
             if bytes > max_bytes || self.timestamp_of(*generation, last)?.is_some_and(|timestamp| timestamp < oldest) {
                 return Ok(last);
@@ -91,7 +105,7 @@ impl ChangeLog {
     fn references(&self, generation: i64) -> Result<Vec<RowsReference>> {
         let mut found = Vec::new();
         let mut after = 0;
-        while let Some(records) = self.page(generation, after)? {
+        while let Some(records) = self.page(generation, after, SCAN_PAGE_MAX_BYTES)? {
             for (last, bytes) in records {
                 if let Body::Rows { reference, .. } = Record::read(&bytes)?.body {
                     found.push(reference);

@@ -11,6 +11,8 @@ use crate::limits::SCAN_PAGE_MAX_BYTES;
 use crate::ports::{SqlParam, expect_blob, expect_integer};
 use crate::types::{CollectionId, Document, Operation, Sequence};
 
+/// Bytes of records that a reader is given first.
+const READ_FIRST_BYTES: usize = 256 * 1024;
 /// Rows whose sizes are looked up before the rows themselves are read.
 const SIZES_PAGE_ROWS: i64 = 500;
 
@@ -43,8 +45,11 @@ impl ChangeLog {
         visit: &mut dyn FnMut(LoggedEvent) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let mut cursor = Cursor { after, through, rows, visit };
+        // Most readers want a page of events; one that goes on is given more at a time.
+        let mut budget = READ_FIRST_BYTES;
         for generation in self.state()?.generations {
-            while let Some(records) = self.page(generation, cursor.after)? {
+            while let Some(records) = self.page(generation, cursor.after, budget)? {
+                budget = budget.saturating_mul(2).min(SCAN_PAGE_MAX_BYTES);
                 for (last, bytes) in records {
                     if cursor.record(&bytes)?.is_break() || last >= through {
                         return Ok(());
@@ -61,7 +66,7 @@ impl ChangeLog {
         let mut collections = BTreeSet::new();
         for generation in self.state()?.generations {
             let mut position = after;
-            while let Some(records) = self.page(generation, position)? {
+            while let Some(records) = self.page(generation, position, SCAN_PAGE_MAX_BYTES)? {
                 for (last, bytes) in records {
                     let record = Record::read(&bytes)?;
                     if record.first > through {
@@ -75,8 +80,8 @@ impl ChangeLog {
         Ok(collections)
     }
 
-    /// The next whole records of a generation, some MiB at most; `None` at its end.
-    pub(super) fn page(&self, generation: i64, after: Sequence) -> Result<Option<Vec<StoredRecord>>> {
+    /// The next whole records of a generation, at least one and otherwise `budget` bytes at most; `None` at its end.
+    pub(super) fn page(&self, generation: i64, after: Sequence, budget: usize) -> Result<Option<Vec<StoredRecord>>> {
         let sizes = format!(
             "SELECT last, octet_length(data) FROM {TABLE_PREFIX}{generation} WHERE last > ? ORDER BY last, part LIMIT {SIZES_PAGE_ROWS}"
         );
@@ -85,7 +90,7 @@ impl ChangeLog {
         for row in self.sql.query(&sizes, &[SqlParam::Integer(after)])? {
             let last = expect_integer(row.first())?;
             total = total.saturating_add(usize::try_from(expect_integer(row.get(1))?).unwrap_or(usize::MAX));
-            if through.is_some_and(|through| through != last) && total > SCAN_PAGE_MAX_BYTES {
+            if through.is_some_and(|through| through != last) && total > budget {
                 break;
             }
             through = Some(last);
