@@ -1,9 +1,12 @@
 // The main job, end to end, on real data: documents are imported over HTTP, some are changed and deleted, the change
 // feed is followed, the object's alarm archives everything as Iceberg tables, and every row is read back and compared.
-// Everything is kept in .demo/, which is emptied first, so that each run does the same.
+// Everything is kept in .demo/, which is emptied first, so that each run does the same. A copy of the bucket's objects
+// is left in .demo/bucket/, where the tables say that they are, so that other engines can read them.
 //   npm run demo
-import { rmSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 import { build } from "./build.mjs";
 import { progressBar } from "./lib/bar.mjs";
 import { flights, movies } from "./lib/datasets.mjs";
@@ -14,6 +17,7 @@ import { at } from "./lib/paths.mjs";
 
 const object = "demo/vega";
 const base = `/v1/${object}`;
+const bucketCopy = at(".demo", "bucket");
 const archiveTimeoutMs = 120_000;
 /** Documents of one page of a list or query, at most. */
 const page = 1_000;
@@ -246,6 +250,18 @@ async function readBucket(worker, collections, bar) {
   return `${count(rows)} documents and ${count(events)} changes, each one equal`;
 }
 
+/** Copies the tables out of the bucket, under the paths that they give for themselves. */
+async function copyTables(worker) {
+  const bucket = await worker.bucket();
+  const { objects } = await bucket.list({ prefix: "iceberg/" });
+  for (const { key } of objects) {
+    const path = join(bucketCopy, key);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, Buffer.from(await (await bucket.get(key)).arrayBuffer()));
+  }
+  return `${objects.length} objects in ${join(".demo", "bucket")}`;
+}
+
 function printDocument({ expected, shownRow, shownDocument }) {
   const pick = (document) => exactText(Object.fromEntries(shown.fields.filter((name) => name in document).map((name) => [name, document[name]])));
   console.log(`
@@ -298,6 +314,7 @@ async function run(worker) {
     return `${count(all)} movies and, one page in ten, ${count(some)} flights, each equal`;
   });
   await step("read back from the bucket", (bar) => readBucket(worker, collections, bar));
+  await step("copy the tables for other engines", () => copyTables(worker));
   printDocument(films);
   printTable(collections);
 }
@@ -309,8 +326,10 @@ await main(async () => {
   console.log("Thermocline: real documents through a Durable Object into Iceberg tables, and back. Data is in .demo/.\n");
   let worker;
   await step("start workerd", async () => {
+    // Where the tables say that they are: for R2 it would be s3://<bucket>.
+    const vars = { STORAGE_CONFIG: { cold: { baseUri: pathToFileURL(bucketCopy).href } } };
     const { startWorker } = await import("../tests/worker/support/miniflare.mjs");
-    worker = await startWorker({ persist: at(".demo") }).catch((error) => {
+    worker = await startWorker({ persist: at(".demo"), vars }).catch((error) => {
       throw new Failure(`workerd did not start: ${error.message.split("\n")[0]}`);
     });
   });

@@ -1,8 +1,9 @@
 // Runs the worker locally with wrangler, its data kept in .wrangler/, and says what to try once it is up.
 //   npm start [-- --port 9000]
+import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "./build.mjs";
-import { main } from "./lib/failure.mjs";
+import { Failure, main } from "./lib/failure.mjs";
 import { at, npmBin, root } from "./lib/paths.mjs";
 import { run } from "./lib/process.mjs";
 
@@ -17,16 +18,33 @@ const offline = {
 };
 
 const examples = (origin) => `
-Thermocline is up at ${origin}, without authentication. Try:
+Thermocline is up at ${origin}, without authentication. Its data is in .wrangler/state/. In another terminal:
 
-  curl ${origin}/v1/demo/1/collections/people/docs -d '{"id":"ada","name":"Ada","born":1815}' -H 'content-type: application/json'
-  curl ${origin}/v1/demo/1/collections/people/docs/ada
-  curl ${origin}/v1/demo/1/collections/people/query -d '{"where":{"born":{"lt":1900}}}' -H 'content-type: application/json'
-  curl ${origin}/v1/demo/1/cdc
-  curl ${origin}/v1/demo/1/sync -d '{"force":true}' -H 'content-type: application/json'
+  api=${origin}/v1/demo/1
+  json='content-type: application/json'
+
+  # Write a document, read it, look for it, see every change so far.
+  curl -X PUT $api/collections/people/docs/ada -H "$json" -d '{"name":"Ada","born":1815}'
+  curl -i $api/collections/people/docs/ada
+  curl $api/collections/people/query -H "$json" -d '{"where":{"born":{"lt":1900}}}'
+  curl $api/cdc
+
+  # The alarm archives some seconds after a change: when pendingChanges is 0, read the archive.
+  curl $api/sync
+  curl $api/collections/people/query -H "$json" -d '{"tiers":["cold"]}'
 
 Ctrl-C stops it; what was written is there the next time.
 `;
+
+/** Refuses a port that is taken, before a build is waited for. */
+function checkPort(port) {
+  if (!/^\d+$/.test(port) || Number(port) < 1 || Number(port) > 65_535) throw new Failure(`expected --port to be a number from 1 to 65535, got ${port}`);
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on("error", () => reject(new Failure(`port ${port} is taken: stop what listens there, or choose another by \`npm start -- --port ${Number(port) + 1}\``)));
+    server.listen({ port: Number(port), host: "localhost" }, () => server.close(resolve));
+  });
+}
 
 async function announce(origin) {
   for (;;) {
@@ -38,7 +56,8 @@ async function announce(origin) {
 
 await main(async () => {
   const args = process.argv.slice(2);
-  const port = args.includes("--port") ? args[args.indexOf("--port") + 1] : "8787";
+  const port = args.includes("--port") ? (args[args.indexOf("--port") + 1] ?? "none") : "8787";
+  await checkPort(port);
   const script = await build({ quick: true });
   announce(`http://localhost:${port}`);
   // wrangler builds again when src/ changes, by the command in wrangler.toml.

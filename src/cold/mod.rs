@@ -29,7 +29,6 @@ pub use commit::{BuiltCommit, Commit, CommitOperation, StagedObject, plan_commit
 pub use data_file::{ColumnMetrics, DataFile, LiveFile};
 pub use documents::DocumentFileWriter;
 pub use paths::TablePath;
-
 pub use scan::{ChangesRange, ScanStats, scan, scan_changes};
 pub use schema::{Schema, TableKind};
 pub use table::TableState;

@@ -235,12 +235,17 @@ fn months_that_share_a_manifest_are_rewritten_together() {
         let mut added = file(&format!("k{number}"), FEBRUARY, "a");
         added.month = number;
         commit.added = vec![added];
+        if table.state.manifests.len() == 31 {
+            let next = DataFile { month: 99, ..commit.added[0].clone() };
+            assert!(!table.state.needs_live_files(&commit.added, &[]));
+            assert!(table.state.needs_live_files(&[commit.added[0].clone(), next], &[]));
+        }
         table.apply(&bucket, commit);
         assert!(table.state.manifests.len() <= 32);
     }
     assert_eq!(table.state.totals.files, 40);
     let removed: LiveFile = table.live["k5"].clone();
-    assert!(table.state.needs_live_files(std::slice::from_ref(&removed)));
+    assert!(table.state.needs_live_files(&[], std::slice::from_ref(&removed)));
     let mut commit = table.commit(CommitOperation::Overwrite, 100, MARCH, schema);
     commit.removed = vec![removed];
     assert_eq!(plan_commit(&table.state, &commit).unwrap_err().kind(), ErrorKind::Corrupt, "live files are needed");

@@ -105,12 +105,12 @@ fn earlier_files_are_read_by_what_they_say_of_themselves() {
     // Bounds of the earlier file under the columns of now: widened ones hold, those of other ids are unknown.
     let seen = std::cell::RefCell::new(Vec::new());
     let note = |statistics: &dyn ColumnStatistics| {
-        seen.borrow_mut().push(["i", "f", "new", "gone", "_seq"].map(|field| statistics.bounds(field)));
+        seen.borrow_mut().push(["i", "f", "new", "gone", "id"].map(|field| statistics.bounds(field)));
         true
     };
     read(&bucket, &[old_file], &columns, None, &note).unwrap();
     let seen = seen.into_inner();
-    let [i, f, new, gone, sequence] = &seen[0];
+    let [i, f, new, gone, id] = &seen[0];
     let long = |value| {
         Some(ColumnBounds {
             lower: Some(Bound::Long(value)),
@@ -119,12 +119,49 @@ fn earlier_files_are_read_by_what_they_say_of_themselves() {
             row_count: 1,
         })
     };
-    assert_eq!((i, sequence), (&long(7), &long(1)));
+    assert_eq!(i, &long(7));
+    assert_eq!(id.as_ref().unwrap().upper, Some(Bound::Text("a".to_owned())));
     assert!(
         matches!(f, Some(ColumnBounds { lower: Some(Bound::Double(lower)), upper: Some(Bound::Double(upper)), .. }) if *lower < 0.1 && *upper > 0.1)
     );
     assert_eq!((new, gone), (&None, &None));
     assert!(!new_file.loses_values_under(&thermocline::cold::Schema::state(&columns)));
+}
+
+/// What the statistics of a file and of its row group say of a field.
+fn told(file: &DataFile, bucket: &MemoryBucket, columns: &TableSchema, field: &str) -> Vec<Option<ColumnBounds>> {
+    let told = std::cell::RefCell::new(Vec::new());
+    let note = |statistics: &dyn ColumnStatistics| {
+        told.borrow_mut().push(statistics.bounds(field));
+        false
+    };
+    read(bucket, std::slice::from_ref(file), columns, None, &note).unwrap();
+    told.into_inner()
+}
+
+#[test]
+fn only_what_a_column_tells_all_of_is_told() {
+    let documents = [
+        document("a", 1, FEBRUARY, r#""address":{"zip":7},"b.c":1,"n":1,"_seq":9,"N":1"#),
+        document("b", 2, FEBRUARY, r#""b":{"c":5},"n":null"#),
+    ];
+    let columns = learned(&documents);
+    let (bucket, file) = stored(&documents, &columns);
+    let told = |field: &str| told(&file, &bucket, &columns, field);
+    // Inside another field, or in a column of that very name: nothing is known.
+    assert_eq!((told("address.zip"), told("b.c")), (vec![None, None], vec![None, None]));
+    // The document's `_seq` is in `_extra`, and the table's column of that name is not it.
+    assert_eq!((told("_seq"), told("N")), (vec![None, None], vec![None, None]));
+    let n = Some(ColumnBounds {
+        lower: Some(Bound::Long(1)),
+        upper: Some(Bound::Long(1)),
+        null_count: Some(1),
+        row_count: 2,
+    });
+    assert_eq!(told("n"), [n.clone(), n]);
+    // No document has it: the file's own columns say so, the manifest's do not.
+    let absent = Some(ColumnBounds { lower: None, upper: None, null_count: Some(2), row_count: 2 });
+    assert_eq!((told("absent"), told("_ts")), (vec![None, absent.clone()], vec![None, absent]));
 }
 
 #[test]

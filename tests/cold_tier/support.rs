@@ -151,7 +151,7 @@ impl Table {
 
     /// Plans, checks that the plan is the same when made again, stages, publishes, deletes the garbage.
     pub fn apply(&mut self, bucket: &MemoryBucket, mut commit: Commit) -> BuiltCommit {
-        if self.state.needs_live_files(&commit.removed) {
+        if self.state.needs_live_files(&commit.added, &commit.removed) {
             commit.live = Some(self.live.values().cloned().collect());
         }
         let built = plan_commit(&self.state, &commit).unwrap();
