@@ -35,7 +35,7 @@ impl Model {
     pub fn follow(&mut self, events: &[Value]) {
         for event in events {
             assert_eq!(
-                event["sequence"].as_u64().unwrap() as usize,
+                usize::try_from(event["sequence"].as_u64().unwrap()).unwrap(),
                 self.history.len() + 1,
                 "the sequence has no gaps"
             );
@@ -75,7 +75,7 @@ fn queried(object: &Object, collections: &[&str], tiers: &str) -> State {
 /// Checks everything that must hold of an object at any moment: its documents are the acknowledged ones, the
 /// published tables are its state at the published sequence, the change log has each event once, and all that the
 /// tables refer to is in the bucket. Returns the published sequence.
-pub fn check_whole(world: &World, model: &Model, collections: &[&str]) -> i64 {
+pub fn check_whole(world: &World, model: &Model, collections: &[&str]) -> usize {
     let object = Object::wake(world);
     assert_eq!(queried(&object, collections, r#"["hot","cold"]"#), filled(&model.state), "hot documents");
     let published = object.ok("GET", "/sync", "")["lastColdSequence"].as_i64().unwrap();
@@ -113,7 +113,7 @@ pub fn check_whole(world: &World, model: &Model, collections: &[&str]) -> i64 {
     }
     sequences.sort_unstable();
     assert_eq!(sequences, (1..=archived).collect::<Vec<_>>(), "the archived change log has each event once");
-    published
+    usize::try_from(published).unwrap()
 }
 
 /// What the committed state names, and what is published, is there.
