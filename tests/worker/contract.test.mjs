@@ -171,3 +171,20 @@ test("two objects share nothing", async () => {
   assert.equal((await one.get("movies", "heat")).body.of, "demo");
   assert.equal((await other.syncState()).lastHotSequence, 1);
 });
+
+test("what this version does not have yet is refused, never ignored", async () => {
+  const it = await populated();
+  for (const [method, path, body] of [
+    ["PUT", "/collections/more", { immutable: true }],
+    ["PUT", "/collections/more", { indexes: [["city"]] }],
+    ["PUT", "/collections/more", { retention: { days: 1 } }],
+    ["POST", "/collections/movies/query", { groupBy: ["n"] }],
+    ["POST", "/collections/movies/query", { aggregates: [{ as: "c", fn: "count" }] }],
+    ["POST", "/collections/movies/query", { asOf: 1 }],
+    ["GET", "/collections/movies/docs/m0?asOf=1"],
+    ["GET", "/cdc?format=debezium"],
+  ]) {
+    assertProblem(await it.call(method, path, body), 422, { detail: /does not have yet/ });
+  }
+  assert.deepEqual((await it.ok("GET", "")).body.collections, ["movies"]);
+});

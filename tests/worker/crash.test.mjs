@@ -14,8 +14,8 @@ const byAlarm = config(20);
 const using = useWorker({ vars: byCall });
 const { object } = using;
 const kills = 12;
-const evictions = 8;
-const documentsEach = 120;
+const evictions = 6;
+const documentsEach = 70;
 
 /** What must be there: the documents that were acknowledged. */
 class Model {
@@ -28,7 +28,7 @@ class Model {
     assert.equal(imported.body.imported, documentsEach, imported.text);
     for (const document of fresh) this.documents.set(document.id, document);
     const ids = [...this.documents.keys()];
-    const changed = ids.filter((_, position) => position % 7 === number % 7).slice(0, 60);
+    const changed = ids.filter((_, position) => position % 7 === number % 7).slice(0, 35);
     const operations = changed.map((id, position) => (position % 3 ? { op: "update", collection: "films", id, doc: { changedIn: number } } : { op: "delete", collection: "films", id }));
     operations.push({ op: "upsert", collection: "marks", doc: { id: `${number}` } });
     const { body } = await it.ok("POST", "/batch", { operations });
@@ -95,7 +95,7 @@ test(`killed ${kills} times in the middle of archiving, by /sync and by the alar
     if (alarm) await it.sync();
     else await eventually("the alarm archives what is left", async () => (await it.syncState()).pendingChanges === 0, 20_000);
     assert.equal((await it.syncState()).lastHotSequence, model.sequence, "what was acknowledged");
-    if (kill % 4 === 0 || kill === kills) await assertIntact(it, model);
+    if (kill === kills) await assertIntact(it, model);
     else await assertSame(it, "films");
   }
   context.diagnostic(`a flush took ${Math.round(whole)} ms; killed at: ${JSON.stringify(phases)}`);
@@ -107,7 +107,7 @@ test(`evicted ${evictions} times in the middle of archiving`, async () => {
   for (let eviction = 0; eviction < evictions; eviction++) {
     await model.round(it, eviction + 1);
     const archiving = it.call("POST", "/sync", {}).catch(() => {});
-    await sleep(eviction * 25);
+    await sleep(eviction * 30);
     await it.evict();
     // The new instance archives while the old one may still be at it.
     await it.sync();

@@ -21,10 +21,21 @@ export async function exchange(worker, method, path, { headers = {}, body = "" }
   socket.write(head(worker, method, path, { Connection: "close", ...length, ...headers }));
   socket.write(body);
   let text = "";
-  socket.setEncoding("utf8").setTimeout(10_000, () => socket.destroy());
-  for await (const part of socket) text += part;
-  const [, top, rest] = /^(.*?)\r\n\r\n(.*)$/s.exec(text) ?? [undefined, text, ""];
-  return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(top)?.[1]), head: top, body: rest };
+  const read = () => {
+    const [, top, rest] = /^(.*?)\r\n\r\n(.*)$/s.exec(text) ?? [];
+    const length = Number(/\r\ncontent-length: (\d+)/i.exec(top)?.[1]);
+    return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(top)?.[1]), head: top, body: rest, isWhole: Buffer.byteLength(rest ?? "") >= length };
+  };
+  await new Promise((resolve) => {
+    // workerd may reset a connection whose request it has answered unread.
+    socket.setEncoding("utf8").setTimeout(10_000, resolve).once("close", resolve);
+    socket.on("data", (part) => {
+      text += part;
+      if (read().isWhole) resolve();
+    });
+  });
+  socket.destroy();
+  return read();
 }
 
 /**
@@ -34,9 +45,9 @@ export async function exchange(worker, method, path, { headers = {}, body = "" }
 export async function breakOff(worker, method, path, { announced, body, headers = {}, afterMs = 100 }) {
   const socket = await open(worker);
   const framing = announced === undefined ? { "Transfer-Encoding": "chunked" } : { "Content-Length": announced };
-  const length = Buffer.byteLength(body);
+  const chunk = body && `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n`;
   socket.write(head(worker, method, path, { "Content-Type": "application/json", ...framing, ...headers }));
-  await new Promise((sent) => socket.write(announced === undefined ? `${length.toString(16)}\r\n${body}\r\n` : body, sent));
+  await new Promise((sent) => socket.write(announced === undefined ? chunk : body, sent));
   await sleep(afterMs);
   socket.destroy();
 }

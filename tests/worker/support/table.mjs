@@ -42,15 +42,15 @@ export async function tableOf(it, collection) {
   return { path, version: Number(text), metadata };
 }
 
-/** Every key that the metadata reaches, in all its snapshots: manifest lists, manifests, data files, older metadata. */
-export async function reachable(bucket, { path, version, metadata }) {
+/** Every key that the metadata reaches: manifest lists, manifests and data files of its snapshots, and older metadata. */
+export async function reachable(bucket, { path, version, metadata }, snapshots = metadata.snapshots) {
   const keyOf = (location) => {
     assert.ok(location.startsWith(`${metadata.location}/`), `${location} lies under ${metadata.location}`);
     return path + location.slice(metadata.location.length);
   };
   const keys = new Set([`${path}/metadata/version-hint.text`, `${path}/metadata/v${version}.metadata.json`]);
-  for (const logged of metadata["metadata-log"]) keys.add(keyOf(logged["metadata-file"]));
-  for (const snapshot of metadata.snapshots) {
+  if (snapshots === metadata.snapshots) for (const logged of metadata["metadata-log"]) keys.add(keyOf(logged["metadata-file"]));
+  for (const snapshot of snapshots) {
     const list = keyOf(snapshot["manifest-list"]);
     keys.add(list);
     for (const { manifest_path: location } of await avroRecords(await bytesOf(bucket, list))) {
@@ -64,13 +64,14 @@ export async function reachable(bucket, { path, version, metadata }) {
   return keys;
 }
 
-/** Everything that the table's metadata reaches is in the bucket, with the sizes that it says. */
-export async function assertWhole(it, collection) {
+/** Everything that the table's metadata reaches, or its current snapshot alone, is in the bucket. */
+export async function assertWhole(it, collection, { current = false } = {}) {
   const bucket = await it.worker.bucket();
   const table = await tableOf(it, collection);
   if (!table) return undefined;
   const present = new Set(await keysUnder(bucket, `${table.path}/`));
-  for (const key of await reachable(bucket, table)) assert.ok(present.has(key), `${key} is referred to and not there`);
+  const { snapshots } = table.metadata;
+  for (const key of await reachable(bucket, table, current ? snapshots.slice(-1) : snapshots)) assert.ok(present.has(key), `${key} is referred to and not there`);
   return table;
 }
 
