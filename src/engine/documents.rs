@@ -23,10 +23,7 @@ pub enum Tier {
 impl Engine {
     /// Does all mutations in one transaction, or none.
     pub async fn write(&self, writes: &[Write], context: &ChangeContext) -> Result<Vec<WriteOutcome>> {
-        self.write_with(writes, context, &mut |position, error| {
-            Err(if writes.len() > 1 { error.under(&format!("/operations/{position}")) } else { error })
-        })
-        .await
+        self.write_with(writes, context, &mut |_, error| Err(error)).await
     }
 
     /// Does the mutations in one transaction but for those that are refused, which are handed to `refused`.

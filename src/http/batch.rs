@@ -7,7 +7,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use super::body::{json_text, parse, to_json};
+use super::body::{MapOnly, json_text, parse, to_json};
 use super::documents::{check_patch, checked_id};
 use super::message::{Request, Response};
 use super::object::{SEQUENCE_HEADER, change_context};
@@ -60,13 +60,13 @@ impl<'de: 'b, 'b> Deserialize<'de> for Operations<'b> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> std::result::Result<Self::Value, A::Error> {
                 let mut operations = Vec::new();
-                while let Some(operation) = sequence.next_element()? {
+                while let Some(operation) = sequence.next_element::<MapOnly<Operation<'de>>>()? {
                     if operations.len() == BATCH_MAX_OPERATIONS {
                         return Err(serde::de::Error::custom(format!(
                             "expected at most {BATCH_MAX_OPERATIONS} operations, got more; split the batch"
                         )));
                     }
-                    operations.push(operation);
+                    operations.push(operation.0);
                 }
                 Ok(Operations(operations))
             }
@@ -101,7 +101,7 @@ pub async fn batch(engine: &Engine, request: &mut Request) -> Result<Response> {
         let answer = Answer { first_sequence: None, last_sequence: engine.last_sequence()?, results: Vec::new() };
         return Ok(Response::json(200, to_json(&answer)?));
     }
-    let outcomes = engine.write(&writes, &context).await?;
+    let outcomes = engine.write_with(&writes, &context, &mut |position, error| Err(placed(error, position))).await?;
     let last_sequence = outcomes.last().map_or(0, |outcome| outcome.sequence);
     let results = outcomes
         .iter()

@@ -38,7 +38,7 @@ pub async fn json_text(request: &mut Request, limit: usize, media_types: &[&str]
 /// named.
 pub fn parse<'b, T: Deserialize<'b>>(text: &'b str, operation: &'static str) -> Result<T> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let MapOnly(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = error.path().iter().fold(String::new(), |pointer, segment| match segment {
             Segment::Seq { index } => format!("{pointer}/{index}"),
             Segment::Map { key } => format!("{pointer}/{}", pointer_token(key)),
@@ -49,6 +49,27 @@ pub fn parse<'b, T: Deserialize<'b>>(text: &'b str, operation: &'static str) -> 
     })?;
     json.end().map_err(|error| malformed(operation, &error))?;
     Ok(value)
+}
+
+/// A value that must come as a JSON object: serde's derived structs take arrays, too.
+pub struct MapOnly<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for MapOnly<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Visitor<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+            type Value = MapOnly<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> std::result::Result<Self::Value, A::Error> {
+                T::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(MapOnly)
+            }
+        }
+        deserializer.deserialize_map(Visitor(std::marker::PhantomData))
+    }
 }
 
 /// A request that is well-formed but not valid; the places are to be added.

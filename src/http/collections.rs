@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::body::{json_text, parse, to_json};
+use super::body::{MapOnly, json_text, parse, to_json};
 use super::cursor;
 use super::message::{Request, Response};
 use super::object::{SEQUENCE_HEADER, change_context, not_supported};
@@ -19,7 +19,7 @@ const LIST_HASH: u64 = 0;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Declaration<'b> {
-    columns: Option<Vec<DeclaredColumn>>,
+    columns: Option<Vec<MapOnly<DeclaredColumn>>>,
     #[serde(borrow)]
     indexes: Option<&'b RawValue>,
     #[serde(borrow)]
@@ -86,7 +86,8 @@ pub fn list(engine: &Engine, request: &Request) -> Result<Response> {
 }
 
 /// `GET /collections/{c}`
-pub fn get(engine: &Engine, name: &str) -> Result<Response> {
+pub fn get(engine: &Engine, request: &Request, name: &str) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
     Ok(Response::json(200, to_json(&told(&engine.collection(name)?))?))
 }
 
@@ -106,7 +107,9 @@ pub async fn declare(engine: &Engine, request: &mut Request, name: &str) -> Resu
             return Err(not_supported(pointer, "a key of the API"));
         }
     }
-    let definition = CollectionDefinition { columns: declaration.columns.unwrap_or_default() };
+    let definition = CollectionDefinition {
+        columns: declaration.columns.unwrap_or_default().into_iter().map(|MapOnly(column)| column).collect(),
+    };
     let new = engine.declare(name, definition).await?;
     Ok(Response::json(if new { 201 } else { 200 }, to_json(&told(&engine.collection(name)?))?))
 }

@@ -71,7 +71,8 @@ pub async fn import(engine: &Engine, request: &mut Request, collection: &str) ->
         }
     }
     import.finish().await?;
-    let report = import.report;
+    let mut report = import.report;
+    report.errors.sort_by_key(|error| error.line);
     let response = Response::json(200, to_json(&report)?);
     Ok(match report.last_sequence {
         Some(last) => response.with_header(SEQUENCE_HEADER, last.to_string()),

@@ -38,6 +38,9 @@ impl ObjectService {
         let counters = || self.engine.counters();
         let answered = async {
             let result = self.answer(&mut request).await;
+            if result.is_err() {
+                request.discard_body().await;
+            }
             // What was asked is answered, whether or not the archive can be scheduled now: the next request tries again.
             let _ = self.engine.ensure_archive_scheduled().await;
             result
@@ -65,11 +68,11 @@ impl ObjectService {
         let method = request.method.clone();
         let engine = &self.engine;
         match (route, method.as_str()) {
-            (Route::Object, _) => object_info::get(engine),
+            (Route::Object, _) => object_info::get(engine, request),
             (Route::Collections, _) => collections::list(engine, request),
             (Route::Collection(name), "PUT") => collections::declare(engine, request, &name).await,
             (Route::Collection(name), "DELETE") => collections::drop(engine, request, &name).await,
-            (Route::Collection(name), _) => collections::get(engine, &name),
+            (Route::Collection(name), _) => collections::get(engine, request, &name),
             (Route::Documents(collection), _) => documents::insert(engine, request, &collection).await,
             (Route::Document(collection, id), "PUT") => documents::upsert(engine, request, &collection, &id).await,
             (Route::Document(collection, id), "PATCH") => documents::patch(engine, request, &collection, &id).await,
@@ -80,7 +83,7 @@ impl ObjectService {
             (Route::Batch, _) => batch::batch(engine, request).await,
             (Route::Cdc, _) => cdc::page(engine, request).await,
             (Route::Sync, "POST") => sync::sync(engine, request).await,
-            (Route::Sync, _) => sync::state(engine),
+            (Route::Sync, _) => sync::state(engine, request),
         }
     }
 }

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::body::to_json;
-use super::message::Response;
+use super::message::{Request, Response};
+use super::params::QueryParams;
 use super::sync::State;
 use crate::config::StorageConfig;
 use crate::engine::Engine;
@@ -29,7 +30,8 @@ struct Storage {
 }
 
 /// `GET /`
-pub fn get(engine: &Engine) -> Result<Response> {
+pub fn get(engine: &Engine, request: &Request) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
     let name = engine.name()?;
     let sync = engine.sync_state()?;
     let info = Info {

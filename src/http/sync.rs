@@ -58,7 +58,8 @@ impl State {
 }
 
 /// `GET /sync`
-pub fn state(engine: &Engine) -> Result<Response> {
+pub fn state(engine: &Engine, request: &Request) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
     let state = State::new(engine.name()?.doc_id, &engine.sync_state()?);
     Ok(Response::json(200, to_json(&state)?))
 }

@@ -5,6 +5,9 @@ use async_trait::async_trait;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
 
+/// Bytes of a refused body that are read all the same.
+const DISCARD_MAX_BYTES: usize = 128 * 1024 * 1024;
+
 /// A request body that arrives in pieces.
 #[async_trait(?Send)]
 pub trait BodySource {
@@ -76,6 +79,18 @@ impl Request {
             }
         }
         Ok(body)
+    }
+
+    /// Reads what is left of the body, within bounds, and forgets it: a connection whose request is answered while the
+    /// client still sends is reset, and the client may never see the answer.
+    pub async fn discard_body(&mut self) {
+        let mut left = DISCARD_MAX_BYTES;
+        while let Ok(Some(chunk)) = self.body.next_chunk().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                return;
+            }
+        }
     }
 }
 

@@ -174,7 +174,7 @@ impl<'q> Execution<'q> {
                 StorageTier::Hot,
                 "query",
                 format!(
-                    "expected the query to stay within {key} = {limit}, got more work; narrow its condition, or order by id"
+                    "expected the query to stay within {key} = {limit}, got more work; narrow its condition, or raise {key}"
                 ),
             )),
         }
