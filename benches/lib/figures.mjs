@@ -22,26 +22,31 @@ export const machine = {
 
 const rounded = (value) => (typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value);
 
+/** A number for people, in a table or a note. */
+export const counted = (value, digits = 3) => value.toLocaleString("en-US", { maximumFractionDigits: digits });
+
 /** What was measured, in the order in which it was. */
 export class Figures {
   #lines = [];
 
-  /** Adds one: `goal` is what `value` should be at most (or, with `atLeast`, at least); without it the value just informs. */
-  add({ figure, what, value, unit, goal, atLeast = false, ...more }) {
+  /**
+   * Adds one. `goal` is what `value` should be at most (or, with `atLeast`, at least); without it the value just informs.
+   * `note` is for people, whatever else is given is for programs.
+   */
+  add({ figure, what, value, unit, goal, atLeast = false, note, ...more }) {
     const met = goal === undefined ? undefined : atLeast ? value >= goal : value <= goal;
     const details = Object.fromEntries(Object.entries(more).map(([name, detail]) => [name, rounded(detail)]));
-    this.#lines.push({ figure, what, value: rounded(value), unit, goal, atLeast: goal === undefined ? undefined : atLeast, met, ...details });
+    this.#lines.push({ figure, what, value: rounded(value), unit, goal, atLeast: goal === undefined ? undefined : atLeast, met, note, ...details });
   }
 
   print() {
-    const shown = (value) => (value === undefined ? "" : value.toLocaleString("en-US", { maximumFractionDigits: 3 }));
     console.log(`\n${machine.cpu}, ${machine.cores} cores, ${machine.coresUsed} used; node ${machine.node}, workerd ${machine.workerd}\n`);
-    for (const { figure, what, value, unit, goal, atLeast, met } of this.#lines) {
-      const wanted = goal === undefined ? "" : `${atLeast ? ">=" : "<="} ${shown(goal)}`;
-      const verdict = met === undefined ? "" : met ? "reached" : "NOT REACHED";
-      console.log(`${figure.padEnd(4)} ${what.padEnd(62)} ${shown(value).padStart(12)} ${(unit ?? "").padEnd(8)} ${wanted.padEnd(14)} ${verdict}`.trimEnd());
+    for (const { figure, what, value, unit, goal, atLeast, met, note } of this.#lines) {
+      const wanted = goal === undefined ? "" : `${atLeast ? ">=" : "<="} ${counted(goal)}`;
+      const verdict = { true: "reached", false: "NOT REACHED" }[met] ?? "";
+      console.log(`${figure.padEnd(4)} ${what.padEnd(56)} ${counted(value).padStart(10)} ${unit.padEnd(6)}${wanted.padEnd(14)}${verdict.padEnd(13)}${note ?? ""}`.trimEnd());
     }
     console.log();
-    for (const line of this.#lines) console.log(JSON.stringify({ ...line, machine }));
+    for (const { note, ...line } of this.#lines) console.log(JSON.stringify({ ...line, machine }));
   }
 }
