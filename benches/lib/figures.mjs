@@ -44,7 +44,7 @@ export class Figures {
     for (const { figure, what, value, unit, goal, atLeast, met, note } of this.#lines) {
       const wanted = goal === undefined ? "" : `${atLeast ? ">=" : "<="} ${counted(goal)}`;
       const verdict = { true: "reached", false: "NOT REACHED" }[met] ?? "";
-      console.log(`${figure.padEnd(4)} ${what.padEnd(56)} ${counted(value).padStart(10)} ${unit.padEnd(6)}${wanted.padEnd(14)}${verdict.padEnd(13)}${note ?? ""}`.trimEnd());
+      console.log(`${figure.padEnd(4)} ${what.padEnd(60)} ${counted(value).padStart(10)} ${unit.padEnd(6)}${wanted.padEnd(14)}${verdict.padEnd(13)}${note ?? ""}`.trimEnd());
     }
     console.log();
     for (const { note, ...line } of this.#lines) console.log(JSON.stringify({ ...line, machine }));
