@@ -113,3 +113,20 @@ fn a_collection_of_many_documents_is_dropped_by_reference() {
     settle(&world);
     assert_eq!(Object::wake(&world).feed(999), events);
 }
+
+#[test]
+fn a_bucket_that_is_bound_late_gets_every_collection() {
+    let world = World::new(5).unwrap();
+    let config = StorageConfig::parse(r#"{"cdc":{"maxAgeDays":1}}"#).unwrap();
+    let object = Object::configured(Ports { objects: None, ..world.ports() }, config);
+    object.ok("PUT", "/collections/early/docs/a", r#"{"n":1}"#);
+    for round in 0..4 {
+        world.clock.advance(30 * HOUR_MS);
+        object.ok("PUT", &format!("/collections/late/docs/m{round}"), "{}");
+    }
+    assert_eq!(object.get("/cdc?after=0").0, 410, "the event of the first collection has left the log");
+    let object = Object::wake(&world);
+    object.ok("POST", "/sync", "");
+    assert_eq!(object.rows("early", r#"{"tiers":["cold"]}"#), [json!({"id": "a", "n": 1})]);
+    assert_eq!(object.rows("late", r#"{"tiers":["cold"]}"#).len(), 4);
+}

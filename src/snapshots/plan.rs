@@ -69,8 +69,10 @@ impl Plan {
                 return Ok(None);
             }
             let changed = hot.log().collections_between(after, through)?;
+            // Where the log was bounded before there was a bucket, it does not tell what has changed.
+            let untold = after.saturating_add(1) < hot.log().first_sequence()?;
             let known = hot.catalog()?;
-            let changed = known.all().iter().filter(|collection| changed.contains(&collection.id));
+            let changed = known.all().iter().filter(|collection| untold || changed.contains(&collection.id));
             let collections = changed.map(PlannedCollection::of).collect();
             let timestamp = now.max(hot.log().last_timestamp()?);
             let plan = Self { format: FORMAT, attempt, after, through, timestamp, collections };

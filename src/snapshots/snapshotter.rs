@@ -274,6 +274,7 @@ impl Snapshotter {
             hot: &self.hot,
             catalog: &self.catalog,
             objects: Rc::clone(objects),
+            clock: Rc::clone(&self.ports.clock),
             config: &self.config.cold,
             name,
             plan,

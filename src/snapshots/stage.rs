@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::hot::frozen::FrozenRows;
 use crate::hot::{HotStore, LoggedEvent, event_namespace};
 use crate::limits::SCAN_PAGE_MAX_BYTES;
-use crate::ports::{ObjectMetadata, ObjectStore, PutCondition};
+use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition};
 use crate::types::names::ObjectName;
 use crate::types::time::Month;
 use crate::types::{CollectionId, Json, Sequence};
@@ -56,6 +56,8 @@ pub struct Stage<'s> {
     pub catalog: &'s ColdCatalog,
     /// The bucket.
     pub objects: Rc<dyn ObjectStore>,
+    /// Lets others have a turn between two pages.
+    pub clock: Rc<dyn Clock>,
     /// How tables are laid out.
     pub config: &'s ColdConfig,
     /// The object's name.
@@ -111,6 +113,7 @@ impl<'s> Stage<'s> {
         let namespace = event_namespace(self.name);
         let mut position = self.plan.after;
         loop {
+            self.clock.sleep_ms(0).await;
             let events = self.read_events(position)?;
             let Some(last) = events.last() else { break };
             position = last.sequence;
@@ -174,6 +177,7 @@ impl<'s> Stage<'s> {
         let mut rows = FrozenRows::new(self.hot, planned.id, planned.rows(), self.plan.through);
         let mut open: BTreeMap<Month, DocumentFileWriter<'_>> = BTreeMap::new();
         while let Some(page) = rows.next_page()? {
+            self.clock.sleep_ms(0).await;
             for document in page {
                 let month = Month::of(document.timestamp);
                 open.entry(month).or_insert_with(|| DocumentFileWriter::new(columns)).push(&document)?;
