@@ -73,3 +73,13 @@ fn the_alarm_archives_and_cold_reads_agree() {
     let one = object.send("GET", "/collections/movies/docs/0007?tiers=cold", &[], "");
     assert_eq!(support::parsed(&one), json!({"id":"0007","half":3.5,"s":"s7","extra":{"a":[1,2.0]}}));
 }
+
+#[test]
+fn an_alarm_that_was_lost_is_set_again_by_the_next_request() {
+    let world = World::new(3).unwrap();
+    Object::wake(&world).ok("PUT", "/collections/movies/docs/a", "{}");
+    let lost = world.alarm.at_ms().expect("an alarm is set");
+    world.clock.set(lost + 60_000);
+    Object::wake(&world).ok("GET", "/sync", "");
+    assert!(world.alarm.at_ms().unwrap() >= lost + 60_000, "an alarm in the past is not waited for");
+}

@@ -18,8 +18,10 @@ impl Engine {
     /// is issued by the first poll, so that it commits with the SQL before it.
     pub(super) async fn schedule_archive(&self) -> Result<()> {
         self.snapshotter.bound_log()?;
-        let Some(wanted) = self.snapshotter.next_alarm(self.now_ms())? else { return Ok(()) };
-        if self.alarm_due.get().flatten().is_some_and(|due| due <= wanted) {
+        let now = self.now_ms();
+        let Some(wanted) = self.snapshotter.next_alarm(now)? else { return Ok(()) };
+        // An alarm whose time has passed may have been lost with the process that was to fire it: it is set again.
+        if self.alarm_due.get().flatten().is_some_and(|due| (now..=wanted).contains(&due)) {
             return Ok(());
         }
         self.set_alarm(wanted).await

@@ -134,5 +134,8 @@ mod tests {
         let error = check(r#"{"a/b":"5"}"#).unwrap_err();
         let pointers: Vec<_> = error.fields().iter().map(|field| field.pointer.as_str()).collect();
         assert_eq!(pointers, ["/a~1b", "/c"]);
+        assert_eq!(check(r#"{"c":null}"#).unwrap_err().fields()[0].pointer, "/c");
+        let error = check(r#"{"c":7}"#).unwrap_err();
+        assert_eq!(error.fields()[0].detail, "expected a string, got the number 7");
     }
 }

@@ -9,10 +9,10 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::column_type::ColumnType;
-use crate::error::{ErrorKind, FieldProblem, Result, StorageError};
+use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::TABLE_MAX_COLUMNS;
+use crate::types::StorageTier;
 use crate::types::names::quoted;
-use crate::types::{Json, StorageTier};
 
 /// The name of the field that holds a document's id.
 pub const ID_NAME: &str = "id";
@@ -142,13 +142,6 @@ impl TableSchema {
         self.columns.len() < TABLE_MAX_COLUMNS && may_be_column(name) && !self.folded.contains(&fold(name))
     }
 
-    /// Checks a document against the declared columns, for the answer 422: one problem a field, its pointer relative
-    /// to the document.
-    pub fn check(&self, document: &Json<'_>) -> Vec<FieldProblem> {
-        let declared = self.columns.iter().filter(|column| column.is_declared());
-        declared.filter_map(|column| Some(problem(&column.name, column.refusal(document.get(&column.name))?))).collect()
-    }
-
     /// Makes `declared` the complete list of declared columns.
     ///
     /// A column that was declared and is not in the list is dropped; one that is new is added; one that stays may be
@@ -250,17 +243,7 @@ impl TableSchema {
     }
 }
 
-impl TableColumn {
-    /// Why a document with this value of the field is refused.
-    fn refusal(&self, value: Option<&Json<'_>>) -> Option<String> {
-        match value {
-            None | Some(Json::Null) if self.nullable => None,
-            None => Some(format!("expected {}, got no value", self.column_type.expectation())),
-            Some(Json::Null) => Some(format!("expected {}, got null", self.column_type.expectation())),
-            Some(value) => self.column_type.accepts(value).err(),
-        }
-    }
-}
+impl TableColumn {}
 
 impl From<TableSchema> for Stored {
     fn from(schema: TableSchema) -> Self {
@@ -333,13 +316,10 @@ fn conflict(position: usize, detail: String) -> StorageError {
         .at(format!("/columns/{position}"), detail)
 }
 
-fn problem(name: &str, detail: String) -> FieldProblem {
-    FieldProblem { pointer: format!("/{}", name.replace('~', "~0").replace('/', "~1")), detail }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Json;
     use crate::vortex::infer::observe;
 
     fn declaration(name: &str, column_type: &str, nullable: bool) -> ColumnDeclaration {
@@ -423,25 +403,6 @@ mod tests {
             .unwrap();
         assert_eq!(described(&schema), ["5 a long", "9 c date", "8 b long"]);
         assert!(schema.columns().iter().all(TableColumn::is_declared));
-    }
-
-    #[test]
-    fn documents_are_checked_against_declared_columns() {
-        let mut schema = TableSchema::default();
-        schema.declare(&[declaration("a/~", "int", false), declaration("b", "uuid", true)], true).unwrap();
-        let check = |text: &str| {
-            let problems = schema.check(&Json::parse(text).unwrap());
-            problems.into_iter().map(|problem| format!("{}: {}", problem.pointer, problem.detail)).collect::<Vec<_>>()
-        };
-        assert!(check(r#"{"id":"x","a/~":1,"b":null,"other":[]}"#).is_empty());
-        assert_eq!(
-            check(r#"{"id":"x","b":7}"#),
-            [
-                "/a~1~0: expected an integer from -2147483648 to 2147483647, got no value",
-                "/b: expected a UUID such as 0192d3f0-0000-7000-8000-000000000000, got the number 7",
-            ]
-        );
-        assert_eq!(check(r#"{"a/~":null}"#), ["/a~1~0: expected an integer from -2147483648 to 2147483647, got null"]);
     }
 
     #[test]

@@ -41,11 +41,6 @@ impl Appender<'_> {
         self.timestamp
     }
 
-    /// The sequence that the next event gets.
-    pub fn next_sequence(&self) -> Sequence {
-        self.next
-    }
-
     /// Logs a change and returns its sequence.
     pub fn push(&mut self, change: &Change<'_>) -> Result<Sequence> {
         let sequence = self.next;
