@@ -20,7 +20,8 @@ pub mod types;
 pub mod vortex;
 pub mod warm;
 
-#[cfg(target_arch = "wasm32")]
+// Not for WASI, which is wasm32 too: there is no workerd there, and the pure tests run.
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod platform;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod shell;

@@ -364,10 +364,11 @@ fn fixed_decimals(values: &[i128], column_type: ColumnType) -> Vec<FixedLenByteA
 }
 
 /// Slices of one shared copy of all values.
-fn byte_arrays(offsets: &[usize], bytes: &[u8]) -> Vec<ByteArray> {
+fn byte_arrays(offsets: &[u32], bytes: &[u8]) -> Vec<ByteArray> {
     let all = ByteArray::from(bytes.to_vec());
+    let index = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
     let slices = offsets.iter().zip(offsets.iter().skip(1));
-    slices.map(|(start, end)| all.slice(*start, end.saturating_sub(*start))).collect()
+    slices.map(|(start, end)| all.slice(index(*start), index(end.saturating_sub(*start)))).collect()
 }
 
 fn refuse(message: String) -> StorageError {

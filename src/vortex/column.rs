@@ -4,6 +4,7 @@
 //! Invariant: `values` has exactly as many entries as rows are valid.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use uuid::Uuid;
 
@@ -21,6 +22,74 @@ pub struct Bitmap {
 
 impl Bitmap {
     const WORD: usize = 64;
+
+    /// `length` bits alike.
+    pub fn repeated(bit: bool, length: usize) -> Self {
+        let word = if bit { u64::MAX } else { 0 };
+        let mut bitmap = Self { words: vec![word; length.div_ceil(Self::WORD)], length };
+        bitmap.clear_rest();
+        bitmap
+    }
+
+    /// The bits of a range of packed ones, low bits first; those that `bytes` lacks are not set.
+    pub(super) fn from_bits(bytes: &[u8], range: Range<usize>) -> Self {
+        let shift = range.start % 8;
+        let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
+        let bytes_of = |word: usize| {
+            let first = range.start / 8 + word * size_of::<u64>();
+            let low = (0..8).rev().fold(0_u64, |value, at| value << 8 | u64::from(byte(first + at)));
+            let high = u64::from(byte(first + 8)).checked_shl(64 - u32::try_from(shift).unwrap_or(0)).unwrap_or(0);
+            low >> shift | high
+        };
+        let mut bitmap =
+            Self { words: (0..range.len().div_ceil(Self::WORD)).map(bytes_of).collect(), length: range.len() };
+        bitmap.clear_rest();
+        bitmap
+    }
+
+    /// Clears what the last word has beyond the end.
+    fn clear_rest(&mut self) {
+        let rest = self.length % Self::WORD;
+        if let Some(last) = self.words.last_mut().filter(|_| rest > 0) {
+            *last &= !(u64::MAX << rest);
+        }
+    }
+
+    /// Sets or clears a bit; nothing happens past the end.
+    pub fn set(&mut self, position: usize, bit: bool) {
+        if position >= self.length {
+            return;
+        }
+        if let Some(word) = self.words.get_mut(position / Self::WORD) {
+            let mask = 1 << (position % Self::WORD);
+            *word = if bit { *word | mask } else { *word & !mask };
+        }
+    }
+
+    /// Each bit the other way round.
+    pub fn inverted(&self) -> Self {
+        let mut inverted = Self { words: self.words.iter().map(|word| !word).collect(), length: self.length };
+        inverted.clear_rest();
+        inverted
+    }
+
+    /// How many bits are set.
+    pub fn count(&self) -> usize {
+        self.words.iter().map(|word| usize::try_from(word.count_ones()).unwrap_or(0)).sum()
+    }
+
+    /// The positions of the bits that are set, in order.
+    pub fn positions(&self) -> impl Iterator<Item = usize> + '_ {
+        let bits = |word: u64| {
+            std::iter::successors(Some(word).filter(|word| *word != 0), |word| {
+                Some(word & (word - 1)).filter(|word| *word != 0)
+            })
+        };
+        let words = self.words.iter().enumerate();
+        words.flat_map(move |(at, word)| {
+            bits(*word).map(move |rest| at * Self::WORD + usize::try_from(rest.trailing_zeros()).unwrap_or(0))
+        })
+    }
 
     /// Appends one bit.
     pub fn push(&mut self, bit: bool) {
@@ -63,6 +132,14 @@ impl Bitmap {
     }
 }
 
+impl FromIterator<bool> for Bitmap {
+    fn from_iter<I: IntoIterator<Item = bool>>(bits: I) -> Self {
+        let mut bitmap = Self::default();
+        bits.into_iter().for_each(|bit| bitmap.push(bit));
+        bitmap
+    }
+}
+
 /// The values of a column's non-null rows, in row order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
@@ -83,14 +160,14 @@ pub enum Values {
     /// Text and JSON text: value `i` is `text[offsets[i]..offsets[i + 1]]`; `offsets` starts with 0.
     Text {
         /// Where values start, and the end of the last.
-        offsets: Vec<usize>,
+        offsets: Vec<u32>,
         /// All values, one after the other.
         text: String,
     },
     /// Bytes, laid out the same way.
     Binary {
         /// Where values start, and the end of the last.
-        offsets: Vec<usize>,
+        offsets: Vec<u32>,
         /// All values, one after the other.
         bytes: Vec<u8>,
     },
@@ -161,8 +238,9 @@ impl Values {
     }
 }
 
-fn span(offsets: &[usize], position: usize) -> Option<std::ops::Range<usize>> {
-    Some(*offsets.get(position)?..*offsets.get(position.checked_add(1)?)?)
+fn span(offsets: &[u32], position: usize) -> Option<Range<usize>> {
+    let (start, end) = (offsets.get(position)?, offsets.get(position.checked_add(1)?)?);
+    Some(usize::try_from(*start).ok()?..usize::try_from(*end).ok()?)
 }
 
 /// A column of one type.
@@ -177,6 +255,17 @@ impl Column {
     /// A column without rows.
     pub fn new(column_type: ColumnType) -> Self {
         Self { column_type, validity: Bitmap::default(), values: Values::new(column_type) }
+    }
+
+    /// A column of decoded values; the values must be of the type, and as many as rows are valid.
+    pub(super) fn from_parts(column_type: ColumnType, validity: Bitmap, values: Values) -> Result<Self> {
+        if std::mem::discriminant(&values) == std::mem::discriminant(&Values::new(column_type))
+            && values.len() == validity.count()
+        {
+            return Ok(Self { column_type, validity, values });
+        }
+        let message = format!("expected {} values of a {column_type} column, got {}", validity.count(), values.len());
+        Err(StorageError::new(ErrorKind::Internal, StorageTier::Hot, "build column", message))
     }
 
     /// The type of its values.
@@ -237,12 +326,12 @@ impl Column {
             (Values::Decimal(values), Scalar::Decimal(value)) => values.push(value),
             (Values::Uuid(values), Scalar::Uuid(value)) => values.push(value),
             (Values::Text { offsets, text }, Scalar::Text(value)) => {
+                offsets.push(offset(text.len(), value.len())?);
                 text.push_str(&value);
-                offsets.push(text.len());
             }
             (Values::Binary { offsets, bytes }, Scalar::Binary(value)) => {
+                offsets.push(offset(bytes.len(), value.len())?);
                 bytes.extend_from_slice(&value);
-                offsets.push(bytes.len());
             }
             (_, value) => return Err(wrong_type(self.column_type, &value)),
         }
@@ -286,6 +375,14 @@ impl<'a> ColumnCursor<'a> {
         self.value += 1;
         self.column.values.get(self.value - 1)
     }
+}
+
+/// Where a value of `length` bytes ends that begins at `start`.
+fn offset(start: usize, length: usize) -> Result<u32> {
+    start.checked_add(length).and_then(|end| u32::try_from(end).ok()).ok_or_else(|| {
+        let message = "expected at most 4 GiB of values in one column, got more; use fewer rows at once";
+        StorageError::new(ErrorKind::TooLarge, StorageTier::Hot, "build column", message)
+    })
 }
 
 fn wrong_type(column_type: ColumnType, value: &Scalar<'_>) -> StorageError {

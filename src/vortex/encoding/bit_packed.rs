@@ -1,0 +1,94 @@
+//! Bit-packed: what exceeds a frame of reference, in as many bits as a block of it needs.
+//!
+//! | part | bytes | what |
+//! |---|---|---|
+//! | reference | zigzag | |
+//! | scale | varint | |
+//! | blocks | rest | one base a block, `b`, and packed `p`: the value is `reference + scale * (b + p)`, modulo 2^64 |
+//!
+//! The scale makes times of whole seconds, kept in microseconds, six digits shorter.
+
+use std::ops::Range;
+
+use super::bits::BLOCK;
+use super::blocks::{self, Blocks};
+use super::budget::Touched;
+use super::integers::{Framed, Integer, Line, narrow};
+use super::wire::{Bytes, put_varint, put_zigzag};
+use super::{Encoded, Encoding};
+use crate::error::Result;
+
+/// Bit-packed integers, not yet decoded.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::vortex) struct BitPacked<'b> {
+    line: Line,
+    blocks: Blocks<'b>,
+}
+
+impl<'b> BitPacked<'b> {
+    pub(super) fn parse(mut bytes: Bytes<'b>, count: usize) -> Result<Self> {
+        let line = Line { offset: bytes.zigzag()?, scale: bytes.varint()? };
+        Ok(Self { line, blocks: Blocks::parse(bytes, count, BLOCK)? })
+    }
+
+    /// The line of a block: its base added to the reference.
+    fn line(&self, base: u64) -> Line {
+        Line { offset: self.line.at(base), scale: self.line.scale }
+    }
+
+    pub(super) fn decode<V: Integer>(&self, range: Range<usize>, out: &mut Vec<V>) -> Result<()> {
+        for (index, part) in self.blocks.within(range) {
+            let block = self.blocks.block(index)?;
+            let line = self.line(block.base(0));
+            if block.is_narrow() {
+                let mut packed = [0; BLOCK];
+                block.unpack_narrow(&mut packed);
+                let first = out.len();
+                V::extend(out, packed.get(part.clone()).unwrap_or_default(), line)?;
+                block.place_exceptions(part, |position, value| {
+                    if let Some(place) = out.get_mut(first + position) {
+                        *place = narrow(line.at(value))?;
+                    }
+                    Ok(())
+                })?;
+            } else {
+                let mut packed = [0; BLOCK];
+                block.unpack(&mut packed)?;
+                V::append(out, packed.get(part).unwrap_or_default().iter().map(|packed| line.at(*packed)))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn get(&self, position: usize, touched: &mut Touched) -> Result<i64> {
+        let block = self.blocks.block(position / BLOCK)?;
+        Ok(self.line(block.base(0)).at(block.single(position % BLOCK, touched)))
+    }
+}
+
+/// Encodes integers.
+pub(in crate::vortex) fn encode(framed: &Framed) -> Result<Encoded> {
+    let bases: Vec<u64> = framed.values.chunks(BLOCK).map(least).collect();
+    let mut packed = framed.values.clone();
+    for (block, base) in packed.chunks_mut(BLOCK).zip(&bases) {
+        block.iter_mut().for_each(|value| *value -= base);
+    }
+    let mut out = Encoded::new(Encoding::BitPacked);
+    put_zigzag(&mut out.bytes, framed.reference);
+    put_varint(&mut out.bytes, framed.scale);
+    // One value is read without decoding its block.
+    let point_bytes = out.point_bytes;
+    blocks::encode(&packed, &bases, BLOCK, &mut out)?;
+    out.point_bytes = point_bytes.saturating_add(blocks::SINGLE_MAX_BYTES);
+    Ok(out)
+}
+
+fn least(block: &[u64]) -> u64 {
+    block.iter().copied().min().unwrap_or(0)
+}
+
+/// Bytes that a sample block of framed integers takes.
+pub(in crate::vortex) fn estimate(block: &[u64]) -> usize {
+    let base = least(block);
+    blocks::estimate(&block.iter().map(|value| value - base).collect::<Vec<_>>())
+}
