@@ -1,4 +1,4 @@
-// Makes the checkout ready to build and test: the wasm target, npm's packages, and the two cargo tools.
+// Makes the checkout ready to build and test: the wasm targets, npm's packages, and the two cargo tools.
 // Runs on the Node that is there, before anything is installed; each step that is already right is skipped.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { at, modernNode, newestNodeNeeded, nodeIsNewEnough, npmBin, root, toolBi
 import { ask, plain, run } from "./lib/process.mjs";
 import { step } from "./lib/progress.mjs";
 
-const wasmTarget = "wasm32-unknown-unknown";
+const wasmTargets = ["wasm32-unknown-unknown", "wasm32-wasip1"];
 const npmStamp = at("node_modules", ".installed-from");
 
 /** The version Cargo.lock pins a crate at. */
@@ -31,14 +31,15 @@ function checkRust() {
   }
 }
 
-const wasmTargetIsThere = () => existsSync(ask("rustc", ["--print", "target-libdir", "--target", wasmTarget], { cwd: root }) ?? "");
+const targetIsThere = (target) => existsSync(ask("rustc", ["--print", "target-libdir", "--target", target], { cwd: root }) ?? "");
+const missingTargets = () => wasmTargets.filter((target) => !targetIsThere(target));
 
-async function addWasmTarget() {
+async function addTarget(target) {
   if (ask("rustup", ["--version"]) === undefined) {
-    throw new Failure(`the Rust target ${wasmTarget} is missing: install your distribution's package for it, or use rustup`);
+    throw new Failure(`the Rust target ${target} is missing: install your distribution's package for it, or use rustup`);
   }
-  const { code, output } = await run("rustup", ["target", "add", wasmTarget], { cwd: root });
-  if (code !== 0) throw new Failure(`\`rustup target add ${wasmTarget}\` failed: ${lastLine(output)}`);
+  const { code, output } = await run("rustup", ["target", "add", target], { cwd: root });
+  if (code !== 0) throw new Failure(`\`rustup target add ${target}\` failed: ${lastLine(output)}`);
 }
 
 /** What npm's packages are installed from; a change of it means installing again. */
@@ -115,12 +116,12 @@ export async function setup() {
     throw new Failure(`Node ${process.versions.node} is too old: 20 or newer is needed, from your distribution or https://nodejs.org`);
   }
   checkRust();
-  const ready = () => wasmTargetIsThere() && npmPackagesAreThere() && tools().every(toolIsThere);
+  const ready = () => missingTargets().length === 0 && npmPackagesAreThere() && tools().every(toolIsThere);
   if (ready()) return;
   if (!tools().every(toolIsThere)) checkNativeBuild();
   mkdirSync(at(".tools"), { recursive: true });
   await withLock(at(".tools", "lock"), async () => {
-    if (!wasmTargetIsThere()) await step(`adding the Rust target ${wasmTarget}`, addWasmTarget);
+    for (const target of missingTargets()) await step(`adding the Rust target ${target}`, () => addTarget(target));
     const packages = npmPackagesAreThere() ? undefined : step("installing npm's packages", installNpmPackages);
     await Promise.all([packages, installTools()]);
   }, (pid) => console.error(`waiting for the setup of process ${pid} …`));

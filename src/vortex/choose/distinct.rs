@@ -1,5 +1,8 @@
-//! About how many values are distinct (Flajolet, Fusy, Gandouet, Meunier: "HyperLogLog", 2007; linear counting for
-//! few), from the hashes of all of them. With 1,024 registers the estimate is off by 3 % as a rule.
+//! About how many values are distinct (Flajolet, Fusy, Gandouet, Meunier: "HyperLogLog", 2007; for few, by how many
+//! registers are empty), from the hashes of all of them. With 1,024 registers the estimate is off by 3 % as a rule.
+//!
+//! Only operations that IEEE 754 defines to the bit are used, no logarithm, so that the same values give the same estimate
+//! on every machine.
 
 const REGISTERS: usize = 1_024;
 const REGISTER_BITS: u32 = 10;
@@ -40,11 +43,16 @@ impl Distinct {
 
     /// The estimate, at most `count`.
     pub(in crate::vortex) fn estimate(&self, count: usize) -> usize {
-        let sum: f64 = self.registers.iter().map(|rank| 0.5_f64.powi(i32::from(*rank))).sum();
-        let empty = u32::try_from(self.registers.iter().filter(|rank| **rank == 0).count()).unwrap_or(0);
+        let halved = |rank: &u8| 1.0 / f64::from(1_u32.checked_shl(u32::from((*rank).min(31))).unwrap_or(u32::MAX));
+        let sum: f64 = self.registers.iter().map(halved).sum();
+        let empty = self.registers.iter().filter(|rank| **rank == 0).count();
         let mut estimate = ALPHA * REGISTERS_F64 * REGISTERS_F64 / sum;
         if estimate <= 2.5 * REGISTERS_F64 && empty > 0 {
-            estimate = REGISTERS_F64 * (REGISTERS_F64 / f64::from(empty)).ln();
+            // How many coupons it takes, as a rule, until only so many of all kinds are missing.
+            estimate = (empty + 1..=REGISTERS)
+                .filter_map(|kinds| u32::try_from(kinds).ok())
+                .map(|kinds| REGISTERS_F64 / f64::from(kinds))
+                .sum();
         }
         to_count(estimate).clamp(usize::from(count > 0), count)
     }
