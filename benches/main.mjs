@@ -1,5 +1,7 @@
 // Measures a build and prints what it found. Run through scripts/bench.mjs, which makes the build and pins this process.
-//   node benches/main.mjs <index.js> [figure …]
+//   node benches/main.mjs <index.js> [figure …] [--data name …]
+import { parseArgs } from "node:util";
+import { columns } from "./columns.mjs";
 import { Figures } from "./lib/figures.mjs";
 import { firstRequest } from "./first-request.mjs";
 import { ingest } from "./ingest.mjs";
@@ -8,18 +10,21 @@ import { rowsWritten } from "./rows-written.mjs";
 import { size } from "./size.mjs";
 
 const benches = [
-  ["P12", "size", size],
-  ["P12", "first requests", firstRequest],
-  ["P13", "point reads", pointRead],
-  ["P1", "rows written", rowsWritten],
-  ["P2", "imports", ingest],
+  [["P12"], "size", size],
+  [["P12"], "first requests", firstRequest],
+  [["P13"], "point reads", pointRead],
+  [["P1"], "rows written", rowsWritten],
+  [["P2"], "imports", ingest],
+  [["P4", "P6"], "columns", columns],
 ];
 
-const [script, ...wanted] = process.argv.slice(2);
+const { values, positionals } = parseArgs({ options: { data: { type: "string", multiple: true } }, allowPositionals: true });
+const [script, ...wanted] = positionals;
 const figures = new Figures();
-for (const [figure, name, measure] of benches) {
-  if (wanted.length && !wanted.includes(figure)) continue;
+for (const [known, name, measure] of benches) {
+  const chosen = wanted.length ? known.filter((figure) => wanted.includes(figure)) : known;
+  if (!chosen.length) continue;
   console.error(`measuring ${name} …`);
-  await measure(figures, script);
+  await measure(figures, script, chosen, values.data);
 }
 figures.print();

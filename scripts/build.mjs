@@ -44,17 +44,20 @@ export async function workerBuild(args, { cwd = root, env } = {}) {
   }
 }
 
-async function compile({ folder, args, optimize }) {
-  // What a build that was stopped left behind; worker-build would wait for it.
-  rmSync(at(folder, ".tmp"), { recursive: true, force: true });
-  await workerBuild([...args, "--no-opt", "--out-dir", folder]);
-  if (!optimize) return;
-  const wasm = at(folder, "index_bg.wasm");
+/** Runs wasm-opt over a file, in place. */
+export async function optimizeWasm(wasm) {
   const { code, output } = await run(npmBin("wasm-opt"), [...optimization, wasm, "-o", wasm], { cwd: root });
   if (code !== 0) {
     process.stderr.write(output);
     throw new Failure("wasm-opt failed, see above");
   }
+}
+
+async function compile({ folder, args, optimize }) {
+  // What a build that was stopped left behind; worker-build would wait for it.
+  rmSync(at(folder, ".tmp"), { recursive: true, force: true });
+  await workerBuild([...args, "--no-opt", "--out-dir", folder]);
+  if (optimize) await optimizeWasm(at(folder, "index_bg.wasm"));
 }
 
 /** Builds if need be. Answers the path of `index.js`; `index_bg.wasm` is beside it. */

@@ -3,43 +3,19 @@
 //   npm run conformance -- native   tables written natively by the tests' fixture
 //   npm run conformance -- worker   tables written by the built worker in workerd, over HTTP
 // The last line is `N passed, N failed`.
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Failure, main } from "./lib/failure.mjs";
 import { at, root } from "./lib/paths.mjs";
-import { ask, plain, run } from "./lib/process.mjs";
+import { plain, run } from "./lib/process.mjs";
 import { step } from "./lib/progress.mjs";
+import { preparePython, pythonIn } from "./lib/python.mjs";
 import { writeWorkerTables } from "../conformance/worker.mjs";
 
-const limits = { installMs: 15 * 60_000, fixtureMs: 20 * 60_000, readersMs: 10 * 60_000 };
+const limits = { fixtureMs: 20 * 60_000, readersMs: 10 * 60_000 };
 const folder = (...parts) => at("conformance", ...parts);
-const venv = (...parts) => folder(".venv", ...parts);
-const python = venv("bin", "python");
-const stamp = venv(".installed-from");
 
 const lastLine = (output) => plain(output).trim().split("\n").pop();
-
-function hostPython() {
-  const found = ["python3", "python"].find((name) => ask(name, ["-c", "import sys, venv; sys.exit(sys.version_info < (3, 10))"]) !== undefined);
-  if (!found) throw new Failure("Python 3.10 or newer with venv is missing: install it from your distribution (python3, python3-venv)");
-  return found;
-}
-
-async function preparePython() {
-  const requirements = folder("requirements.txt");
-  const wanted = createHash("sha256").update(readFileSync(requirements)).digest("hex");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted && ask(python, ["--version"])) return;
-  await step("installing the foreign readers", async () => {
-    rmSync(venv(), { recursive: true, force: true });
-    const made = await run(hostPython(), ["-m", "venv", venv()]);
-    if (made.code !== 0) throw new Failure(`no Python environment could be made: ${lastLine(made.output)}`);
-    const args = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", requirements];
-    const installed = await run(python, args, { timeoutMs: limits.installMs });
-    if (installed.code !== 0) throw new Failure(`pip could not install conformance/requirements.txt: ${lastLine(installed.output)}`);
-    writeFileSync(stamp, wanted);
-  });
-}
 
 /** An empty folder to write tables into. */
 function freshFolder(name) {
@@ -63,7 +39,7 @@ async function writeNativeTables() {
 
 /** Reads a warehouse with every reader; how many tables were right and wrong. */
 async function compare(warehouse) {
-  const { code, output, timedOut } = await run(python, [folder("readers.py"), warehouse, join(warehouse, "expected.json")], {
+  const { code, output, timedOut } = await run(pythonIn("conformance"), [folder("readers.py"), warehouse, join(warehouse, "expected.json")], {
     timeoutMs: limits.readersMs,
     // Polars plans by itself only with a package that no registry check pins here.
     env: { ...process.env, POLARS_ICEBERG_PLANNER: "pyiceberg", PYTHONDONTWRITEBYTECODE: "1" },
@@ -83,7 +59,7 @@ await main(async () => {
   const chosen = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts);
   const unknown = chosen.find((name) => !parts[name]);
   if (unknown) throw new Failure(`there is no part ${unknown}: native or worker`);
-  await preparePython();
+  await preparePython("conformance", "installing the foreign readers");
   const total = { passed: 0, failed: 0 };
   for (const name of chosen) {
     const { title, write } = parts[name];

@@ -74,10 +74,7 @@ fn seeds() -> Vec<Vec<u8>> {
         longs((0..1_300).map(|_| if next(60) == 0 { i64::MIN } else { next(500) })),
         doubles((0..1_100).map(|_| if next(30) == 0 { 1.0 / 3.0 } else { next(9_999) as f64 / 100.0 })),
         texts((0..1_100).map(|row| format!("https://example.com/{}/{row}", next(9)))),
-        texts(
-            (0..1_500_usize)
-                .map(|row| ["Oslo", "Bergen", "a name that is longer than sixteen bytes"][row / 20 % 3]),
-        ),
+        texts((0..1_500_usize).map(|row| ["Oslo", "Bergen", "a name that is longer than sixteen bytes"][row / 20 % 3])),
         column(
             thermocline::vortex::ColumnType::Long,
             (0..9_000).map(|row| (row % 3 > 0).then_some(Scalar::Long(row % 7))),
@@ -145,7 +142,7 @@ fn damaged(blob: &[u8], random: &mut Random) -> Vec<u8> {
 /// Where the entry after this one is: only columns of integers share a blob here, so its size is known.
 fn next_entry(bytes: &[u8], entry: usize) -> Option<usize> {
     let name = usize::from(u16::from_le_bytes(bytes.get(entry..entry + 2)?.try_into().ok()?));
-    let next = entry + 2 + name + 12 + 3 + 1 + 9 + 16 + 16;
+    let next = entry + 2 + name + 12 + 3 + 1 + 9 + 16 + 16 + 1;
     (next + 40 < bytes.len()).then_some(next)
 }
 

@@ -43,6 +43,20 @@ fn integers_with_a_few_outliers_are_as_small_as_without() {
 }
 
 #[test]
+fn a_few_values_far_below_the_others_cost_little_too() {
+    let mut random = Random::new(14);
+    let mut column =
+        |sentinels: u64| {
+            longs((0..ROWS).map(|_| {
+                if random.below(1_000) < sentinels { -1 } else { 1_700_000_000_000 + random.below(5_000) as i64 }
+            }))
+        };
+    let (without, with) = (blob(&column(0)), blob(&column(5)));
+    assert_eq!(chosen(&column(5)), "bit_packed");
+    assert!(with.len() < without.len() + 1_500, "{} bytes with, {} without", with.len(), without.len());
+}
+
+#[test]
 fn times_of_whole_seconds_take_no_bits_for_the_rest() {
     let mut random = Random::new(7);
     let seconds: Vec<i64> = (0..ROWS).map(|_| random.below(86_400) as i64).collect();

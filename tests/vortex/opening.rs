@@ -85,14 +85,45 @@ fn a_sum_that_does_not_fit_is_left_out() {
 }
 
 #[test]
-fn a_newer_version_is_named() {
-    let mut bytes = three_columns();
-    for (at, what) in [(4, "version"), (6, "flags"), (0, "VRTX")] {
-        let kept = bytes[at];
-        bytes[at] = 9;
-        // The copy in the index is what is believed, so the header is told to differ from it.
-        assert!(Blob::open(&bytes).unwrap_err().message().contains("header"), "{what}");
-        bytes[at] = kept;
+fn a_newer_version_is_named_whatever_its_checksum() {
+    let bytes = three_columns();
+    let index = u32::from_le_bytes(bytes[bytes.len() - 4..].try_into().unwrap()) as usize;
+    for (at, value, message) in
+        [(4, 2, "version 2 with flags 0"), (6, 1, "version 1 with flags 1"), (0, b'X', "begins with VRTX")]
+    {
+        let mut newer = bytes.clone();
+        (newer[at], newer[index + at]) = (value, value);
+        let error = Blob::open(&newer).unwrap_err();
+        assert!(error.message().contains(message), "{}", error.message());
     }
+    let mut differing = bytes;
+    differing[12] ^= 1;
+    assert!(Blob::open(&differing).unwrap_err().message().contains("header"));
     assert!(Blob::open(b"").is_err() && Blob::open(b"VRTX").is_err());
+}
+
+#[test]
+fn what_a_later_version_adds_to_the_index_is_skipped() {
+    let bytes = blob(&longs([1, 2, 3]));
+    let index = u32::from_le_bytes(bytes[bytes.len() - 4..].try_into().unwrap()) as usize;
+    let footer = bytes.len() - 8;
+    // The two last bytes of the index are the empty parts of its one entry and of itself.
+    assert_eq!(bytes[footer - 2..footer], [0, 0]);
+    let mut longer = bytes[..footer - 2].to_vec();
+    longer.extend(b"\x03new\x05newer");
+    let sum = xxhash_rust::xxh64::xxh64(&longer[index..], 0) as u32;
+    longer.extend(sum.to_le_bytes());
+    longer.extend(&bytes[bytes.len() - 4..]);
+    assert_same(&longs([1, 2, 3]), &decoded(&longer).unwrap());
+}
+
+#[test]
+fn a_column_is_decoded_from_its_own_bytes() {
+    let bytes = three_columns();
+    let Opened::Index(index) = BlobIndex::open(&bytes, bytes.len()).unwrap() else { panic!("the index is there") };
+    let column = index.position("b").unwrap();
+    let own = bytes[index.columns()[column].range()].to_vec();
+    let rows = index.decode(column, &own, 10..12, &mut Budget::new(AMPLE_BYTES)).unwrap();
+    assert_same(&texts(["row 10", "row 11"]), &rows);
+    assert_eq!(index.decode(0, &own, 0..1, &mut Budget::new(AMPLE_BYTES)).unwrap_err().kind(), ErrorKind::Corrupt);
 }

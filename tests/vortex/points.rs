@@ -43,6 +43,26 @@ fn columns() -> Vec<(&'static str, Column)> {
             "names of different lengths",
             texts((0..ROWS).map(|_| "n".repeat(next(40) as usize) + &next(1_000_000).to_string())),
         ),
+        (
+            "prices, some of them thirds, some missing",
+            column(
+                ColumnType::Double,
+                (0..ROWS).map(|row| {
+                    let price = (row * 25 + next(9)) as f64 / if next(60) == 0 { 3.0 } else { 100.0 };
+                    (next(150) > 0).then_some(Scalar::Double(price))
+                }),
+            ),
+        ),
+        (
+            "paths in runs, some missing",
+            column(
+                ColumnType::String,
+                (0..ROWS).map(|row| {
+                    let path = format!("/srv/volumes/{}/data/archive.tar", row / 40 * 7_919 % 900);
+                    (next(40) > 0).then_some(Scalar::Text(path.into()))
+                }),
+            ),
+        ),
         ("rare values", column(ColumnType::Long, (0..ROWS).map(|row| (row % 701 == 0).then_some(Scalar::Long(row))))),
         (
             "values with some nulls",

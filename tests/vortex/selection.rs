@@ -133,4 +133,11 @@ fn what_is_of_another_type_matches_nothing() {
     check(&column, &Predicate::Equal(Scalar::Long(1)));
     check(&column, &Predicate::NotEqual(Scalar::Long(1)));
     check(&column, &Predicate::Less(Scalar::Text("a".into()), true));
+    let column = texts(["x"; 5]);
+    for which in 0..8 {
+        for value in [b"x", b"y"] {
+            let value = Scalar::Binary(Cow::Borrowed(value));
+            check(&column, &predicate(which, value.clone(), value));
+        }
+    }
 }

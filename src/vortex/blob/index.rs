@@ -1,5 +1,6 @@
 //! Header, index and footer: what opens a blob.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::statistics::Statistics;
@@ -7,7 +8,10 @@ use super::{BLOB_MAX_ROWS, CHECKSUM_XXH64, FOOTER_BYTES, HEADER_BYTES, MAGIC, VE
 use crate::error::Result;
 use crate::vortex::column_type::ColumnType;
 use crate::vortex::encoding::Encoding;
-use crate::vortex::encoding::wire::{Bytes, corrupt};
+use crate::vortex::encoding::wire::{Bytes, corrupt, put_part};
+
+/// Bytes of an entry, at least: one of a column without a name and statistics.
+const ENTRY_MIN_BYTES: usize = 28;
 
 /// What the index says of a column.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +76,8 @@ impl BlobIndex {
         }
         let Some(start) = before.len().checked_sub(end - offset) else { return Ok(Opened::From(offset)) };
         let index = before.get(start..).unwrap_or_default();
+        // Told apart before the checksum, whose algorithm a newer version may have changed.
+        check_version(&mut Bytes::new(index))?;
         if checksum(index) != expected {
             return Err(corrupt(format!(
                 "expected an index with checksum {expected:08x}, got {:08x}",
@@ -84,16 +90,24 @@ impl BlobIndex {
     fn read(index: &[u8], end: usize) -> Result<Self> {
         let mut bytes = Bytes::new(index);
         let (columns, rows) = read_header(&mut bytes)?;
-        let mut entries = Vec::new();
+        if columns > index.len() / ENTRY_MIN_BYTES {
+            return Err(corrupt(format!("expected an index of {columns} columns, got one of {} bytes", index.len())));
+        }
+        let mut entries = Vec::with_capacity(columns);
+        let mut names = HashSet::with_capacity(columns);
         let mut offset = HEADER_BYTES;
         for _ in 0..columns {
             let entry = read_entry(&mut bytes, rows)?;
-            if entry.range().start != offset {
-                return Err(corrupt(format!("expected a column at {offset}, got it at {}", entry.offset)));
+            if entry.range().start != offset || !names.insert(entry.name.clone()) {
+                return Err(corrupt(format!(
+                    "expected another column at {offset}, got {:?} at {}",
+                    entry.name, entry.offset
+                )));
             }
             offset = entry.range().end;
             entries.push(entry);
         }
+        bytes.part()?;
         bytes.finish("the index")?;
         if offset != end {
             return Err(corrupt(format!("expected columns up to {end}, got them up to {offset}")));
@@ -133,8 +147,8 @@ pub(super) fn put_header(columns: u32, rows: u32, out: &mut Vec<u8>) {
     out.extend(rows.to_le_bytes());
 }
 
-/// How many columns and rows a header tells of.
-fn read_header(bytes: &mut Bytes<'_>) -> Result<(u32, usize)> {
+/// Reads what is the same in every version: magic, version, flags.
+fn check_version(bytes: &mut Bytes<'_>) -> Result<()> {
     if bytes.take(MAGIC.len())? != MAGIC {
         return Err(corrupt("expected a blob that begins with VRTX"));
     }
@@ -144,9 +158,15 @@ fn read_header(bytes: &mut Bytes<'_>) -> Result<(u32, usize)> {
             "expected a blob of version {VERSION} with flags {CHECKSUM_XXH64}, got version {version} with flags {flags}; was it written by a newer version?"
         )));
     }
+    Ok(())
+}
+
+/// How many columns and rows a header tells of.
+fn read_header(bytes: &mut Bytes<'_>) -> Result<(usize, usize)> {
+    check_version(bytes)?;
     let (columns, rows) = (bytes.u32()?, bytes.u32()?);
-    match usize::try_from(rows) {
-        Ok(rows) if rows <= BLOB_MAX_ROWS => Ok((columns, rows)),
+    match (usize::try_from(columns), usize::try_from(rows)) {
+        (Ok(columns), Ok(rows)) if rows <= BLOB_MAX_ROWS => Ok((columns, rows)),
         _ => Err(corrupt(format!("expected at most {BLOB_MAX_ROWS} rows, got {rows}"))),
     }
 }
@@ -160,6 +180,7 @@ pub(super) fn put_entry(entry: &ColumnEntry, out: &mut Vec<u8>) {
     put_type(entry.column_type, out);
     out.push(entry.encoding.id());
     entry.statistics.write(out);
+    put_part(out, &[]);
 }
 
 fn read_entry(bytes: &mut Bytes<'_>, rows: usize) -> Result<ColumnEntry> {
@@ -170,5 +191,6 @@ fn read_entry(bytes: &mut Bytes<'_>, rows: usize) -> Result<ColumnEntry> {
     let column_type = read_type(bytes)?;
     let encoding = Encoding::of(bytes.u8()?)?;
     let statistics = Statistics::read(bytes, column_type, rows)?;
+    bytes.part()?;
     Ok(ColumnEntry { name: name.to_owned(), column_type, encoding, statistics, offset, length, checksum })
 }

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | header | 16 | magic `VRTX`; version (2), 1; flags (2): bits 0 to 3 the checksum's algorithm, 0 the low half of xxh64 with seed 0, others 0; columns (4); rows (4), at most 16,777,216 |
 //! | columns | | one after the other, without a gap |
-//! | index | | a copy of the header, then an entry a column |
+//! | index | | a copy of the header, an entry a column, a part that is written empty and skipped |
 //! | footer | 8 | checksum of the index (4); offset of the index (4) |
 //!
 //! A column: its type (1), precision (1) and scale (1), which rows have a value (part,
@@ -15,11 +15,13 @@
 //!
 //! An index entry: length of the name (2) and the name; offset of the column (4); its length (4); its checksum (4);
 //! type, precision and scale (3); encoding of its outermost node (1); rows without a value (4); about how many values are
-//! distinct (4); statistics ([`statistics`]).
+//! distinct (4); statistics ([`statistics`]); a part that is written empty and skipped, for what later versions add. No two
+//! columns have one name.
 //!
 //! The copy of the header makes the end of a blob enough to open it. Index and columns have a checksum each, so that one
 //! column is read and verified alone; what the header says is compared with its copy. A single value is read without
-//! verifying its column, which would mean to read all of it.
+//! verifying its column, which would mean to read all of it. The footer, and the first 8 bytes of header and index, are the
+//! same in every version.
 
 mod index;
 mod predicate;

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::statistics::{Bound, Statistics};
+use crate::vortex::column_type::ColumnType;
 use crate::vortex::value::Scalar;
 
 /// What a value must be. A null is nothing but null. The values compared with must be of the column's own type; one of
@@ -62,8 +63,33 @@ impl Predicate<'_> {
         }
     }
 
+    /// Whether all that is compared with is of a column's type.
+    fn is_of(&self, column_type: ColumnType) -> bool {
+        let is = |scalar: &Scalar<'_>| match scalar {
+            Scalar::Boolean(_) => column_type == ColumnType::Boolean,
+            Scalar::Int(_) => matches!(column_type, ColumnType::Int | ColumnType::Date),
+            Scalar::Long(_) => matches!(column_type, ColumnType::Long | ColumnType::Timestamp),
+            Scalar::Float(_) => column_type == ColumnType::Float,
+            Scalar::Double(_) => column_type == ColumnType::Double,
+            Scalar::Decimal(_) => matches!(column_type, ColumnType::Decimal { .. }),
+            Scalar::Uuid(_) => column_type == ColumnType::Uuid,
+            Scalar::Text(_) => matches!(column_type, ColumnType::String | ColumnType::Json),
+            Scalar::Binary(_) => column_type == ColumnType::Binary,
+        };
+        match self {
+            Self::IsNull | Self::IsNotNull | Self::Prefix(_) => true,
+            Self::Equal(other) | Self::NotEqual(other) | Self::Less(other, _) | Self::Greater(other, _) => is(other),
+            Self::Between(low, high) => is(low) && is(high),
+            Self::In(others) => others.iter().all(is),
+        }
+    }
+
     /// What the statistics of a column of `rows` rows say.
-    pub fn verdict(&self, statistics: &Statistics, rows: usize) -> Verdict {
+    pub fn verdict(&self, column_type: ColumnType, statistics: &Statistics, rows: usize) -> Verdict {
+        if self.is_of(column_type) { self.verdict_of_bounds(statistics, rows) } else { Verdict::Perhaps }
+    }
+
+    fn verdict_of_bounds(&self, statistics: &Statistics, rows: usize) -> Verdict {
         let values = rows.saturating_sub(statistics.null_count);
         let decided = |never: bool, always: bool| match (never, always) {
             (true, _) => Verdict::Never,
@@ -100,8 +126,8 @@ impl Predicate<'_> {
                     && least_against(least, other).is_some_and(|order| order.is_gt() || order.is_eq() && *or_equal),
             ),
             Self::Between(low, high) => {
-                let from = Predicate::Greater(low.clone(), true).verdict(statistics, rows);
-                let to = Predicate::Less(high.clone(), true).verdict(statistics, rows);
+                let from = Predicate::Greater(low.clone(), true).verdict_of_bounds(statistics, rows);
+                let to = Predicate::Less(high.clone(), true).verdict_of_bounds(statistics, rows);
                 decided([from, to].contains(&Verdict::Never), [from, to] == [Verdict::Always; 2])
             }
             Self::Prefix(prefix) => bounds.verdict_of_prefix(prefix),

@@ -91,7 +91,7 @@ impl<'b> Blob<'b> {
 
     /// The rows of a range of one column, after its checksum.
     pub fn decode(&self, position: usize, rows: Range<usize>, budget: &mut Budget) -> Result<Column> {
-        self.verified(position)?.decode(rows, budget)
+        self.index.decode(position, self.column_bytes(position)?, rows, budget)
     }
 
     /// Checks every column's checksum and decodes it.
@@ -115,8 +115,27 @@ impl<'b> Blob<'b> {
 
     /// A column, its checksum verified.
     pub(super) fn verified(&self, position: usize) -> Result<EncodedColumn<'b>> {
-        let entry = self.index.column(position)?;
-        let bytes = self.bytes.get(entry.range()).unwrap_or_default();
+        self.index.verified(position, self.column_bytes(position)?)
+    }
+
+    fn column(&self, position: usize) -> Result<EncodedColumn<'b>> {
+        EncodedColumn::parse(self.column_bytes(position)?, self.index.column(position)?, self.rows())
+    }
+
+    fn column_bytes(&self, position: usize) -> Result<&'b [u8]> {
+        let range = self.index.column(position)?.range();
+        self.bytes.get(range).ok_or_else(|| corrupt("expected columns within the blob"))
+    }
+}
+
+impl BlobIndex {
+    /// The rows of a range of one column from that column's bytes alone ([`ColumnEntry::range`]), after their checksum.
+    pub fn decode(&self, position: usize, bytes: &[u8], rows: Range<usize>, budget: &mut Budget) -> Result<Column> {
+        self.verified(position, bytes)?.decode(rows, budget)
+    }
+
+    fn verified<'b>(&self, position: usize, bytes: &'b [u8]) -> Result<EncodedColumn<'b>> {
+        let entry = self.column(position)?;
         if checksum(bytes) != entry.checksum {
             return Err(corrupt(format!(
                 "expected column {:?} with checksum {:08x}, got {:08x}",
@@ -126,11 +145,6 @@ impl<'b> Blob<'b> {
             )));
         }
         EncodedColumn::parse(bytes, entry, self.rows())
-    }
-
-    fn column(&self, position: usize) -> Result<EncodedColumn<'b>> {
-        let entry = self.index.column(position)?;
-        EncodedColumn::parse(self.bytes.get(entry.range()).unwrap_or_default(), entry, self.rows())
     }
 }
 
@@ -160,10 +174,7 @@ impl<'b> EncodedColumn<'b> {
     }
 
     fn value(&self, row: usize, touched: &mut Touched) -> Result<Option<Scalar<'b>>> {
-        if !self.validity.get(row, touched)? {
-            return Ok(None);
-        }
-        let position = self.validity.rank(row, touched)?;
+        let Some(position) = self.validity.position(row, touched)? else { return Ok(None) };
         self.values.get(self.column_type, position, touched).map(Some)
     }
 }
@@ -225,7 +236,7 @@ impl<'b> EncodedValues<'b> {
     }
 }
 
-fn is_int(column_type: ColumnType) -> bool {
+pub(super) fn is_int(column_type: ColumnType) -> bool {
     matches!(column_type, ColumnType::Int | ColumnType::Date)
 }
 
@@ -244,7 +255,7 @@ pub(super) fn integers(column_type: ColumnType, values: Vec<i64>, budget: &mut B
     Ok(Values::Int(narrowed))
 }
 
-fn wide_scalar(column_type: ColumnType, value: u128) -> Scalar<'static> {
+pub(super) fn wide_scalar(column_type: ColumnType, value: u128) -> Scalar<'static> {
     if column_type == ColumnType::Uuid {
         Scalar::Uuid(Uuid::from_bytes(value.to_le_bytes()))
     } else {

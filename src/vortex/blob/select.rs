@@ -1,15 +1,16 @@
 //! The rows of a column that match, found on what is encoded where that is natural; and the rows that were found.
 
+use std::borrow::Cow;
+use std::cell::Cell;
+
 use super::predicate::{Predicate, Verdict};
-use super::read::{Blob, EncodedValues, byte_values, integers, wide};
+use super::read::{Blob, EncodedValues, byte_values, integers, is_int, wide, wide_scalar};
 use crate::error::Result;
-use crate::vortex::column::{Bitmap, Column};
+use crate::vortex::column::{Bitmap, Column, Values};
 use crate::vortex::column_type::ColumnType;
 use crate::vortex::encoding::Budget;
 use crate::vortex::encoding::wire::corrupt;
 use crate::vortex::value::Scalar;
-use std::borrow::Cow;
-use uuid::Uuid;
 
 impl Blob<'_> {
     /// The rows whose value in a column matches. Statistics answer first; a constant, the distinct values of a
@@ -17,7 +18,7 @@ impl Blob<'_> {
     pub fn select(&self, position: usize, predicate: &Predicate<'_>, budget: &mut Budget) -> Result<Bitmap> {
         let entry = self.index().column(position)?;
         let rows = self.rows();
-        match predicate.verdict(&entry.statistics, rows) {
+        match predicate.verdict(entry.column_type, &entry.statistics, rows) {
             Verdict::Never => return Ok(Bitmap::repeated(false, rows)),
             Verdict::Always => return Ok(Bitmap::repeated(true, rows)),
             Verdict::Perhaps => {}
@@ -62,13 +63,11 @@ impl Blob<'_> {
         let values = match &column.values {
             EncodedValues::Boolean(values) => {
                 let all = values.decode(0..value, budget)?;
-                crate::vortex::column::Values::Boolean(
-                    positions.iter().filter_map(|position| all.get(*position).copied()).collect(),
-                )
+                Values::Boolean(positions.iter().filter_map(|position| all.get(*position).copied()).collect())
             }
             EncodedValues::Integer(values) => integers(column.column_type, values.gather(&positions, budget)?, budget)?,
-            EncodedValues::Float(values) => crate::vortex::column::Values::Float(values.gather(&positions, budget)?),
-            EncodedValues::Double(values) => crate::vortex::column::Values::Double(values.gather(&positions, budget)?),
+            EncodedValues::Float(values) => Values::Float(values.gather(&positions, budget)?),
+            EncodedValues::Double(values) => Values::Double(values.gather(&positions, budget)?),
             EncodedValues::Wide(values) => wide(column.column_type, &values.gather(&positions, budget)?, budget)?,
             EncodedValues::Bytes(values) => byte_values(column.column_type, values.gather(&positions, budget)?)?,
         };
@@ -77,39 +76,38 @@ impl Blob<'_> {
 }
 
 impl EncodedValues<'_> {
-    /// Which of the values match.
+    /// Which of the values match. A value that its type cannot hold is an error here as it is where values are decoded.
     fn matching(&self, column_type: ColumnType, predicate: &Predicate<'_>, budget: &mut Budget) -> Result<Bitmap> {
-        let is_int = matches!(column_type, ColumnType::Int | ColumnType::Date);
-        match self {
+        let stray = Cell::new(false);
+        let test = |scalar: Option<Scalar<'_>>| {
+            stray.set(stray.get() || scalar.is_none());
+            scalar.is_some_and(|scalar| predicate.matches(&scalar))
+        };
+        let matching = match self {
             Self::Boolean(values) => {
-                let answers = [false, true].map(|value| predicate.matches(&Scalar::Boolean(value)));
+                let [when_false, when_true] = [false, true].map(|value| predicate.matches(&Scalar::Boolean(value)));
                 let values = values.decode(0..values.count(), budget)?;
-                let [when_false, when_true] = answers;
-                Ok(values.iter().map(|value| if *value { when_true } else { when_false }).collect())
+                values.iter().map(|value| if *value { when_true } else { when_false }).collect()
             }
-            Self::Integer(values) if is_int => values.matching(
-                &|value: i64| i32::try_from(value).is_ok_and(|value| predicate.matches(&Scalar::Int(value))),
-                budget,
-            ),
-            Self::Integer(values) => values.matching(&|value| predicate.matches(&Scalar::Long(value)), budget),
-            Self::Float(values) => values.matching(&|value| predicate.matches(&Scalar::Float(value)), budget),
-            Self::Double(values) => values.matching(&|value| predicate.matches(&Scalar::Double(value)), budget),
-            Self::Wide(values) if column_type == ColumnType::Uuid => values.matching(
-                &|value: u128| predicate.matches(&Scalar::Uuid(Uuid::from_bytes(value.to_le_bytes()))),
-                budget,
-            ),
-            Self::Wide(values) => {
-                values.matching(&|value: u128| predicate.matches(&Scalar::Decimal(value.cast_signed())), budget)
+            Self::Integer(values) if is_int(column_type) => {
+                values.matching(&|value: i64| test(i32::try_from(value).ok().map(Scalar::Int)), budget)?
             }
+            Self::Integer(values) => values.matching(&|value| test(Some(Scalar::Long(value))), budget)?,
+            Self::Float(values) => values.matching(&|value| test(Some(Scalar::Float(value))), budget)?,
+            Self::Double(values) => values.matching(&|value| test(Some(Scalar::Double(value))), budget)?,
+            Self::Wide(values) => values.matching(&|value| test(Some(wide_scalar(column_type, value))), budget)?,
             Self::Bytes(values) if column_type == ColumnType::Binary => {
-                values.matching(&|value| predicate.matches(&Scalar::Binary(Cow::Borrowed(value))), budget)
+                values.matching(&|value| test(Some(Scalar::Binary(Cow::Borrowed(value)))), budget)?
             }
             Self::Bytes(values) => values.matching(
-                &|value| {
-                    std::str::from_utf8(value).is_ok_and(|text| predicate.matches(&Scalar::Text(Cow::Borrowed(text))))
-                },
+                &|value| test(std::str::from_utf8(value).ok().map(|text| Scalar::Text(Cow::Borrowed(text)))),
                 budget,
-            ),
+            )?,
+        };
+        if stray.get() {
+            Err(corrupt(format!("expected values that a {column_type} column can hold, got others")))
+        } else {
+            Ok(matching)
         }
     }
 }

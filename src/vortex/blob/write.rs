@@ -46,11 +46,12 @@ impl BlobWriter {
         if name.len() > usize::from(u16::MAX) || self.names.contains(name) {
             return Err(unwritable(ErrorKind::Internal, "expected a column's name to be new and at most 65,535 bytes"));
         }
-        let values = choose::encode(column, self.options)?;
+        let validity = validity::encode(column.validity())?;
+        let values = choose::encode(column, self.options, validity.point_bytes)?;
         let encoding = values.encoding()?;
         let mut bytes = Vec::with_capacity(values.bytes.len());
         put_type(column.column_type(), &mut bytes);
-        put_part(&mut bytes, &validity::encode(column.validity())?.bytes);
+        put_part(&mut bytes, &validity.bytes);
         bytes.extend_from_slice(&values.bytes);
         let (Ok(offset), Ok(length)) =
             (u32::try_from(self.data.len().saturating_add(HEADER_BYTES)), u32::try_from(bytes.len()))
@@ -87,6 +88,7 @@ impl BlobWriter {
         let mut index = Vec::new();
         put_header(columns, self.rows.unwrap_or(0), &mut index);
         self.columns.iter().for_each(|column| put_entry(column, &mut index));
+        put_part(&mut index, &[]);
         let sum = checksum(&index);
         blob.append(&mut index);
         blob.extend(sum.to_le_bytes());

@@ -11,6 +11,10 @@ use crate::vortex::encoding::{Encoded, Encoding, bytes, dictionary, fsst};
 
 /// Fewer bytes than this do not pay for a table of symbols.
 const SYMBOLS_FROM_BYTES: usize = 1_024;
+/// Bytes that a table of symbols is made from, at most.
+const TRAINING_MAX_BYTES: usize = 16_383;
+/// Of one of them, at most.
+const TRAINING_VALUE_BYTES: usize = 512;
 /// A sampled value is looked at up to here.
 const SAMPLED_VALUE_BYTES: usize = 4_096;
 
@@ -76,6 +80,20 @@ fn codes<'v>(values: &[&'v [u8]], expected: usize) -> (Vec<&'v [u8]>, Vec<i64>) 
     (distinct.into_iter().map(|(value, _)| value).collect(), codes)
 }
 
+/// Every so many of the sampled values, fewer bytes in all than the `fsst` crate takes a sample of its own from: that
+/// one would differ between machines of 32 and of 64 bits.
+fn training<'v>(sampled: &[&'v [u8]], sampled_bytes: usize) -> Vec<&'v [u8]> {
+    let mut left = TRAINING_MAX_BYTES;
+    let step = sampled_bytes / TRAINING_MAX_BYTES + 1;
+    let values = sampled.iter().step_by(step).map(|value| value.get(..TRAINING_VALUE_BYTES).unwrap_or(value));
+    let fits = |value: &&[u8]| {
+        let fits = value.len() <= left;
+        left -= if fits { value.len() } else { 0 };
+        fits
+    };
+    values.filter(fits).collect()
+}
+
 fn offer_symbols(values: &[&[u8]], total: usize, wanted: Wanted, best: &mut Best) -> Result<()> {
     let least = if wanted.force.is_some() { 1 } else { SYMBOLS_FROM_BYTES };
     if !wanted.may_be(Encoding::Fsst) || total < least {
@@ -83,8 +101,8 @@ fn offer_symbols(values: &[&[u8]], total: usize, wanted: Wanted, best: &mut Best
     }
     let sampled: Vec<&[u8]> =
         sample::blocks(values).flatten().map(|value| value.get(..SAMPLED_VALUE_BYTES).unwrap_or(value)).collect();
-    let compressor = fsst::train(&sampled);
     let sampled_bytes = sampled.iter().map(|value| value.len()).sum();
+    let compressor = fsst::train(&training(&sampled, sampled_bytes));
     let estimate = sample::scaled(fsst::estimate(&compressor, &sampled), sampled_bytes, total);
     if best.is_beaten_by(Encoding::Fsst, estimate) {
         best.offer(fsst::encode(&compressor, values)?)?;

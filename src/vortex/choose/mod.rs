@@ -2,7 +2,7 @@
 //!
 //! What is cheap to know is known exactly (the least and the greatest value, the number of runs, about how many values
 //! are distinct); the rest is estimated from a [`sample`] of about 1 %. The candidates that look best are then
-//! encoded, and the least of their sizes wins, each weighed by what decoding it costs ([`weight`]). A candidate of which
+//! encoded, and the least of their sizes wins, each weighed by what decoding it costs (`weighed`). A candidate of which
 //! one value cannot be read within [`POINT_READ_MAX_BYTES`] is left out. Nothing here is random: the same values always
 //! give the same bytes.
 
@@ -32,9 +32,10 @@ pub struct EncodeOptions {
     pub force: Option<Encoding>,
 }
 
-/// The encoding of a column's values.
-pub(super) fn encode(column: &Column, options: EncodeOptions) -> Result<Encoded> {
-    let wanted = Wanted { level: 1, force: options.force };
+/// The encoding of a column's values. `validity_point_bytes`: what telling whether a row has one looks at.
+pub(super) fn encode(column: &Column, options: EncodeOptions, validity_point_bytes: usize) -> Result<Encoded> {
+    let point_bytes = POINT_READ_MAX_BYTES.saturating_sub(validity_point_bytes);
+    let wanted = Wanted { level: 1, force: options.force, point_bytes };
     match column.values() {
         Values::Boolean(values) => booleans::encode(values, wanted),
         Values::Int(values) => {
@@ -62,12 +63,14 @@ pub(super) fn encode(column: &Column, options: EncodeOptions) -> Result<Encoded>
 struct Wanted {
     level: u8,
     force: Option<Encoding>,
+    /// Bytes that reading one value may look at.
+    point_bytes: usize,
 }
 
 impl Wanted {
     /// A node within one of these.
     fn inner(self) -> Self {
-        Self { level: self.level + 1, force: None }
+        Self { level: self.level + 1, force: None, ..self }
     }
 
     /// Whether a node may hold others.
@@ -81,34 +84,35 @@ impl Wanted {
     }
 }
 
-/// Hundredths by which an encoding must be smaller than a plain one to be worth its decoding.
-fn weight(encoding: Encoding) -> usize {
-    match encoding {
+/// Bytes in hundredths, and a few more for what takes longer to decode: by so much it must be smaller to be worth it.
+fn weighed(encoding: Encoding, bytes: usize) -> u64 {
+    let weight = match encoding {
         Encoding::Plain | Encoding::Constant | Encoding::BitPacked | Encoding::Narrow => 100,
         Encoding::Delta | Encoding::Dictionary | Encoding::RunLength | Encoding::Alp => 105,
         Encoding::Fsst => 115,
-    }
+    };
+    u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(weight)
 }
 
 /// Keeps the best of several candidates.
 struct Best {
-    forced: Option<Encoding>,
-    best: Option<(bool, usize, Encoded)>,
+    wanted: Wanted,
+    best: Option<(bool, u64, Encoded)>,
 }
 
 impl Best {
     fn new(wanted: Wanted) -> Self {
-        Self { forced: wanted.force, best: None }
+        Self { wanted, best: None }
     }
 
     /// Takes a candidate; of two equals the first stays.
     fn offer(&mut self, candidate: Encoded) -> Result<()> {
         let encoding = candidate.encoding()?;
-        if self.forced.is_some_and(|forced| forced != encoding) {
+        if self.wanted.force.is_some_and(|forced| forced != encoding) {
             return Ok(());
         }
-        let far = candidate.point_bytes > POINT_READ_MAX_BYTES;
-        let weighed = candidate.bytes.len().saturating_mul(weight(encoding));
+        let far = candidate.point_bytes > self.wanted.point_bytes;
+        let weighed = weighed(encoding, candidate.bytes.len());
         if self.best.as_ref().is_none_or(|(other, least, _)| (far, weighed) < (*other, *least)) {
             self.best = Some((far, weighed, candidate));
         }
@@ -117,16 +121,16 @@ impl Best {
 
     /// Whether an estimate is worth trying: it must beat what there is.
     fn is_beaten_by(&self, encoding: Encoding, bytes: usize) -> bool {
-        self.forced == Some(encoding)
-            || self.best.as_ref().is_none_or(|(far, least, _)| *far || bytes.saturating_mul(weight(encoding)) < *least)
+        self.wanted.force == Some(encoding)
+            || self.best.as_ref().is_none_or(|(far, least, _)| *far || weighed(encoding, bytes) < *least)
     }
 
     fn take(self) -> Result<Encoded> {
-        let message = || match self.forced {
+        let message = || match self.wanted.force {
             Some(encoding) => format!("expected values that can be {encoding}, got others"),
             None => "expected a candidate, got none".to_owned(),
         };
-        let kind = if self.forced.is_some() { ErrorKind::Invalid } else { ErrorKind::Internal };
+        let kind = if self.wanted.force.is_some() { ErrorKind::Invalid } else { ErrorKind::Internal };
         self.best.map(|(_, _, best)| best).ok_or_else(|| unwritable(kind, message()))
     }
 }

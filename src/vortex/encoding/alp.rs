@@ -72,10 +72,10 @@ impl<'b> Alp<'b> {
     }
 
     pub(super) fn get<V: Float>(&self, position: usize, touched: &mut Touched) -> Result<V> {
-        if let Some(found) = self.positions.position_of(position, touched)?
-            && self.positions.span(found, touched)?.start == position
+        if let Some((exception, at)) = self.positions.last_up_to(position, touched)?
+            && at == position
         {
-            return V::plain_at(&self.exceptions, found, touched);
+            return V::plain_at(&self.exceptions, exception, touched);
         }
         Ok(V::nearest(to_double(self.integers.get(position, touched)?) / self.power))
     }

@@ -42,7 +42,7 @@ impl<'b> BitPacked<'b> {
             let line = self.line(block.base(0));
             if block.is_narrow() {
                 let mut packed = [0; BLOCK];
-                block.unpack_narrow(&mut packed);
+                block.unpack_narrow(&mut packed)?;
                 let first = out.len();
                 V::extend(out, packed.get(part.clone()).unwrap_or_default(), line)?;
                 block.place_exceptions(part, |position, value| {
@@ -68,10 +68,10 @@ impl<'b> BitPacked<'b> {
 
 /// Encodes integers.
 pub(in crate::vortex) fn encode(framed: &Framed) -> Result<Encoded> {
-    let bases: Vec<u64> = framed.values.chunks(BLOCK).map(least).collect();
+    let bases: Vec<u64> = framed.values.chunks(BLOCK).map(base).collect();
     let mut packed = framed.values.clone();
     for (block, base) in packed.chunks_mut(BLOCK).zip(&bases) {
-        block.iter_mut().for_each(|value| *value -= base);
+        block.iter_mut().for_each(|value| *value = value.wrapping_sub(*base));
     }
     let mut out = Encoded::new(Encoding::BitPacked);
     put_zigzag(&mut out.bytes, framed.reference);
@@ -83,12 +83,30 @@ pub(in crate::vortex) fn encode(framed: &Framed) -> Result<Encoded> {
     Ok(out)
 }
 
-fn least(block: &[u64]) -> u64 {
-    block.iter().copied().min().unwrap_or(0)
+/// One in so many values of a block may be far from the others, at either end, and is left out of account.
+const OUTLIERS_ONE_IN: usize = 64;
+
+/// The base of a block: its least value; or the least of most of them, where the others are so far below that they are
+/// better exceptions, which wrap around.
+fn base(block: &[u64]) -> u64 {
+    let least = block.iter().copied().min().unwrap_or(0);
+    let few = block.len() / OUTLIERS_ONE_IN;
+    if few == 0 {
+        return least;
+    }
+    let mut ordered = block.to_vec();
+    let low = *ordered.select_nth_unstable(few).1;
+    let spread = *ordered.select_nth_unstable(block.len() - 1 - few).1 - low;
+    if low - least <= spread {
+        return least;
+    }
+    let near = block.iter().copied().filter(|value| low.saturating_sub(*value) <= spread).min().unwrap_or(low);
+    let bytes = |base: u64| blocks::estimate(&block.iter().map(|value| value.wrapping_sub(base)).collect::<Vec<_>>());
+    if bytes(near) < bytes(least) { near } else { least }
 }
 
 /// Bytes that a sample block of framed integers takes.
 pub(in crate::vortex) fn estimate(block: &[u64]) -> usize {
-    let base = least(block);
-    blocks::estimate(&block.iter().map(|value| value - base).collect::<Vec<_>>())
+    let base = base(block);
+    blocks::estimate(&block.iter().map(|value| value.wrapping_sub(base)).collect::<Vec<_>>())
 }

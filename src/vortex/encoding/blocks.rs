@@ -9,7 +9,8 @@
 //! A block holds [`BLOCK`] values, the last one what remains. Who uses the blocks says how many values share a base, 1,024
 //! or 256; a last block of fewer values has fewer bases. A block's data is the packed values ([`bits`](super::bits)) and,
 //! if there are exceptions, the width of an exception in bytes (1, from 1 to 8), their positions in the block (2 each,
-//! ascending without two alike) and their values (little-endian), which stand for the packed ones. Data follows data
+//! ascending without two alike) and their values (little-endian). What is packed in their place has no meaning, nor have
+//! the bits that fill up the last byte. Data follows data
 //! without a gap, and nothing follows the last.
 //! What a base and a packed value mean is the matter of who uses the blocks.
 
@@ -156,9 +157,15 @@ impl Block<'_> {
         self.width <= 32 && self.length == BLOCK
     }
 
-    /// All values of a narrow block but its exceptions.
-    pub(super) fn unpack_narrow(&self, out: &mut [u32; BLOCK]) {
+    /// All values of a narrow block, 0 in place of its exceptions.
+    pub(super) fn unpack_narrow(&self, out: &mut [u32; BLOCK]) -> Result<()> {
         bits::unpack_32(self.packed, self.width, out);
+        self.place_exceptions(0..BLOCK, |position, _| {
+            if let Some(place) = out.get_mut(position) {
+                *place = 0;
+            }
+            Ok(())
+        })
     }
 
     /// All values; those of `out` beyond the block's length are of no meaning.
@@ -231,7 +238,8 @@ impl Block<'_> {
     pub(super) fn walk(&self, part: Range<usize>, touched: &mut Touched) -> impl Iterator<Item = u64> {
         let exceptions = self.positions.len() + self.values.len() + usize::from(self.value_bytes > 0);
         touched.add(ENTRY_BYTES + size_of::<u32>() + self.bases.len() + exceptions, part.len());
-        let words = part.len().saturating_mul(2 * size_of::<u64>());
+        // One word or two of each value.
+        let words = part.len().saturating_mul(if self.width <= 32 { 8 } else { 16 });
         touched.add(self.packed.len().min(words), 0);
         let mut exceptions = self.exceptions().peekable();
         part.map(move |position| {

@@ -13,7 +13,7 @@ use std::ops::Range;
 use super::bits::BLOCK;
 use super::budget::{Budget, Touched};
 use super::dictionary;
-use super::fixed::Node;
+use super::fixed::{Node, ends, in_one_block};
 use super::fsst::Fsst;
 use super::starts::{self, Starts, index};
 use super::wire::{Bytes, corrupt};
@@ -45,6 +45,14 @@ impl Decoded {
         Ok(Self { offsets, bytes: Vec::new() })
     }
 
+    /// Appends a value. Its room grows by doubling, and what is taken for it does.
+    fn push(&mut self, value: &[u8], budget: &mut Budget) -> Result<()> {
+        budget.take(value.len().saturating_mul(2))?;
+        self.offsets.push(advance(self.offsets.last().copied().unwrap_or(0), value.len())?);
+        self.bytes.extend_from_slice(value);
+        Ok(())
+    }
+
     fn value(&self, position: usize) -> Option<&[u8]> {
         let (start, end) = (self.offsets.get(position)?, self.offsets.get(position + 1)?);
         self.bytes.get(index(*start)..index(*end))
@@ -72,6 +80,9 @@ impl<'b> ByteValues<'b> {
         Ok(match encoding {
             Encoding::Plain => {
                 let starts = bytes.part()?;
+                if count == 0 {
+                    bytes.finish("no values")?;
+                }
                 Self::Plain { starts: Starts::parse(starts, count, bytes.rest().len())?, bytes: bytes.rest() }
             }
             Encoding::Constant => Self::Constant { value: bytes.rest(), count },
@@ -122,15 +133,14 @@ impl<'b> ByteValues<'b> {
                 let values = values.decode(0..values.count(), budget)?;
                 look_up(&values, &codes.gather(positions, budget)?, budget)
             }
-            _ => {
+            Self::Plain { .. } | Self::Constant { .. } | Self::Fsst(_) => {
                 let mut gathered = Decoded::with_room(positions.len(), budget)?;
-                let mut offset = 0;
-                for position in positions {
-                    let value = self.get(*position, &mut Touched::default())?;
-                    budget.take(value.len())?;
-                    offset = advance(offset, value.len())?;
-                    gathered.offsets.push(offset);
-                    gathered.bytes.extend_from_slice(&value);
+                for group in in_one_block(positions) {
+                    let (first, last) = ends(group);
+                    let block = self.decode(first..last.saturating_add(1), &mut budget.clone())?;
+                    for value in group.iter().filter_map(|position| block.value(position.checked_sub(first)?)) {
+                        gathered.push(value, budget)?;
+                    }
                 }
                 Ok(gathered)
             }
@@ -143,7 +153,9 @@ impl<'b> ByteValues<'b> {
             Self::Constant { value, count } => Ok(Bitmap::repeated(test(value), *count)),
             Self::Dictionary { values, codes } => {
                 let values = values.matching(test, budget)?;
-                dictionary::matching(&values.iter().collect::<Vec<_>>(), codes, budget)
+                let mut answers = budget.vector(values.len())?;
+                answers.extend(values.iter());
+                dictionary::matching(&answers, codes, budget)
             }
             Self::Plain { starts, bytes } => {
                 let starts = starts.decode(0..starts.count(), budget)?;
@@ -226,8 +238,8 @@ fn decode_constant(value: &[u8], rows: usize, budget: &mut Budget) -> Result<Dec
 /// The values that codes stand for; an error when one stands for nothing.
 fn look_up(values: &Decoded, codes: &[u32], budget: &mut Budget) -> Result<Decoded> {
     let distinct = values.offsets.len().saturating_sub(1);
-    let lengths: Vec<u32> =
-        values.offsets.iter().zip(values.offsets.iter().skip(1)).map(|(start, end)| end - start).collect();
+    let mut lengths: Vec<u32> = budget.vector(distinct)?;
+    lengths.extend(values.offsets.iter().zip(values.offsets.iter().skip(1)).map(|(start, end)| end - start));
     let length = |code: &u32| lengths.get(index(*code)).copied().ok_or_else(|| dictionary::not_a_code(distinct, *code));
     let longest = lengths.iter().copied().max().unwrap_or(0);
     let mut decoded = Decoded::with_room(codes.len(), budget)?;

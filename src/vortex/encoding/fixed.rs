@@ -40,6 +40,9 @@ pub(in crate::vortex) trait Leaf<'b, V>: Sized {
     /// One value.
     fn get(&self, position: usize, touched: &mut Touched) -> Result<V>;
 
+    /// Whether a block is decoded without anything that other blocks need too.
+    fn has_blocks(&self) -> bool;
+
     /// The encoding's name and what is in it.
     fn describe(&self) -> String;
 }
@@ -121,7 +124,9 @@ impl<'b, V: Fixed> Node<'b, V> {
             return dictionary.gather(positions, budget);
         }
         let mut out = budget.vector(positions.len())?;
-        for group in in_one_block(positions) {
+        let groups: Box<dyn Iterator<Item = &[usize]>> =
+            if self.has_blocks() { Box::new(in_one_block(positions)) } else { Box::new(std::iter::once(positions)) };
+        for group in groups {
             if group.len() <= FEW {
                 for position in group {
                     out.push(self.get(*position, &mut Touched::default())?);
@@ -139,20 +144,28 @@ impl<'b, V: Fixed> Node<'b, V> {
         }
     }
 
+    /// Whether a block is decoded without anything that other blocks need too, such as the values of a dictionary.
+    fn has_blocks(&self) -> bool {
+        matches!(self, Self::Leaf(leaf, _) if leaf.has_blocks())
+    }
+
     /// Which of the values match: constants, distinct values and runs are tested once each.
     pub(in crate::vortex) fn matching(&self, test: &dyn Fn(V) -> bool, budget: &mut Budget) -> Result<Bitmap> {
         match self {
             Self::Constant(constant) => Ok(Bitmap::repeated(test(constant.value), constant.count)),
             Self::Dictionary(dictionary) => {
                 let values = dictionary.values.decode(0..dictionary.values.count(), budget)?;
-                dictionary::matching(&values.into_iter().map(test).collect::<Vec<_>>(), &dictionary.codes, budget)
+                let mut answers = budget.vector(values.len())?;
+                answers.extend(values.into_iter().map(test));
+                dictionary::matching(&answers, &dictionary.codes, budget)
             }
             Self::RunLength(runs) => runs.matching(test, budget),
             Self::Leaf(_, count) => {
                 let mut matching = Bitmap::default();
-                for start in (0..*count).step_by(BLOCK) {
+                let step = if self.has_blocks() { BLOCK } else { (*count).max(1) };
+                for start in (0..*count).step_by(step) {
                     let block =
-                        self.decode(start..count.min(&start.saturating_add(BLOCK)).to_owned(), &mut budget.clone())?;
+                        self.decode(start..count.min(&start.saturating_add(step)).to_owned(), &mut budget.clone())?;
                     block.into_iter().for_each(|value| matching.push(test(value)));
                 }
                 Ok(matching)

@@ -113,6 +113,10 @@ impl<'b, V: Float> Leaf<'b, V> for FloatLeaf<'b> {
         }
     }
 
+    fn has_blocks(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
     fn describe(&self) -> String {
         match self {
             Self::Plain(_) => Encoding::Plain.to_string(),

@@ -52,6 +52,9 @@ impl<'b> Fsst<'b> {
         }
         let symbols = bytes.take(lengths.iter().map(|length| usize::from(*length)).sum())?;
         let starts = bytes.part()?;
+        if count == 0 {
+            bytes.finish("no values")?;
+        }
         Ok(Self { lengths, symbols, starts: Starts::parse(starts, count, bytes.rest().len())?, codes: bytes.rest() })
     }
 
@@ -100,7 +103,7 @@ impl<'b> Fsst<'b> {
         let codes = self.codes.get(span).ok_or_else(|| corrupt("expected starts within the codes"))?;
         let table = self.table();
         let length = decoded_length(&table, codes)?;
-        let mut bytes = Vec::with_capacity(length.saturating_add(SYMBOL_BYTES));
+        let mut bytes = Budget::new(usize::MAX).vector(length.saturating_add(SYMBOL_BYTES))?;
         expand(&table, codes, length, &mut bytes);
         Ok(bytes)
     }

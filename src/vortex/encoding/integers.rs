@@ -128,6 +128,10 @@ impl<'b, V: Integer> Leaf<'b, V> for IntegerLeaf<'b> {
         })
     }
 
+    fn has_blocks(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> String {
         match self {
             Self::Plain(_) => Encoding::Plain,

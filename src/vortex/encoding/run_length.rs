@@ -27,6 +27,7 @@ pub(in crate::vortex) struct RunLength<'b, V: Fixed> {
 /// Where runs start.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::vortex) struct Runs<'b> {
+    rows: usize,
     starts: Starts<'b>,
 }
 
@@ -37,7 +38,7 @@ impl<'b> Runs<'b> {
         if runs == 0 && count > 0 {
             return Err(corrupt(format!("expected runs of {count} values, got none")));
         }
-        Ok(Self { starts: Starts::parse(bytes.part()?, runs, count)? })
+        Ok(Self { rows: count, starts: Starts::parse(bytes.part()?, runs, count)? })
     }
 
     /// How many runs there are.
@@ -47,7 +48,8 @@ impl<'b> Runs<'b> {
 
     /// The run that a position is in.
     pub(super) fn run_of(&self, position: usize, touched: &mut Touched) -> Result<usize> {
-        self.starts.position_of(position, touched)?.ok_or_else(|| corrupt("expected runs that begin with 0"))
+        let found = self.starts.last_up_to(position, touched)?;
+        found.map(|(run, _)| run).ok_or_else(|| corrupt("expected runs that begin with 0"))
     }
 
     /// The runs that a range of values touches, and how much of each is in it.
@@ -57,7 +59,10 @@ impl<'b> Runs<'b> {
         };
         let mut touched = Touched::default();
         let first = if range.start == 0 { 0 } else { self.run_of(range.start, &mut touched)? };
-        let runs = first..self.starts.positions_in(0..last.saturating_add(1), &mut touched)?.end;
+        // Up to the end all runs are looked at, those that would begin beyond it too.
+        let end =
+            if range.end >= self.rows { self.count() } else { self.run_of(last, &mut touched)?.saturating_add(1) };
+        let runs = first..end;
         let starts = self.starts.decode(runs.clone(), budget)?;
         let mut lengths = budget.vector(runs.len())?;
         for (start, next) in starts.iter().zip(starts.iter().skip(1)) {

@@ -117,32 +117,30 @@ impl<'b> Starts<'b> {
         let before = |place: usize, touched: &mut Touched| match place.checked_sub(1) {
             None => Ok(0),
             Some(last) if last >= index(self.limit) => Ok(self.count()),
-            Some(last) => self.position_of(last, touched).map(|found| found.map_or(0, |found| found + 1)),
+            Some(last) => self.last_up_to(last, touched).map(|found| found.map_or(0, |(found, _)| found + 1)),
         };
         Ok(before(places.start, touched)?..before(places.end, touched)?)
     }
 
-    /// The last position whose start is at most `place`; `None` when there is none.
-    pub(super) fn position_of(&self, place: usize, touched: &mut Touched) -> Result<Option<usize>> {
+    /// The last position whose start is at most `place`, and that start; `None` when there is none.
+    pub(super) fn last_up_to(&self, place: usize, touched: &mut Touched) -> Result<Option<(usize, usize)>> {
         let (mut low, mut high) = (0, self.blocks.bases());
         while low < high {
             let middle = low.midpoint(high);
-            if index(self.narrow(self.blocks.base(middle, touched)?)?) <= place {
-                low = middle + 1
-            } else {
-                high = middle
-            }
+            let base = index(self.narrow(self.blocks.base(middle, touched)?)?);
+            if base <= place { low = middle + 1 } else { high = middle }
         }
         let Some(first) = low.checked_sub(1).map(|found| found * STRIDE) else { return Ok(None) };
-        let mut found = first;
+        let mut found = None;
         let end = first.saturating_add(STRIDE).min(self.count());
         for (position, start) in (first..).zip(self.walk(first, end, touched)?) {
-            if index(start?) > place {
+            let start = index(start?);
+            if start > place {
                 break;
             }
-            found = position;
+            found = Some((position, start));
         }
-        Ok(Some(found))
+        Ok(found)
     }
 }
 

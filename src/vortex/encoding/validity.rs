@@ -98,20 +98,27 @@ impl<'b> Validity<'b> {
         })
     }
 
-    /// Whether a row has a value.
-    pub(in crate::vortex) fn get(&self, row: usize, touched: &mut Touched) -> Result<bool> {
-        let holds = |positions: &Starts<'_>, touched: &mut Touched| -> Result<bool> {
-            let Some(found) = positions.position_of(row, touched)? else { return Ok(false) };
-            Ok(positions.span(found, touched)?.start == row)
-        };
-        Ok(row < self.rows
-            && match &self.form {
-                Form::All => true,
-                Form::None => false,
-                Form::Bits { bits, .. } => bit(bits, row),
-                Form::With(positions) => holds(positions, touched)?,
-                Form::Without(positions) => !holds(positions, touched)?,
-            })
+    /// The position of a row's value among all values; `None` when it has none.
+    pub(in crate::vortex) fn position(&self, row: usize, touched: &mut Touched) -> Result<Option<usize>> {
+        if row >= self.rows {
+            return Ok(None);
+        }
+        match &self.form {
+            Form::All => Ok(Some(row)),
+            Form::None => Ok(None),
+            Form::Bits { bits, .. } if bit(bits, row) => self.rank(row, touched).map(Some),
+            Form::Bits { .. } => Ok(None),
+            Form::With(positions) => {
+                Ok(positions.last_up_to(row, touched)?.filter(|(_, at)| *at == row).map(|(value, _)| value))
+            }
+            Form::Without(positions) => match positions.last_up_to(row, touched)? {
+                None => Ok(Some(row)),
+                Some((_, at)) if at == row => Ok(None),
+                Some((null, _)) => {
+                    row.checked_sub(null + 1).map(Some).ok_or_else(|| corrupt("expected positions without two alike"))
+                }
+            },
+        }
     }
 
     /// How many rows have a value.

@@ -43,6 +43,10 @@ impl<'b> Leaf<'b, u128> for WideLeaf<'b> {
         }
     }
 
+    fn has_blocks(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
     fn describe(&self) -> String {
         match self {
             Self::Plain(_) => Encoding::Plain.to_string(),

@@ -1,0 +1,59 @@
+// Makes what the column benchmarks run: the peers' Python environment, and our own code natively and in wasm, the latter
+// as the worker is made: its release profile, its flags of rustc and its wasm-opt.
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { optimizeWasm } from "../../scripts/build.mjs";
+import { Failure } from "../../scripts/lib/failure.mjs";
+import { at, root } from "../../scripts/lib/paths.mjs";
+import { run } from "../../scripts/lib/process.mjs";
+import { step } from "../../scripts/lib/progress.mjs";
+import { preparePython } from "../../scripts/lib/python.mjs";
+
+const crate = at("benches", "columns", "ours");
+const target = resolve(root, process.env.CARGO_TARGET_DIR ?? "target", "columns");
+const wasmTarget = "wasm32-unknown-unknown";
+
+export const nativeOurs = resolve(target, "release", "ours");
+export const wasmOurs = resolve(target, "ours.wasm");
+
+/**
+ * A file with the sections of the worker's manifest that are about its release profile. What they say of the worker's own
+ * crate is said of ours too: that is the one that is linked last here, and holds what is generic.
+ */
+function releaseProfile() {
+  const sections = readFileSync(at("Cargo.toml"), "utf8").split(/^(?=\[)/m);
+  const profile = sections.filter((section) => /^\[profile\.release[.\]]/.test(section));
+  const ofWorker = profile.filter((section) => section.startsWith("[profile.release.package.thermocline]"));
+  const ofOurs = ofWorker.map((section) => section.replace("thermocline", "ours"));
+  const path = resolve(target, "profile.toml");
+  mkdirSync(target, { recursive: true });
+  writeFileSync(path, [...profile, ...ofOurs].join("\n"));
+  return path;
+}
+
+async function compile(args) {
+  const env = { ...process.env, CARGO_TARGET_DIR: target };
+  const { code, output } = await run("cargo", ["build", "--quiet", "--release", "--config", releaseProfile(), ...args], { cwd: crate, env });
+  if (code === 0) return;
+  process.stderr.write(output);
+  throw new Failure("benches/columns/ours did not build, see above");
+}
+
+/** wasm-opt takes a minute: not for what it has been over already. */
+async function optimizeAnew(wasm) {
+  const changed = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
+  if (changed(wasmOurs) > Math.max(changed(wasm), changed(at("scripts", "build.mjs")))) return;
+  const made = `${wasmOurs}.new`;
+  copyFileSync(wasm, made);
+  await optimizeWasm(made);
+  renameSync(made, wasmOurs);
+}
+
+export async function prepareColumns() {
+  await preparePython("benches/columns", "installing the peers' formats");
+  await step("building the column benchmark", async () => {
+    await compile(["--bin", "ours"]);
+    await compile(["--lib", "--target", wasmTarget]);
+    await optimizeAnew(resolve(target, wasmTarget, "release", "ours.wasm"));
+  });
+}
