@@ -17,17 +17,15 @@ export const nativeOurs = resolve(target, "release", "ours");
 export const wasmOurs = resolve(target, "ours.wasm");
 
 /**
- * A file with the sections of the worker's manifest that are about its release profile. What they say of the worker's own
- * crate is said of ours too: that is the one that is linked last here, and holds what is generic.
+ * A file with the sections of the worker's manifest that are about its release profile. There our own code is what is
+ * linked last, here it is a package among others: it is told to be compiled as it is there.
  */
 function releaseProfile() {
-  const sections = readFileSync(at("Cargo.toml"), "utf8").split(/^(?=\[)/m);
-  const profile = sections.filter((section) => /^\[profile\.release[.\]]/.test(section));
-  const ofWorker = profile.filter((section) => section.startsWith("[profile.release.package.thermocline]"));
-  const ofOurs = ofWorker.map((section) => section.replace("thermocline", "ours"));
+  const sections = readFileSync(at("Cargo.toml"), "utf8").split(/^(?=\[)/m).filter((section) => /^\[profile\.release[.\]]/.test(section));
+  const level = /^\[profile\.release\]\n(?:.*\n)*?(opt-level = .+)$/m.exec(sections.join(""))[1];
   const path = resolve(target, "profile.toml");
   mkdirSync(target, { recursive: true });
-  writeFileSync(path, [...profile, ...ofOurs].join("\n"));
+  writeFileSync(path, [...sections, `[profile.release.package.thermocline]\n${level}\n`].join("\n"));
   return path;
 }
 

@@ -15,10 +15,12 @@
     reason = "a test fails by panicking, and tells its seeds and counts"
 )]
 
+mod agreement;
 mod bit_order;
 mod choice;
 mod documents;
 mod golden;
+mod naive;
 mod opening;
 mod points;
 mod round_trip;

@@ -11,7 +11,8 @@
 //! Least and greatest are by value, NaN left out and zero told with the sign that makes the bound hold for both; UUIDs,
 //! text and bytes compare byte by byte. Of text and bytes longer than 64 bytes the beginning is kept: no value begins
 //! with less than the least's, none with more than the greatest's. JSON has neither. The sum is there for int, long,
-//! decimal and, as the number of true ones, boolean, and is exact.
+//! decimal and, as the number of true ones, boolean, and is exact. NaN is told of float and double alone, bits 1 and 2 of
+//! bounds that are there.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -157,9 +158,7 @@ impl Statistics {
 
     pub(super) fn read(bytes: &mut Bytes<'_>, column_type: ColumnType, rows: usize) -> Result<Self> {
         let (nulls, distinct, flags) = (index(bytes.u32()?), index(bytes.u32()?), bytes.u8()?);
-        if nulls > rows
-            || distinct > rows - nulls
-            || flags & !(FLAG_BOUNDS | FLAG_LEAST_EXACT | FLAG_GREATEST_EXACT | FLAG_SUM | FLAG_NAN) != 0
+        if nulls > rows || distinct > rows - nulls || flags & !allowed_flags(column_type, flags & FLAG_BOUNDS != 0) != 0
         {
             return Err(corrupt(format!(
                 "expected statistics of {rows} rows, got {nulls} nulls, {distinct} distinct values, flags {flags}"
@@ -178,6 +177,16 @@ impl Statistics {
         }
         Ok(statistics)
     }
+}
+
+/// The flags that the statistics of a column may have.
+fn allowed_flags(column_type: ColumnType, bounds: bool) -> u8 {
+    let of_type = match column_type {
+        ColumnType::Boolean | ColumnType::Int | ColumnType::Long | ColumnType::Decimal { .. } => FLAG_SUM,
+        ColumnType::Float | ColumnType::Double => FLAG_NAN,
+        _ => 0,
+    };
+    of_type | if bounds { FLAG_BOUNDS | FLAG_LEAST_EXACT | FLAG_GREATEST_EXACT } else { 0 }
 }
 
 fn sum(column_type: ColumnType, mut values: impl Iterator<Item = i128>) -> Option<i128> {

@@ -40,9 +40,10 @@ impl<'b> BitPacked<'b> {
         for (index, part) in self.blocks.within(range) {
             let block = self.blocks.block(index)?;
             let line = self.line(block.base(0));
-            if block.is_narrow() {
+            // What is packed in place of an exception must not be judged.
+            if block.is_narrow() && (V::HOLDS_ALL || !block.has_exceptions()) {
                 let mut packed = [0; BLOCK];
-                block.unpack_narrow(&mut packed)?;
+                block.unpack_narrow(&mut packed);
                 let first = out.len();
                 V::extend(out, packed.get(part.clone()).unwrap_or_default(), line)?;
                 block.place_exceptions(part, |position, value| {

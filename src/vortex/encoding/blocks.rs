@@ -157,15 +157,14 @@ impl Block<'_> {
         self.width <= 32 && self.length == BLOCK
     }
 
-    /// All values of a narrow block, 0 in place of its exceptions.
-    pub(super) fn unpack_narrow(&self, out: &mut [u32; BLOCK]) -> Result<()> {
+    /// Whether some of its values are not packed.
+    pub(super) fn has_exceptions(&self) -> bool {
+        !self.positions.is_empty()
+    }
+
+    /// All values of a narrow block but its exceptions.
+    pub(super) fn unpack_narrow(&self, out: &mut [u32; BLOCK]) {
         bits::unpack_32(self.packed, self.width, out);
-        self.place_exceptions(0..BLOCK, |position, _| {
-            if let Some(place) = out.get_mut(position) {
-                *place = 0;
-            }
-            Ok(())
-        })
     }
 
     /// All values; those of `out` beyond the block's length are of no meaning.

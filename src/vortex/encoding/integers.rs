@@ -13,6 +13,9 @@ use crate::error::Result;
 
 /// An integer that is told by 64 bits: a value, or a dictionary's code.
 pub(in crate::vortex) trait Integer: Fixed {
+    /// Whether every integer of 64 bits is one of these.
+    const HOLDS_ALL: bool;
+
     /// The integer as this type; `None` when it has no room for it.
     fn narrow(value: i64) -> Option<Self>;
 
@@ -39,6 +42,8 @@ impl Line {
 }
 
 impl Integer for i64 {
+    const HOLDS_ALL: bool = true;
+
     #[inline]
     fn narrow(value: i64) -> Option<Self> {
         Some(value)
@@ -60,6 +65,8 @@ impl Integer for i64 {
 }
 
 impl Integer for u32 {
+    const HOLDS_ALL: bool = false;
+
     #[inline]
     fn narrow(value: i64) -> Option<Self> {
         Self::try_from(value).ok()

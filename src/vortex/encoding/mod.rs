@@ -8,7 +8,7 @@
 //! |---|---|
 //! | integers (int, long, date, timestamp, dictionary codes) | plain, constant, dictionary, run-length, delta, bit-packed |
 //! | float, double | plain, constant, dictionary, run-length, ALP |
-//! | 16 bytes (decimal, uuid) | plain, constant, dictionary, run-length; narrow for decimals |
+//! | 16 bytes (decimal, uuid) | plain, constant, dictionary, run-length, narrow |
 //! | bytes (string, json, binary) | plain, constant, dictionary, FSST |
 //! | booleans | plain, constant, run-length |
 //!
