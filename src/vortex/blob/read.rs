@@ -195,7 +195,19 @@ impl<'b> EncodedValues<'b> {
         })
     }
 
-    fn decode(&self, column_type: ColumnType, range: Range<usize>, budget: &mut Budget) -> Result<Values> {
+    /// How many values there are.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::Boolean(values) => values.count(),
+            Self::Integer(values) => values.count(),
+            Self::Float(values) => values.count(),
+            Self::Double(values) => values.count(),
+            Self::Wide(values) => values.count(),
+            Self::Bytes(values) => values.count(),
+        }
+    }
+
+    pub(super) fn decode(&self, column_type: ColumnType, range: Range<usize>, budget: &mut Budget) -> Result<Values> {
         Ok(match self {
             Self::Boolean(values) => Values::Boolean(values.decode(range, budget)?),
             Self::Integer(values) => integers(column_type, values.decode(range, budget)?, budget)?,

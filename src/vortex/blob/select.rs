@@ -76,7 +76,7 @@ impl Blob<'_> {
 }
 
 impl EncodedValues<'_> {
-    /// Which of the values match. A value that its type cannot hold is an error here as it is where values are decoded.
+    /// Which of the values match. A row's value that its type cannot hold is an error here as it is where rows are decoded.
     fn matching(&self, column_type: ColumnType, predicate: &Predicate<'_>, budget: &mut Budget) -> Result<Bitmap> {
         let stray = Cell::new(false);
         let test = |scalar: Option<Scalar<'_>>| {
@@ -104,10 +104,11 @@ impl EncodedValues<'_> {
                 budget,
             )?,
         };
-        if stray.get() {
-            Err(corrupt(format!("expected values that a {column_type} column can hold, got others")))
-        } else {
-            Ok(matching)
+        if !stray.get() {
+            return Ok(matching);
         }
+        // A value that no row has, such as one of a dictionary that no code names, must not be judged: rows decide.
+        let values = self.decode(column_type, 0..self.count(), budget)?;
+        Ok((0..values.len()).map(|at| values.get(at).is_some_and(|value| predicate.matches(&value))).collect())
     }
 }

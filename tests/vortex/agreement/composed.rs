@@ -96,12 +96,11 @@ fn validity(rows: usize, random: &mut Random) -> (Vec<u8>, usize) {
     (bytes, count)
 }
 
-/// Some of the first `limit` numbers, in order, the first of them 0.
+/// Some of the first `limit` numbers, in order.
 fn some(count: usize, limit: usize, random: &mut Random) -> Vec<u64> {
     let mut some: Vec<u64> = (0..count).map(|_| random.below(limit.max(1) as u64)).collect();
     some.sort_unstable();
     some.dedup();
-    some.iter_mut().take(1).for_each(|first| *first = 0);
     some
 }
 
@@ -140,6 +139,7 @@ fn node(kind: Kind, count: usize, level: u8, random: &mut Random) -> Vec<u8> {
     let encoding = encodings[random.below(leaves as u64) as usize];
     let mut bytes = vec![if rarely(random) { random.below(10) as u8 } else { encoding }];
     let within = level + 1;
+    let count = (count + usize::from(rarely(random))).saturating_sub(usize::from(rarely(random)));
     match (encoding, kind) {
         (0, Kind::Boolean) => bytes.extend(bits(&(0..count).map(|_| random.below(2) == 0).collect::<Vec<_>>())),
         (1, Kind::Boolean) => bytes.push(below(2, 3, random) as u8),
@@ -157,7 +157,9 @@ fn node(kind: Kind, count: usize, level: u8, random: &mut Random) -> Vec<u8> {
         (1, _) => bytes.extend(fixed(kind, random)),
         (2, _) => dictionary(kind, count, within, &mut bytes, random),
         (3, _) => {
-            let runs = some(random.below(count as u64 + 1).max(u64::from(count > 0)) as usize, count, random);
+            let runs = random.below(count as u64 + 1).max(u64::from(count > 0)) as usize;
+            let mut runs = some(runs, count, random);
+            runs.iter_mut().take(usize::from(!rarely(random))).for_each(|first| *first = 0);
             put_varint(&mut bytes, runs.len() as u64, random);
             put_part(&mut bytes, &starts(&runs, random));
             match kind {
@@ -177,6 +179,9 @@ fn node(kind: Kind, count: usize, level: u8, random: &mut Random) -> Vec<u8> {
             bytes.extend(node(Kind::Integer, count, within, random));
         }
         _ => bytes.extend(node(Kind::Integer, count, within, random)),
+    }
+    if rarely(random) {
+        bytes.push(random.below(3) as u8);
     }
     bytes
 }
@@ -235,14 +240,15 @@ fn stepped(encoding: u8, count: usize, bytes: &mut Vec<u8>, random: &mut Random)
 }
 
 fn symbols(count: usize, bytes: &mut Vec<u8>, random: &mut Random) {
-    let table: Vec<&[u8]> =
-        (0..random.below(30)).map(|_| word(random)).map(|word| &word[..word.len().min(8)]).collect();
+    let symbols = below(30, 256, random);
+    let table: Vec<&[u8]> = (0..symbols).map(|_| word(random)).map(|word| &word[..word.len().min(8)]).collect();
     let table: Vec<&[u8]> = table.into_iter().filter(|symbol| !symbol.is_empty() || rarely(random)).collect();
     bytes.push(table.len() as u8);
     bytes.extend(table.iter().map(|symbol| symbol.len() as u8));
     bytes.extend(table.concat());
     let code = |random: &mut Random| match random.below(table.len() as u64 + 1) as usize {
         code if code < table.len() || rarely(random) => vec![code as u8],
+        _ if rarely(random) => vec![255],
         _ => vec![255, b'a' + random.below(20) as u8],
     };
     let codes: Vec<Vec<u8>> = (0..count).map(|_| (0..random.below(5)).flat_map(|_| code(random)).collect()).collect();

@@ -35,7 +35,8 @@ pub fn mutated(pieces: &Pieces, random: &mut Random) -> Vec<u8> {
 /// Another number of rows, seldom far away, as far takes long.
 fn near(rows: u32, random: &mut Random) -> u32 {
     match random.below(8) {
-        0 => random.below(20_000_000) as u32,
+        0 if random.below(8) == 0 => 16_777_215 + random.below(3) as u32,
+        0 => random.below(200_000) as u32,
         1 => random.next() as u32,
         2 => 0,
         3 | 4 => rows.wrapping_add(1),

@@ -7,8 +7,8 @@ use thermocline::vortex::{Bitmap, Column, Scalar};
 use crate::naive::{self, Refusal};
 use crate::support::*;
 
-/// How many rows are read in parts, at most.
-const SEVERAL_ROWS: usize = 5_000;
+/// How many rows are compared in parts, at most.
+const MANY_ROWS: usize = 10_000;
 /// What the real reader may take for a column.
 const BUDGET_BYTES: usize = 1 << 28;
 
@@ -107,14 +107,16 @@ pub fn read_in_parts(bytes: &[u8], random: &mut Random) {
     let budget = || Budget::new(BUDGET_BYTES);
     for position in 0..blob.columns().len() {
         let start = random.below(rows as u64 + 1) as usize;
-        let end = start + random.below((rows - start).min(SEVERAL_ROWS) as u64 + 1) as usize;
+        let end = start + random.below((rows - start).min(MANY_ROWS) as u64 + 1) as usize;
         let range = blob.decode(position, start..end, &mut budget());
-        // Where there are many rows only the first are selected.
-        let selected: Bitmap = (0..rows).map(|row| row < SEVERAL_ROWS && random.below(5) == 0).collect();
-        let gathered = blob.gather(position, &selected, &mut budget());
         let some: Vec<usize> = (0..8).map(|_| random.below(rows as u64 + 1) as usize).collect();
         let values: Vec<_> = some.iter().map(|row| (*row, blob.value(position, *row))).collect();
         let _ = blob.describe(position);
+        if rows > MANY_ROWS {
+            continue;
+        }
+        let selected: Bitmap = (0..rows).map(|_| random.below(5) == 0).collect();
+        let gathered = blob.gather(position, &selected, &mut budget());
         let _ = blob.select(position, &Predicate::IsNull, &mut budget());
         let Ok(whole) = blob.decode(position, 0..rows, &mut budget()) else { continue };
         if let Some(value) = some.iter().find_map(|row| whole.get(*row)) {

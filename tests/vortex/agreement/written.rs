@@ -51,7 +51,13 @@ pub fn blocks(packed: &[u64], bases: &[u64], stride: usize, random: &mut Random)
             (width, exceptions) = (widest, Vec::new());
         }
         if exceptions.is_empty() && random.below(4) == 0 {
-            exceptions = (0..values.len()).filter(|_| random.below(20) == 0).take(256).collect();
+            let one_in = if rarely(random) { 2 } else { 20 };
+            let most = if rarely(random) { 257 } else { 256 };
+            exceptions = (0..values.len()).filter(|_| random.below(one_in) == 0).take(most).collect();
+        }
+        if rarely(random) {
+            // A gap.
+            data.push(0);
         }
         directory.push(width as u8);
         directory.extend((exceptions.len() as u16).to_le_bytes());
@@ -70,7 +76,12 @@ pub fn blocks(packed: &[u64], bases: &[u64], stride: usize, random: &mut Random)
             let wide = exceptions.iter().map(|at| bytes_of(values[*at])).max().unwrap_or(0).max(1);
             let wide = wide + random.below(9 - wide as u64) as usize;
             data.push(wide as u8);
-            data.extend(exceptions.iter().flat_map(|position| (*position as u16).to_le_bytes()));
+            let mut told: Vec<u16> = exceptions.iter().map(|position| *position as u16).collect();
+            if rarely(random) {
+                let at = random.below(told.len() as u64) as usize;
+                told[at] = [told[0], told[at] + 1, values.len() as u16, random.next() as u16][random.below(4) as usize];
+            }
+            data.extend(told.iter().flat_map(|position| position.to_le_bytes()));
             data.extend(exceptions.iter().flat_map(|at| values[*at].to_le_bytes().into_iter().take(wide)));
         }
     }
@@ -79,9 +90,21 @@ pub fn blocks(packed: &[u64], bases: &[u64], stride: usize, random: &mut Random)
 }
 
 pub fn starts(starts: &[u64], random: &mut Random) -> Vec<u8> {
-    let differences: Vec<u64> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let mut starts = starts.to_vec();
+    if rarely(random) && !starts.is_empty() {
+        // One that is not in its place: too early, too late, like its neighbour.
+        let at = random.below(starts.len() as u64) as usize;
+        let like = starts[random.below(starts.len() as u64) as usize];
+        starts[at] = [starts[at] + 1, starts[at].saturating_sub(1), like, like + 1_000][random.below(4) as usize];
+    }
+    let differences: Vec<u64> = starts.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
     let least = differences.iter().copied().min().unwrap_or(0);
-    let least = if random.below(2) == 0 { least } else { random.below(least + 1) };
+    let least = match random.below(20) {
+        // Differences are modulo 2^64, so that any will do.
+        0 => random.next() >> random.below(64),
+        1..10 => random.below(least.max(1)),
+        _ => least,
+    };
     let mut packed: Vec<u64> = std::iter::once(0).chain(differences).map(|one| one.wrapping_sub(least)).collect();
     packed.truncate(starts.len());
     packed.iter_mut().step_by(BLOCK).for_each(|first| *first = random.next() * u64::from(rarely(random)));

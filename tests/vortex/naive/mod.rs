@@ -23,7 +23,7 @@ use node::{Kind, Place, Value, node};
 pub use statistics::{Bound, untrue};
 
 /// Memory that decoding may take, about: some mutated bytes stand for more than there is.
-const ALLOWANCE_BYTES: usize = 1 << 29;
+const ALLOWANCE_BYTES: usize = 1 << 26;
 
 /// Why bytes are not decoded.
 #[derive(Clone, Debug, PartialEq)]

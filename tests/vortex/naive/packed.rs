@@ -112,13 +112,13 @@ pub fn bit_of(position: usize, place: usize, width: usize, count: usize) -> usiz
 /// `count` starts: never descending, none above `limit`.
 pub fn starts(bytes: &[u8], count: usize, limit: usize) -> Result<Vec<usize>, Refusal> {
     let mut input = Input::new(bytes);
-    let least = u128::from(input.varint()?);
+    let least = input.varint()?;
     let mut starts: Vec<usize> = Vec::new();
     for block in blocks(input.rest(), count, STRIDE)? {
         for (position, packed) in block.packed.iter().enumerate() {
             let before = starts.last().copied().unwrap_or(0);
-            let next = before as u128 + least + u128::from(*packed);
-            let start = match block.base(position).map(u128::from) {
+            let next = (before as u64).wrapping_add(least).wrapping_add(*packed);
+            let start = match block.base(position) {
                 Some(base) if position == 0 || base == next => base,
                 Some(base) => return refuse(format!("a base {base} where the differences lead to {next}")),
                 None => next,
