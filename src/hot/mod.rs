@@ -10,6 +10,7 @@ pub mod frozen;
 pub mod merge_patch;
 pub mod query;
 pub mod rows;
+pub mod segment;
 pub mod write;
 
 mod schema;

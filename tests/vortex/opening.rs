@@ -127,3 +127,20 @@ fn a_column_is_decoded_from_its_own_bytes() {
     assert_same(&texts(["row 10", "row 11"]), &rows);
     assert_eq!(index.decode(0, &own, 0..1, &mut Budget::new(AMPLE_BYTES)).unwrap_err().kind(), ErrorKind::Corrupt);
 }
+
+#[test]
+fn columns_brought_alone_are_read_and_others_are_not() {
+    let bytes = three_columns();
+    let whole = Blob::open(&bytes).unwrap();
+    let index = whole.index();
+    let range = index.columns()[1].range();
+    let some = Blob::of_columns(index, vec![None, Some(&bytes[range.clone()])]);
+    let budget = || Budget::new(AMPLE_BYTES);
+    assert_eq!(some.decode(1, 0..5_000, &mut budget()).unwrap(), whole.decode(1, 0..5_000, &mut budget()).unwrap());
+    assert_eq!(some.value(1, 9).unwrap(), whole.value(1, 9).unwrap());
+    for absent in [0, 2, 3] {
+        assert_eq!(some.decode(absent, 0..5_000, &mut budget()).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    let short = Blob::of_columns(index, vec![None, Some(&bytes[range.start..range.end - 1])]);
+    assert_eq!(short.value(1, 9).unwrap_err().kind(), ErrorKind::Corrupt);
+}

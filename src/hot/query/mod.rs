@@ -8,11 +8,13 @@ mod filter;
 mod order;
 mod path;
 mod prune;
+pub mod source;
 
 pub use execution::{Budget, Execution, QueryAnswer, QueryStats};
 pub use filter::{Comparison, Filter, Operand};
 pub use order::{OrderBy, OrderKey};
 pub use path::FieldPath;
+pub use source::SegmentSource;
 
 /// A query over one collection.
 #[derive(Clone, Debug, Default, PartialEq)]

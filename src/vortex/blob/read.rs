@@ -18,11 +18,20 @@ use crate::vortex::encoding::wire::{Bytes, corrupt};
 use crate::vortex::encoding::{Budget, Touched};
 use crate::vortex::value::Scalar;
 
-/// A blob.
+/// A blob, or those of its columns that were brought.
 #[derive(Clone, Debug)]
 pub struct Blob<'b> {
-    index: BlobIndex,
-    bytes: &'b [u8],
+    index: Cow<'b, BlobIndex>,
+    bytes: BlobBytes<'b>,
+}
+
+/// Where a blob's columns are.
+#[derive(Clone, Debug)]
+enum BlobBytes<'b> {
+    /// In the blob.
+    Whole(&'b [u8]),
+    /// By position; `None` for those that were not brought.
+    Columns(Vec<Option<&'b [u8]>>),
 }
 
 /// One value, and what reading it took.
@@ -66,7 +75,13 @@ impl<'b> Blob<'b> {
         if bytes.get(..HEADER_BYTES) != copy || bytes.len() < HEADER_BYTES + FOOTER_BYTES {
             return Err(corrupt("expected a header like its copy in the index, got another"));
         }
-        Ok(Self { index, bytes })
+        Ok(Self { index: Cow::Owned(index), bytes: BlobBytes::Whole(bytes) })
+    }
+
+    /// Some columns of a blob, by position: the bytes of each at its [`ColumnEntry::range`]. Reading another column is
+    /// an error.
+    pub fn of_columns(index: &'b BlobIndex, columns: Vec<Option<&'b [u8]>>) -> Self {
+        Self { index: Cow::Borrowed(index), bytes: BlobBytes::Columns(columns) }
     }
 
     /// What the index says.
@@ -123,8 +138,14 @@ impl<'b> Blob<'b> {
     }
 
     fn column_bytes(&self, position: usize) -> Result<&'b [u8]> {
-        let range = self.index.column(position)?.range();
-        self.bytes.get(range).ok_or_else(|| corrupt("expected columns within the blob"))
+        let entry = self.index.column(position)?;
+        let bytes = match &self.bytes {
+            BlobBytes::Whole(bytes) => bytes.get(entry.range()),
+            BlobBytes::Columns(columns) => {
+                columns.get(position).copied().flatten().filter(|bytes| bytes.len() == entry.bytes())
+            }
+        };
+        bytes.ok_or_else(|| corrupt(format!("expected the bytes of column {:?}, got others", entry.name)))
     }
 }
 
