@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, Validate)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct StorageConfig {
+    /// The documents in SQLite.
+    #[garde(dive)]
+    pub hot: HotConfig,
     /// The alarm's work.
     #[garde(dive)]
     pub snapshots: SnapshotsConfig,
@@ -27,6 +30,69 @@ pub struct StorageConfig {
     /// Work budgets of a query.
     #[garde(dive)]
     pub query: QueryConfig,
+    /// Memory.
+    #[garde(dive)]
+    pub memory: MemoryConfig,
+}
+
+/// How documents are kept in SQLite.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Validate)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct HotConfig {
+    /// A row generation is sealed into a segment when it has this many documents,
+    #[garde(range(min = 1, max = 65_536))]
+    pub seal_rows: i64,
+    /// or this many bytes of JSON text.
+    #[garde(range(min = 1_024, max = 16_777_216))]
+    pub seal_bytes: i64,
+    /// And not before its last write is this old, in ms.
+    #[garde(range(min = 0, max = 86_400_000))]
+    pub seal_min_age_ms: i64,
+    /// A batch that makes at least this many documents of one collection goes straight to a segment.
+    #[garde(range(min = 1, max = 65_536))]
+    pub direct_batch: usize,
+    /// Documents of a merged segment, at most.
+    #[garde(range(min = 64, max = 65_536))]
+    pub segment_max_rows: usize,
+    /// Bytes of JSON text of a merged segment, at most.
+    #[garde(range(min = 65_536, max = 16_777_216))]
+    pub segment_max_bytes: usize,
+    /// Segments of a collection that are not merged yet; with more, merging is due.
+    #[garde(range(min = 1, max = 1_000))]
+    pub max_unmerged_segments: usize,
+    /// Bytes of the database from which on writes are refused.
+    #[garde(range(min = 1_048_576, max = 10_737_418_240))]
+    pub refuse_above_bytes: u64,
+}
+
+impl Default for HotConfig {
+    fn default() -> Self {
+        Self {
+            seal_rows: 1_000,
+            seal_bytes: 1024 * 1024,
+            seal_min_age_ms: 2_000,
+            direct_batch: 64,
+            segment_max_rows: 65_536,
+            segment_max_bytes: 16 * 1024 * 1024,
+            max_unmerged_segments: 32,
+            refuse_above_bytes: 9_500_000_000,
+        }
+    }
+}
+
+/// What the isolate's memory is used for.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Validate)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct MemoryConfig {
+    /// Bytes for everything that is kept between requests and built in one, in all objects of the isolate.
+    #[garde(range(min = 8_388_608, max = 134_217_728))]
+    pub budget_bytes: usize,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self { budget_bytes: 80 * 1024 * 1024 }
+    }
 }
 
 /// When changes are archived.

@@ -59,6 +59,8 @@ pub const CORRELATION_ID_MAX_BYTES: usize = 128;
 pub const SCAN_PAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Rows of one such read.
 pub const SCAN_PAGE_MAX_ROWS: usize = 2_000;
+/// Bytes of a segment in one row of SQLite.
+pub const SEGMENT_ROW_MAX_BYTES: usize = 1_900_000;
 /// Payload of one log row; a longer record continues in further rows.
 pub const LOG_CHUNK_MAX_BYTES: usize = 1_900_000;
 
@@ -68,5 +70,6 @@ pub const CACHE_MAX_BYTES: usize = 1_000_000;
 const _: () = assert!(DOCUMENT_MAX_BYTES < SQL_VALUE_MAX_BYTES, "a document fits one row");
 const _: () =
     assert!(DECLARATIONS_MAX_BYTES + OBJECT_MAX_COLLECTIONS * 256 < SQL_VALUE_MAX_BYTES, "a plan fits one row");
+const _: () = assert!(SEGMENT_ROW_MAX_BYTES + 4_096 < SQL_VALUE_MAX_BYTES, "a segment's row fits");
 const _: () = assert!(LOG_CHUNK_MAX_BYTES < SQL_VALUE_MAX_BYTES, "a log chunk fits one row");
 const _: () = assert!(SCAN_PAGE_MAX_BYTES >= DOCUMENT_MAX_BYTES, "a scan page holds any document");

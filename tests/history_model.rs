@@ -25,6 +25,14 @@ use thermocline::ports::native::{World, run};
 
 const COLLECTIONS: [&str; 2] = ["movies", "people"];
 
+/// How soon documents change their form: as by default, where they stay rows; as soon as can be; and batches alone.
+const CONFIGS: [&str; 4] = [
+    "",
+    r#"{"hot":{"sealRows":2,"sealMinAgeMs":0,"directBatch":3,"segmentMaxRows":64,"maxUnmergedSegments":1}}"#,
+    r#"{"hot":{"sealRows":3,"sealMinAgeMs":60000,"directBatch":65536,"maxUnmergedSegments":2}}"#,
+    r#"{"hot":{"directBatch":1,"maxUnmergedSegments":3},"memory":{"budgetBytes":8388608}}"#,
+];
+
 #[derive(Clone, Debug)]
 enum Change {
     Insert(usize, u8, Value),
@@ -187,7 +195,7 @@ fn import(object: &Object, documents: &mut Documents, c: usize, upsert: bool, li
     );
 }
 
-fn take(world: &World, object: &mut Object, documents: &mut Documents, step: &Step) {
+fn take(world: &World, config: &str, object: &mut Object, documents: &mut Documents, step: &Step) {
     match step {
         Step::One(change) => {
             let status = send(object, change);
@@ -215,7 +223,7 @@ fn take(world: &World, object: &mut Object, documents: &mut Documents, step: &St
             assert!(status == 204 || status == 404);
             documents.remove(COLLECTIONS[*c]);
         }
-        Step::Restart => *object = Object::wake(world),
+        Step::Restart => *object = Object::wake_with(world, config),
         Step::Alarm => {
             if let Some(due) = world.alarm.at_ms() {
                 world.clock.set(due.max(world.ports().clock.now_ms()));
@@ -248,13 +256,14 @@ fn random_histories_agree_with_a_plain_map() {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let history = prop::collection::vec(step(), 1..30);
-    let outcome = runner.run(&history, |steps| {
+    let history = (0..CONFIGS.len(), prop::collection::vec(step(), 1..40));
+    let outcome = runner.run(&history, |(config, steps)| {
+        let config = CONFIGS[config];
         let world = World::new(seed).unwrap();
-        let mut object = Object::wake(&world);
+        let mut object = Object::wake_with(&world, config);
         let mut documents = Documents::new();
         for step in &steps {
-            take(&world, &mut object, &mut documents, step);
+            take(&world, config, &mut object, &mut documents, step);
             check_reads(&object, &documents);
         }
         let mut model = Model::default();

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use uuid::Uuid;
 
-use super::log::{ChangeLog, ReferencedRows};
+use super::log::{ChangeLog, Referenced, References};
 use super::record::LoggedEvent;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::PAGE_MAX_BYTES;
@@ -113,12 +113,13 @@ impl<'f> PageBuilder<'f> {
 pub fn read_page(
     log: &ChangeLog,
     name: &ObjectName,
-    rows: &dyn ReferencedRows,
+    documents: &dyn Referenced,
     filter: &FeedFilter,
 ) -> Result<FeedPage> {
     let namespace = event_namespace(name);
     let mut builder = PageBuilder::new(filter);
-    log.read(filter.after, Sequence::MAX, Some(rows), &mut |event| builder.push(event.into_event(namespace)))?;
+    let references = References { documents, dropped: true };
+    log.read(filter.after, Sequence::MAX, references, &mut |event| builder.push(event.into_event(namespace)))?;
     Ok(builder.finish(log.last_timestamp()?))
 }
 

@@ -1,11 +1,13 @@
 //! The change log (outbox): every mutation's event, committed with the mutation, in one gap-free sequence.
 //!
-//! [`record`] is the packed bytes of a log row, [`log`] the tables that hold them, [`feed`] what readers are answered.
+//! [`record`] is the packed bytes of a log row, [`segment_events`] those of one that refers to a segment, [`log`] the tables that hold them, [`feed`] what readers are answered.
 
 pub mod feed;
 pub mod log;
 pub mod record;
+pub mod segment_events;
 
 pub use feed::{FeedFilter, FeedPage};
-pub use log::{Appender, ChangeLog, ReferencedRows, RowsPosition};
-pub use record::{Change, Image, LoggedEvent, RowsReference};
+pub use log::{Appender, ChangeLog, Referenced, References, RowsPosition};
+pub use record::{Change, Image, LoggedEvent, RowsReference, SegmentReference};
+pub use segment_events::{After, InlineEvent};

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 0 | 4 | magic `TCLR` |
 //! | 4 | 2 | version, 1 |
-//! | 6 | 2 | flags: bit 0 the record refers to rows instead of holding events; others 0 |
+//! | 6 | 2 | flags: bit 0 the record refers to rows instead of holding events, bit 1 it refers to a segment; others 0 |
 //! | 8 | 8 | xxh64 (seed 0) of every byte from offset 16 on |
 //! | 16 | 8 | first sequence |
 //! | 24 | 8 | commit time, Unix ms |
@@ -19,8 +19,8 @@
 //! A *text* is a length (4) and as many bytes of UTF-8. An event is
 //! `operation (1: 0 insert, 1 update, 2 delete), index into the collections (2), document id (text)`, then, unless it is an
 //! insert, the image before: `sequence (8), commit time (8), document (text)`, then, unless it is a delete, the document
-//! after (text). A reference is `generation (8)`: every row of that generation of the one collection listed was
-//! deleted, in the order of ids.
+//! after (text). A reference to rows is `life (8)`: every document of that life of the one collection listed was
+//! deleted, in the order of ids. A reference to a segment is told in [`super::segment_events`].
 
 use std::io::Read;
 use std::rc::Rc;
@@ -28,12 +28,14 @@ use std::rc::Rc;
 use byteorder::{LittleEndian, ReadBytesExt};
 use xxhash_rust::xxh64::xxh64;
 
+use super::segment_events::SegmentEvents;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::{ChangeContext, CollectionId, Document, Operation, Sequence, StorageTier, Timestamp};
 
 const MAGIC: [u8; 4] = *b"TCLR";
 const VERSION: u16 = 1;
-const FLAG_REFERENCE: u16 = 1;
+const FLAG_ROWS: u16 = 1;
+pub(super) const FLAG_SEGMENT: u16 = 2;
 /// Offset from which the checksum covers the record.
 const CHECKED_FROM: usize = 16;
 
@@ -67,13 +69,22 @@ pub struct Change<'a> {
     pub after: Option<&'a str>,
 }
 
-/// Rows that a record refers to instead of holding their events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Documents that a record refers to instead of holding their events: all of a collection that was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowsReference {
     /// The collection's number.
     pub collection: CollectionId,
-    /// The generation of its row table.
-    pub generation: i64,
+    /// Its life: which of the collections of that number, one after the other.
+    pub life: i64,
+}
+
+/// A segment that a record refers to instead of holding the documents that it inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentReference {
+    /// The collection's number.
+    pub collection: CollectionId,
+    /// The segment's number.
+    pub segment: i64,
 }
 
 /// An event read back from the log.
@@ -166,20 +177,20 @@ impl RecordWriter {
     }
 }
 
-/// The bytes of a record that says: all `count` rows of a generation were deleted.
+/// The bytes of a record that says: all `count` documents of a collection's life were deleted.
 pub fn reference_record(
     first: Sequence,
     timestamp: Timestamp,
     context: &ChangeContext,
     (collection, name): (CollectionId, &Rc<str>),
-    generation: i64,
+    life: i64,
     count: u32,
 ) -> Result<Vec<u8>> {
     let collections = [(collection, Rc::clone(name))];
-    seal(FLAG_REFERENCE, first, timestamp, count, context, &collections, &generation.to_le_bytes())
+    seal(FLAG_ROWS, first, timestamp, count, context, &collections, &life.to_le_bytes())
 }
 
-fn seal(
+pub(super) fn seal(
     flags: u16,
     first: Sequence,
     timestamp: Timestamp,
@@ -217,12 +228,21 @@ fn seal(
 pub enum Body<'r> {
     /// Events, to be read one by one.
     Events(EventReader<'r>),
-    /// Deleted rows to be read from their generation.
+    /// Deleted documents to be read where they were.
     Rows {
-        /// Which rows.
+        /// Which documents.
         reference: RowsReference,
         /// The collection's name.
         collection: Rc<str>,
+    },
+    /// Documents that went straight to a segment, with what the segment does not tell of their events.
+    Segment {
+        /// Which segment.
+        reference: SegmentReference,
+        /// The collection's name.
+        collection: Rc<str>,
+        /// The rest.
+        inline: SegmentEvents<'r>,
     },
 }
 
@@ -301,7 +321,8 @@ impl<'r> Record<'r> {
                 context: Rc::clone(&context),
                 collections,
             }),
-            FLAG_REFERENCE => read_reference(rest, &collections)?,
+            FLAG_ROWS => read_rows(rest, &collections)?,
+            FLAG_SEGMENT => read_segment(rest, &collections, first, count)?,
             other => return Err(corrupt(format!("expected known flags, got {other:#06x}"))),
         };
         Ok(Self { first, timestamp, count, context, body })
@@ -314,19 +335,36 @@ impl Record<'_> {
         match &self.body {
             Body::Events(events) => events.collections.iter().map(|(id, _)| *id).collect(),
             Body::Rows { reference, .. } => vec![reference.collection],
+            Body::Segment { reference, .. } => vec![reference.collection],
         }
     }
 }
 
-fn read_reference<'r>(mut rest: &[u8], collections: &[(CollectionId, Rc<str>)]) -> Result<Body<'r>> {
-    let generation = rest.read_i64::<LittleEndian>().map_err(truncated)?;
+fn read_rows<'r>(mut rest: &[u8], collections: &[(CollectionId, Rc<str>)]) -> Result<Body<'r>> {
+    let life = rest.read_i64::<LittleEndian>().map_err(truncated)?;
     match (collections, rest) {
-        ([(collection, name)], []) => Ok(Body::Rows {
-            reference: RowsReference { collection: *collection, generation },
-            collection: Rc::clone(name),
-        }),
+        ([(collection, name)], []) => {
+            Ok(Body::Rows { reference: RowsReference { collection: *collection, life }, collection: Rc::clone(name) })
+        }
         _ => Err(corrupt("expected a reference to rows of one collection and nothing after it".to_owned())),
     }
+}
+
+fn read_segment<'r>(
+    mut rest: &'r [u8],
+    collections: &[(CollectionId, Rc<str>)],
+    first: Sequence,
+    count: u32,
+) -> Result<Body<'r>> {
+    let [(collection, name)] = collections else {
+        return Err(corrupt("expected a reference to a segment of one collection".to_owned()));
+    };
+    let segment = rest.read_i64::<LittleEndian>().map_err(truncated)?;
+    Ok(Body::Segment {
+        reference: SegmentReference { collection: *collection, segment },
+        collection: Rc::clone(name),
+        inline: SegmentEvents::new(rest, first, count)?,
+    })
 }
 
 /// Reads a record's events one by one.
@@ -383,13 +421,13 @@ impl EventReader<'_> {
     }
 }
 
-fn take_image<'r>(rest: &mut &'r [u8]) -> Result<(Sequence, Timestamp, &'r str)> {
+pub(super) fn take_image<'r>(rest: &mut &'r [u8]) -> Result<(Sequence, Timestamp, &'r str)> {
     let sequence = rest.read_i64::<LittleEndian>().map_err(truncated)?;
     let timestamp = rest.read_i64::<LittleEndian>().map_err(truncated)?;
     Ok((sequence, timestamp, take_text(rest)?))
 }
 
-fn take_text<'r>(rest: &mut &'r [u8]) -> Result<&'r str> {
+pub(super) fn take_text<'r>(rest: &mut &'r [u8]) -> Result<&'r str> {
     let length = rest.read_u32::<LittleEndian>().map_err(truncated)?;
     let split = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
     let (text, after) =
@@ -398,22 +436,22 @@ fn take_text<'r>(rest: &mut &'r [u8]) -> Result<&'r str> {
     std::str::from_utf8(text).map_err(|error| corrupt("expected UTF-8".to_owned()).caused_by(error))
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) -> Result<()> {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) -> Result<()> {
     let length = u32::try_from(text.len()).map_err(|_| internal("expected a text below 4 GiB"))?;
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(text.as_bytes());
     Ok(())
 }
 
-fn truncated(error: std::io::Error) -> StorageError {
+pub(super) fn truncated(error: std::io::Error) -> StorageError {
     corrupt("expected more bytes, got the end of the record".to_owned()).caused_by(error)
 }
 
-fn corrupt(message: String) -> StorageError {
+pub(super) fn corrupt(message: String) -> StorageError {
     StorageError::new(ErrorKind::Corrupt, StorageTier::Hot, "read change log", message)
 }
 
-fn internal(message: &str) -> StorageError {
+pub(super) fn internal(message: &str) -> StorageError {
     StorageError::new(ErrorKind::Internal, StorageTier::Hot, "write change log", message)
 }
 
@@ -477,7 +515,7 @@ mod tests {
         let bytes = reference_record(5, 9, &ChangeContext::default(), (4, &name), 2, 10).unwrap();
         let record = Record::read(&bytes).unwrap();
         assert_eq!((record.first, record.count, record.timestamp), (5, 10, 9));
-        assert!(matches!(record.body, Body::Rows { reference: RowsReference { collection: 4, generation: 2 }, .. }));
+        assert!(matches!(record.body, Body::Rows { reference: RowsReference { collection: 4, life: 2 }, .. }));
     }
 
     #[test]

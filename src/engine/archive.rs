@@ -1,7 +1,14 @@
-//! When archiving happens: on the alarm some time after a change, or at once when asked for.
+//! The alarm's work: maintenance of the hot tier, and archiving some time after a change; or archiving at once when asked
+//! for.
 
 use super::Engine;
 use crate::error::Result;
+
+/// Steps of maintenance in one alarm; what is left is for the next.
+const MAINTENANCE_STEPS: usize = 256;
+/// How long maintenance may wait for more to do, in ms: an alarm is a row written.
+const MAINTENANCE_DELAY_MS: i64 = 1_000;
+
 use crate::types::{SyncResult, Timestamp};
 
 impl Engine {
@@ -19,7 +26,7 @@ impl Engine {
     pub(super) async fn schedule_archive(&self) -> Result<()> {
         self.snapshotter.bound_log()?;
         let now = self.now_ms();
-        let Some(wanted) = self.snapshotter.next_alarm(now)? else { return Ok(()) };
+        let Some(wanted) = self.next_alarm(now)? else { return Ok(()) };
         // An alarm whose time has passed may have been lost with the process that was to fire it: it is set again.
         if self.alarm_due.get().flatten().is_some_and(|due| (now..=wanted).contains(&due)) {
             return Ok(());
@@ -30,11 +37,17 @@ impl Engine {
     /// Sets the alarm if changes are pending without one, as when the instance that made them went away in between.
     /// Called after every request; it costs nothing when nothing is pending.
     pub async fn ensure_archive_scheduled(&self) -> Result<()> {
-        if self.snapshotter.next_alarm(self.now_ms())?.is_none() {
+        if self.next_alarm(self.now_ms())?.is_none() {
             return Ok(());
         }
         self.learn_alarm().await?;
         self.schedule_archive().await
+    }
+
+    /// When the alarm is due; `None` when there is nothing to do.
+    fn next_alarm(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let maintenance = self.hot.maintenance_due(now)?.map(|due| due.max(now.saturating_add(MAINTENANCE_DELAY_MS)));
+        Ok([self.snapshotter.next_alarm(now)?, maintenance].into_iter().flatten().min())
     }
 
     async fn set_alarm(&self, at: Timestamp) -> Result<()> {
@@ -43,26 +56,47 @@ impl Engine {
         Ok(())
     }
 
-    /// The alarm's work: archives what is pending. The alarm is set again first, so that nothing that happens here,
-    /// an eviction included, ends the archiving for good. The outer error says that it could not be set.
+    /// The alarm's work. The alarm is set again first, so that nothing that happens here, an eviction included, ends it for
+    /// good. The outer error says that it could not be set.
     pub async fn alarm(&self) -> Result<Result<()>> {
         self.alarm_due.set(Some(None));
         let now = self.now_ms();
-        let due = self.snapshotter.next_alarm(now);
-        if let Ok(None) = due {
+        let due = self.work(now);
+        if let Ok(Work { archive: false, any: false }) = due {
             return Ok(Ok(()));
         }
         self.set_alarm(self.snapshotter.retry_alarm(now)).await?;
         Ok(self.run_alarm(due).await)
     }
 
-    async fn run_alarm(&self, due: Result<Option<Timestamp>>) -> Result<()> {
-        due?;
-        self.snapshotter.alarm().await?;
-        match self.snapshotter.next_alarm(self.now_ms())? {
+    /// What an alarm has to do. It finds more than what a request looks for: a row generation that was not counted since
+    /// the wake is counted here.
+    fn work(&self, now: Timestamp) -> Result<Work> {
+        let archive = self.snapshotter.is_alarm_due(now)?;
+        Ok(Work { archive, any: self.hot.maintenance_pending()? || self.next_alarm(now)?.is_some() })
+    }
+
+    async fn run_alarm(&self, due: Result<Work>) -> Result<()> {
+        let Work { archive, .. } = due?;
+        // Each does its part whatever becomes of the other.
+        let maintained = self.maintain().await;
+        let archived = if archive { self.snapshotter.alarm().await } else { Ok(()) };
+        maintained.and(archived)?;
+        match self.next_alarm(self.now_ms())? {
             Some(next) => self.set_alarm(next).await,
             None => Ok(()),
         }
+    }
+
+    /// Maintains the hot tier, a turn a step.
+    async fn maintain(&self) -> Result<()> {
+        for _ in 0..MAINTENANCE_STEPS {
+            if !self.hot.maintain(self.now_ms())? {
+                return Ok(());
+            }
+            self.ports.clock.sleep_ms(0).await;
+        }
+        Ok(())
     }
 
     /// Archives everything committed so far and publishes it. Joins an archiving in flight.
@@ -72,4 +106,12 @@ impl Engine {
         self.schedule_archive().await?;
         result
     }
+}
+
+/// What an alarm has to do.
+struct Work {
+    /// Whether archiving is due.
+    archive: bool,
+    /// Whether there is anything at all, now or later.
+    any: bool,
 }

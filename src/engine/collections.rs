@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::hot::{Collection, CollectionDefinition};
+use crate::hot::{Collection, CollectionDefinition, FormCounts};
 use crate::types::{ChangeContext, Sequence, StorageTier};
 
 /// A column of a collection.
@@ -27,10 +27,8 @@ pub struct CollectionInfo {
     pub name: String,
     /// Its columns.
     pub columns: Vec<ColumnInfo>,
-    /// Documents in SQLite.
-    pub documents: i64,
-    /// Bytes of their JSON text.
-    pub bytes: i64,
+    /// How many documents are in each form, and the bytes of their JSON text.
+    pub forms: FormCounts,
 }
 
 impl Engine {
@@ -90,8 +88,8 @@ impl Engine {
     }
 
     fn describe(&self, collection: &Collection) -> Result<CollectionInfo> {
-        let (documents, bytes) = self.hot.measure(collection)?;
-        Ok(CollectionInfo { name: collection.name.to_string(), columns: self.columns(collection)?, documents, bytes })
+        let forms = self.hot.measure(collection)?;
+        Ok(CollectionInfo { name: collection.name.to_string(), columns: self.columns(collection)?, forms })
     }
 
     fn columns(&self, collection: &Collection) -> Result<Vec<ColumnInfo>> {

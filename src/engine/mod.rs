@@ -46,7 +46,9 @@ pub struct Engine {
 impl Engine {
     /// An object over its ports. Nothing is read before it is needed.
     pub fn new(ports: Ports, config: StorageConfig) -> Self {
-        let hot = Rc::new(HotStore::new(Rc::clone(&ports.sql)));
+        // The rest is for what requests and the alarm build.
+        let memory_bytes = config.memory.budget_bytes / 5 * 2;
+        let hot = Rc::new(HotStore::new(Rc::clone(&ports.sql), config.hot.clone(), memory_bytes));
         Self {
             snapshotter: Snapshotter::new(ports.clone(), config.clone(), Rc::clone(&hot)),
             warm: Warm::new(Rc::clone(&ports.cache)),

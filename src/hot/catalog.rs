@@ -1,12 +1,12 @@
 //! The collections of an object.
 //!
 //! A collection keeps its number for ever, so that one made again under a name continues its table; each new life is
-//! a new generation of rows. The catalogue is small, wholly in memory, and replaced as a whole by a transaction.
+//! another life. The catalogue is small, wholly in memory, and replaced as a whole by a transaction.
 
 use std::rc::Rc;
 
 use super::definition::CollectionDefinition;
-use super::rows::Generation;
+use super::directory::{Layout, LifeKey};
 use super::schema;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::{DECLARATIONS_MAX_BYTES, OBJECT_MAX_COLLECTIONS};
@@ -20,8 +20,8 @@ pub struct Collection {
     pub id: CollectionId,
     /// Its name.
     pub name: Rc<str>,
-    /// Which generation of rows is current.
-    pub generation: i64,
+    /// Which of its lives is current.
+    pub life: i64,
     /// Whether it exists now; a dropped one keeps its number.
     pub live: bool,
     /// What was declared of it.
@@ -29,9 +29,14 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Its current rows.
-    pub fn rows(&self) -> Generation {
-        Generation { collection: self.id, number: self.generation }
+    /// Its current life.
+    pub fn life(&self) -> LifeKey {
+        LifeKey { collection: self.id, number: self.life }
+    }
+
+    /// How its segments are built.
+    pub fn layout(&self) -> Layout {
+        Layout { columns: self.definition.declarations(), indexes: Vec::new() }
     }
 }
 
@@ -50,11 +55,11 @@ impl Catalog {
         }
         let mut collections = Vec::new();
         for row in sql.query("SELECT id, generation, live, name, definition FROM collections ORDER BY id", &[])? {
-            let (id, generation, live) =
+            let (id, life, live) =
                 (expect_integer(row.first())?, expect_integer(row.get(1))?, expect_integer(row.get(2))? != 0);
             let name = expect_text(row.get(3).cloned())?;
             let definition = Rc::new(CollectionDefinition::from_stored(&expect_text(row.into_iter().nth(4))?)?);
-            collections.push(Collection { id, name: name.into(), generation, live, definition });
+            collections.push(Collection { id, name: name.into(), life, live, definition });
         }
         Ok(Self { exists: true, collections })
     }
@@ -84,7 +89,7 @@ impl Catalog {
         self.collections.iter().find(|collection| *collection.name == *name)
     }
 
-    /// Makes the collection live, within a transaction: new, or again with a new generation of rows.
+    /// Makes the collection live, within a transaction: new, or again as another life.
     pub fn ensure(&mut self, sql: &dyn SqlStore, name: &str) -> Result<Collection> {
         if let Some(collection) = self.live(name) {
             return Ok(collection.clone());
@@ -99,18 +104,16 @@ impl Catalog {
                 ),
             ));
         }
-        let collection = match self.collections.iter_mut().find(|collection| *collection.name == *name) {
+        match self.collections.iter_mut().find(|collection| *collection.name == *name) {
             Some(dropped) => {
-                dropped.generation = dropped.generation.saturating_add(1);
+                dropped.life = dropped.life.saturating_add(1);
                 dropped.live = true;
-                let params = [SqlParam::Integer(dropped.generation), SqlParam::Integer(dropped.id)];
+                let params = [SqlParam::Integer(dropped.life), SqlParam::Integer(dropped.id)];
                 sql.query("UPDATE collections SET live = 1, generation = ? WHERE id = ?", &params)?;
-                dropped.clone()
+                Ok(dropped.clone())
             }
-            None => self.insert(sql, name)?,
-        };
-        collection.rows().create_table(sql)?;
-        Ok(collection)
+            None => self.insert(sql, name),
+        }
     }
 
     fn insert(&mut self, sql: &dyn SqlStore, name: &str) -> Result<Collection> {
@@ -119,8 +122,7 @@ impl Catalog {
         let stored = definition.to_stored()?;
         let params = [SqlParam::Integer(id), SqlParam::Text(name), SqlParam::Text(&stored)];
         sql.query("INSERT INTO collections (id, name, generation, live, definition) VALUES (?, ?, 1, 1, ?)", &params)?;
-        let collection =
-            Collection { id, name: name.into(), generation: 1, live: true, definition: Rc::new(definition) };
+        let collection = Collection { id, name: name.into(), life: 1, live: true, definition: Rc::new(definition) };
         self.collections.push(collection.clone());
         Ok(collection)
     }

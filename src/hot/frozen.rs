@@ -1,13 +1,14 @@
 //! A collection as it was at a sequence, read page by page while writes go on.
 //!
-//! The rows are read as they are now, and changes after the sequence are undone with the before-images of the change
+//! The documents are read as they are now, and changes after the sequence are undone with the before-images of the change
 //! log. Every reading at the same sequence gives the same documents in the same order, however often it is
 //! interrupted, so that what is staged from it can be staged again.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
-use super::{Generation, HotStore};
+use super::{HotStore, LifeKey};
+use crate::cdc::References;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::{CollectionId, Document, Sequence, StorageTier};
 
@@ -18,8 +19,8 @@ const OVERLAY_MAX_BYTES: usize = 24 * 1024 * 1024;
 pub struct FrozenRows<'s> {
     store: &'s HotStore,
     collection: CollectionId,
-    /// The rows current at the sequence; `None` when the collection did not exist then.
-    generation: Option<Generation>,
+    /// The life current at the sequence; `None` when the collection did not exist then.
+    life: Option<LifeKey>,
     at: Sequence,
     cursor: Option<String>,
     done: bool,
@@ -31,14 +32,14 @@ pub struct FrozenRows<'s> {
 
 impl<'s> FrozenRows<'s> {
     /// The collection as it was right after the event `at`. The log must still hold all events after it.
-    pub fn new(store: &'s HotStore, collection: CollectionId, generation: Option<Generation>, at: Sequence) -> Self {
+    pub fn new(store: &'s HotStore, collection: CollectionId, life: Option<LifeKey>, at: Sequence) -> Self {
         Self {
             store,
             collection,
-            generation,
+            life,
             at,
             cursor: None,
-            done: generation.is_none(),
+            done: life.is_none(),
             overlay: BTreeMap::new(),
             overlay_bytes: 0,
             overlay_through: at,
@@ -47,15 +48,11 @@ impl<'s> FrozenRows<'s> {
 
     /// The next documents, bounded in number and bytes; `None` at the end. Between two calls anything may be written.
     pub fn next_page(&mut self) -> Result<Option<Vec<Document>>> {
-        let Some(generation) = self.generation else { return Ok(None) };
+        let Some(life) = self.life else { return Ok(None) };
         while !self.done {
+            self.store.check_alone()?;
             self.undo_newer()?;
-            let sql = self.store.sql.as_ref();
-            let rows = if generation.exists(sql)? {
-                generation.page_after(sql, self.cursor.as_deref())?.documents
-            } else {
-                Vec::new()
-            };
+            let rows = self.store.page_of(life, self.cursor.as_deref())?.documents;
             let end = rows.last().map(|row| row.id.clone());
             let page = self.merge(rows, end.as_deref())?;
             self.done = end.is_none();
@@ -71,7 +68,9 @@ impl<'s> FrozenRows<'s> {
     fn undo_newer(&mut self) -> Result<()> {
         let through = self.store.log().last_sequence()?;
         let (collection, overlay, bytes) = (self.collection, &mut self.overlay, &mut self.overlay_bytes);
-        self.store.log().read(self.overlay_through, through, None, &mut |event| {
+        // The documents of a collection that was dropped since are still where they were.
+        let references = References { documents: self.store, dropped: false };
+        self.store.log().read(self.overlay_through, through, references, &mut |event| {
             if event.collection_id == collection && !overlay.contains_key(&event.document_id) {
                 let id = event.document_id;
                 *bytes = bytes.saturating_add(id.len());

@@ -1,10 +1,13 @@
 //! Documents in the object's SQLite, with the change log that commits with every mutation.
 //!
-//! Invariants: a mutation and its log record are one transaction; a document is in exactly one row of its
-//! collection's current generation; names from outside are never part of a statement, tables are named by numbers.
+//! A collection's documents are in three forms: row generations, segments, and (once evicted) stubs of segments; every
+//! read gives the same answer whichever form a document is in. Invariants: a mutation and its log record are one
+//! transaction; a document is in exactly one row of one row generation or at one undeleted row of one segment; names from
+//! outside are never part of a statement, tables are named by numbers.
 
 pub mod catalog;
 pub mod definition;
+pub mod directory;
 pub mod document;
 pub mod frozen;
 pub mod merge_patch;
@@ -13,20 +16,30 @@ pub mod rows;
 pub mod segment;
 pub mod write;
 
+mod lookup;
+mod maintenance;
+mod merge;
+mod scan;
 mod schema;
+mod seal;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-pub use crate::cdc::LoggedEvent;
 pub use crate::cdc::feed::event_namespace;
+pub use crate::cdc::{LoggedEvent, References};
 pub use catalog::{Catalog, Collection};
 pub use definition::{CollectionDefinition, DeclaredColumn};
-pub use rows::{Generation, RowPage};
+pub use directory::LifeKey;
+pub use rows::RowPage;
 pub use schema::ObjectRecord;
 pub use write::{Condition, Mutation, Versions, Write, WriteOutcome};
 
-use crate::cdc::{ChangeLog, ReferencedRows, RowsPosition, RowsReference};
+use self::directory::{Directory, Extent};
+use self::maintenance::Maintenance;
+use self::rows::Generation;
+use crate::cdc::{ChangeLog, Referenced, RowsPosition, RowsReference, SegmentReference};
+use crate::config::HotConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{SqlStore, transact};
 use crate::types::names::ObjectName;
@@ -35,14 +48,28 @@ use crate::types::{ChangeContext, Document, Sequence, StorageTier, Timestamp};
 /// The hot tier of one object.
 pub struct HotStore {
     sql: Rc<dyn SqlStore>,
+    config: HotConfig,
     log: ChangeLog,
     catalog: RefCell<Option<Rc<Catalog>>>,
+    directory: Directory,
+    maintenance: Maintenance,
+    /// Transactions open now, one inside the other.
+    depth: Cell<u32>,
 }
 
 impl HotStore {
-    /// The hot tier in `sql`. Nothing is read or written before it is needed.
-    pub fn new(sql: Rc<dyn SqlStore>) -> Self {
-        Self { log: ChangeLog::new(Rc::clone(&sql)), sql, catalog: RefCell::new(None) }
+    /// The hot tier in `sql`. Nothing is read or written before it is needed. `memory_bytes` bounds what is kept of
+    /// segments.
+    pub fn new(sql: Rc<dyn SqlStore>, config: HotConfig, memory_bytes: usize) -> Self {
+        Self {
+            log: ChangeLog::new(Rc::clone(&sql)),
+            directory: Directory::new(Rc::clone(&sql), memory_bytes),
+            sql,
+            config,
+            catalog: RefCell::new(None),
+            maintenance: Maintenance::default(),
+            depth: Cell::new(0),
+        }
     }
 
     /// The change log.
@@ -78,20 +105,52 @@ impl HotStore {
         })
     }
 
-    /// Runs `work` as one transaction; when it fails, what is remembered of the tables is forgotten with it.
+    /// Runs `work` as one transaction. When it fails, what is remembered of the tables becomes what it was before.
     pub fn transaction<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let depth = self.depth.get();
+        let (catalog, log, mark) = (self.catalog.borrow().clone(), self.log.remembered(), self.directory.mark());
+        self.depth.set(depth.saturating_add(1));
         let result = transact(self.sql.as_ref(), work);
-        if result.is_err() {
-            self.catalog.replace(None);
-            self.log.forget();
+        self.depth.set(depth);
+        match &result {
+            Ok(_) if depth == 0 => self.directory.committed(),
+            Ok(_) => {}
+            Err(error) if is_refusal(error.kind()) => {
+                self.catalog.replace(catalog);
+                self.log.restore(log);
+                self.directory.roll_back(mark);
+            }
+            // What the store itself has failed at is read again.
+            Err(_) => {
+                self.catalog.replace(None);
+                self.log.forget();
+                self.directory.forget();
+            }
         }
         result
+    }
+
+    /// Refuses to go on when another instance of the object has written meanwhile: then what is remembered here is not what
+    /// is stored. It is read again.
+    fn check_alone(&self) -> Result<()> {
+        if self.log.is_current()? {
+            return Ok(());
+        }
+        self.catalog.replace(None);
+        self.log.forget();
+        self.directory.forget();
+        Err(StorageError::new(
+            ErrorKind::Unavailable,
+            StorageTier::Hot,
+            "read documents",
+            "expected to be the object's only instance, got events of another; it is tried again",
+        ))
     }
 
     /// One document's current version.
     pub fn get(&self, collection: &str, id: &str) -> Result<Option<Document>> {
         match self.catalog()?.live(collection) {
-            Some(collection) => collection.rows().get(self.sql.as_ref(), id),
+            Some(collection) => Ok(self.find(collection.life(), id)?.map(|(_, document)| document)),
             None => Ok(None),
         }
     }
@@ -99,14 +158,46 @@ impl HotStore {
     /// The documents after `after` in the order of ids, bounded in number and bytes; empty at the end.
     pub fn page(&self, collection: &str, after: Option<&str>) -> Result<RowPage> {
         match self.catalog()?.live(collection) {
-            Some(collection) => collection.rows().page_after(self.sql.as_ref(), after),
+            Some(collection) => self.page_of(collection.life(), after),
             None => Ok(RowPage::default()),
         }
     }
 
-    /// How many documents a collection has, and the bytes of their JSON text.
-    pub fn measure(&self, collection: &Collection) -> Result<(i64, i64)> {
-        if collection.live { collection.rows().measure(self.sql.as_ref()) } else { Ok((0, 0)) }
+    /// How many documents a collection has in each form, and the bytes of their JSON text.
+    pub fn measure(&self, collection: &Collection) -> Result<FormCounts> {
+        if collection.live { self.count(collection.life()) } else { Ok(FormCounts::default()) }
+    }
+
+    fn count(&self, life: LifeKey) -> Result<FormCounts> {
+        let mut counts = FormCounts::default();
+        let tables: Vec<Generation> = self.directory.forms(life)?.generations.iter().map(|rows| rows.table).collect();
+        for table in tables {
+            let extent = self.directory.extent(life, table)?;
+            counts.row = counts.row.saturating_add(extent.rows);
+            counts.bytes = counts.bytes.saturating_add(extent.bytes);
+        }
+        let forms = self.directory.forms(life)?;
+        let signed = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        for segment in forms.segments.iter() {
+            counts.segment = counts.segment.saturating_add(signed(segment.live_rows()));
+            counts.bytes = counts.bytes.saturating_add(i64::try_from(segment.live_bytes()).unwrap_or(i64::MAX));
+        }
+        Ok(counts)
+    }
+
+    /// Whether a collection has no document.
+    pub fn is_empty(&self, collection: &Collection) -> Result<bool> {
+        Ok(self.measure(collection)?.documents() == 0)
+    }
+
+    /// The row generation that a collection's new rows go to.
+    fn open_generation(&self, collection: &Collection) -> Result<Generation> {
+        self.directory.open_generation(collection.life(), self.seal_at(collection))
+    }
+
+    /// From which size on a row generation is closed.
+    fn seal_at(&self, _collection: &Collection) -> Extent {
+        Extent { rows: self.config.seal_rows, bytes: self.config.seal_bytes, newest: 0 }
     }
 
     /// Declares or alters a collection. Existing documents are not looked at: a value that does not fit a column
@@ -133,12 +224,12 @@ impl HotStore {
                     format!("expected an existing collection, got \"{collection}\""),
                 )
             })?;
-            let (count, _) = dropped.rows().measure(self.sql.as_ref())?;
+            let count = self.measure(&dropped)?.documents();
             let mut appender = self.log.append(now, context)?;
-            appender.push_rows((dropped.id, &dropped.name), dropped.generation, count)?;
+            appender.push_rows((dropped.id, &dropped.name), dropped.life, count)?;
             appender.finish()?;
             if count == 0 {
-                dropped.rows().drop_table(self.sql.as_ref())?;
+                self.remove_life(dropped.life())?;
             }
             catalog.retire(self.sql.as_ref(), collection)?;
             self.catalog.replace(Some(Rc::new(catalog)));
@@ -160,32 +251,78 @@ impl HotStore {
         schema::bump_cache_generation(self.sql.as_ref())
     }
 
-    /// Drops closed log generations whose events are all at or below `through`, and the dropped rows they alone
-    /// referred to.
+    /// Drops closed log generations whose events are all at or below `through`, and what they alone referred to.
     pub fn trim_log(&self, through: Sequence, now: Timestamp) -> Result<()> {
         if self.log.closed_generations()? == 0 {
             return Ok(());
         }
         self.transaction(|| {
-            for rows in self.log.trim(through, now)? {
-                Generation::from(rows).drop_table(self.sql.as_ref())?;
+            let dropped = self.log.trim(through, now)?;
+            for rows in dropped {
+                self.remove_life(LifeKey { collection: rows.collection, number: rows.life })?;
             }
-            Ok(())
+            self.remove_unreachable()
         })
+    }
+
+    /// Removes everything of a life that nobody can ask for any more; segments that the log still refers to stay.
+    fn remove_life(&self, life: LifeKey) -> Result<()> {
+        let forms = self.directory.forms(life)?;
+        for generation in &forms.generations {
+            self.directory.drop_generation(life, generation.table)?;
+        }
+        let first = self.log.first_sequence()?;
+        let segments = forms.segments.iter().chain(forms.superseded.iter());
+        let free: Vec<i64> =
+            segments.filter(|segment| !segment.is_pinned(first)).map(|segment| segment.number).collect();
+        self.directory.remove_segments(life, &free)
     }
 }
 
-impl ReferencedRows for HotStore {
-    fn page(&self, rows: RowsReference, position: RowsPosition<'_>) -> Result<Vec<Document>> {
-        let generation = Generation::from(rows);
+/// How many documents are in each form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FormCounts {
+    /// In row form.
+    pub row: i64,
+    /// In segments.
+    pub segment: i64,
+    /// Bytes of JSON text of all of them; of those in segments whose rows were partly deleted, about.
+    pub bytes: i64,
+}
+
+impl FormCounts {
+    /// All documents.
+    pub fn documents(&self) -> i64 {
+        self.row.saturating_add(self.segment)
+    }
+}
+
+/// Whether an error says that the caller was refused, and nothing of the store itself.
+fn is_refusal(kind: ErrorKind) -> bool {
+    !matches!(kind, ErrorKind::Corrupt | ErrorKind::Internal | ErrorKind::Unavailable | ErrorKind::Full)
+}
+
+impl Referenced for HotStore {
+    fn dropped(&self, rows: RowsReference, position: RowsPosition<'_>) -> Result<Vec<Document>> {
+        let life = LifeKey { collection: rows.collection, number: rows.life };
         let page = match position {
-            RowsPosition::Skip(0) => generation.page_after(self.sql.as_ref(), None),
-            RowsPosition::Skip(rows) => match generation.id_at(self.sql.as_ref(), rows.saturating_sub(1))? {
-                Some(id) => generation.page_after(self.sql.as_ref(), Some(&id)),
+            RowsPosition::Skip(0) => self.page_of(life, None),
+            RowsPosition::Skip(count) => match self.id_at(life, usize::try_from(count).unwrap_or(usize::MAX))? {
+                Some(id) => self.page_of(life, Some(&id)),
                 None => Ok(RowPage::default()),
             },
-            RowsPosition::After(id) => generation.page_after(self.sql.as_ref(), Some(id)),
+            RowsPosition::After(id) => self.page_of(life, Some(id)),
         };
         page.map(|page| page.documents)
+    }
+
+    fn versions(
+        &self,
+        reference: SegmentReference,
+        from: Sequence,
+        through: Sequence,
+        limit: usize,
+    ) -> Result<Vec<Document>> {
+        self.segment_versions(reference, from, through, limit)
     }
 }

@@ -1,10 +1,11 @@
-//! A generation of rows: one table `rows_{collection}_{generation}`, a document a row, clustered by id.
+//! A generation of rows: one table, a document a row, clustered by id.
 //!
+//! Its name is `rows_{collection}_{life}`, from the second generation of a life on `rows_{collection}_{life}_{number}`.
 //! WITHOUT ROWID, so that a document is one row written. Reads are bounded in bytes: sizes are looked up first.
 
 use std::collections::HashMap;
 
-use crate::cdc::RowsReference;
+use super::directory::Extent;
 use crate::error::Result;
 use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS, SQL_MAX_PARAMETERS};
 use crate::ports::{SqlParam, SqlRow, SqlStore, expect_integer, expect_text};
@@ -14,19 +15,18 @@ const COLUMNS: usize = 4;
 /// Rows of one INSERT statement.
 const INSERT_ROWS: usize = SQL_MAX_PARAMETERS / COLUMNS;
 
+/// Terms of one compound SELECT, at most.
+const COMPOUND_MAX: usize = 5;
+
 /// A generation of a collection's rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Generation {
     /// The collection's number.
     pub collection: CollectionId,
-    /// The generation's number.
+    /// The number of its life.
+    pub life: i64,
+    /// The generation's number in that life, from 1 on.
     pub number: i64,
-}
-
-impl From<RowsReference> for Generation {
-    fn from(rows: RowsReference) -> Self {
-        Self { collection: rows.collection, number: rows.generation }
-    }
 }
 
 /// A version to be stored.
@@ -53,7 +53,21 @@ pub struct RowPage {
 
 impl Generation {
     fn table(self) -> String {
-        format!("rows_{}_{}", self.collection, self.number)
+        match self.number {
+            1 => format!("rows_{}_{}", self.collection, self.life),
+            number => format!("rows_{}_{}_{number}", self.collection, self.life),
+        }
+    }
+
+    /// The generation whose table has this name; `None` for other tables.
+    pub fn of_table(name: &str) -> Option<Self> {
+        let numbers: Option<Vec<i64>> =
+            name.strip_prefix("rows_")?.split('_').map(|number| number.parse().ok()).collect();
+        match numbers?.as_slice() {
+            [collection, life] => Some(Self { collection: *collection, life: *life, number: 1 }),
+            [collection, life, number] => Some(Self { collection: *collection, life: *life, number: *number }),
+            _ => None,
+        }
     }
 
     /// Makes the table, within a transaction.
@@ -67,22 +81,10 @@ impl Generation {
         Ok(())
     }
 
-    /// Whether the table is still there.
-    pub fn exists(self, sql: &dyn SqlStore) -> Result<bool> {
-        let statement = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?";
-        Ok(!sql.query(statement, &[SqlParam::Text(&self.table())])?.is_empty())
-    }
-
     /// Drops the table, if it is still there.
     pub fn drop_table(self, sql: &dyn SqlStore) -> Result<()> {
         sql.query(&format!("DROP TABLE IF EXISTS {}", self.table()), &[])?;
         Ok(())
-    }
-
-    /// The document with this id.
-    pub fn get(self, sql: &dyn SqlStore, id: &str) -> Result<Option<Document>> {
-        let statement = format!("SELECT id, sequence, timestamp, data FROM {} WHERE id = ?", self.table());
-        sql.query(&statement, &[SqlParam::Text(id)])?.into_iter().next().map(document).transpose()
     }
 
     /// The documents with these ids, at most [`SQL_MAX_PARAMETERS`]; the caller bounds their bytes.
@@ -110,44 +112,47 @@ impl Generation {
         sql.query(&statement, &params)?.into_iter().map(size).collect()
     }
 
-    /// The next documents after an id.
-    pub fn page_after(self, sql: &dyn SqlStore, after: Option<&str>) -> Result<RowPage> {
-        // No id is empty, so that every id is greater than the empty text.
-        let after = after.unwrap_or_default();
-        let sizes = format!(
+    /// The ids after one and the bytes of their documents, in order, at most [`SCAN_PAGE_MAX_ROWS`].
+    pub fn sizes_after(self, sql: &dyn SqlStore, after: Option<&str>) -> Result<Vec<(String, usize)>> {
+        let statement = format!(
             "SELECT id, octet_length(data) FROM {} WHERE id > ? ORDER BY id LIMIT {SCAN_PAGE_MAX_ROWS}",
             self.table()
         );
-        let mut last = None;
-        let mut bytes = 0usize;
-        for row in sql.query(&sizes, &[SqlParam::Text(after)])? {
-            let (id, size) = size(row)?;
-            if last.is_some() && bytes.saturating_add(size) > SCAN_PAGE_MAX_BYTES {
-                break;
-            }
-            bytes = bytes.saturating_add(size);
-            last = Some(id);
-        }
-        let Some(last) = last else { return Ok(RowPage::default()) };
+        // No id is empty, so that every id is greater than the empty text.
+        sql.query(&statement, &[SqlParam::Text(after.unwrap_or_default())])?.into_iter().map(size).collect()
+    }
+
+    /// The documents after an id up to another, in order; the caller bounds their bytes.
+    pub fn between(self, sql: &dyn SqlStore, after: Option<&str>, last: &str) -> Result<Vec<Document>> {
         let statement =
             format!("SELECT id, sequence, timestamp, data FROM {} WHERE id > ? AND id <= ? ORDER BY id", self.table());
-        let rows = sql.query(&statement, &[SqlParam::Text(after), SqlParam::Text(&last)])?;
-        Ok(RowPage { documents: rows.into_iter().map(document).collect::<Result<_>>()?, bytes })
+        let params = [SqlParam::Text(after.unwrap_or_default()), SqlParam::Text(last)];
+        sql.query(&statement, &params)?.into_iter().map(document).collect()
     }
 
-    /// The id of the row at a position in the order of ids, counted from 0.
-    pub fn id_at(self, sql: &dyn SqlStore, position: i64) -> Result<Option<String>> {
-        let statement = format!("SELECT id FROM {} ORDER BY id LIMIT 1 OFFSET CAST(? AS INTEGER)", self.table());
-        let rows = sql.query(&statement, &[SqlParam::Integer(position)])?;
-        rows.into_iter().next().map(|row| expect_text(row.into_iter().next())).transpose()
+    /// The next documents after an id, bounded in number and bytes; empty at the end.
+    pub fn page_after(self, sql: &dyn SqlStore, after: Option<&str>) -> Result<Vec<Document>> {
+        let mut last = None;
+        let mut bytes = 0usize;
+        for (id, size) in self.sizes_after(sql, after)? {
+            bytes = bytes.saturating_add(size);
+            if last.is_some() && bytes > SCAN_PAGE_MAX_BYTES {
+                break;
+            }
+            last = Some(id);
+        }
+        last.map_or(Ok(Vec::new()), |last| self.between(sql, after, &last))
     }
 
-    /// The number of documents and the bytes of their JSON text.
-    pub fn measure(self, sql: &dyn SqlStore) -> Result<(i64, i64)> {
-        let rows =
-            sql.query(&format!("SELECT count(*), coalesce(sum(octet_length(data)), 0) FROM {}", self.table()), &[])?;
-        let row = rows.first();
-        Ok((expect_integer(row.and_then(|row| row.first()))?, expect_integer(row.and_then(|row| row.get(1)))?))
+    /// What the table holds.
+    pub fn extent(self, sql: &dyn SqlStore) -> Result<Extent> {
+        let statement = format!(
+            "SELECT count(*), coalesce(sum(octet_length(data)), 0), coalesce(max(timestamp), 0) FROM {}",
+            self.table()
+        );
+        let rows = sql.query(&statement, &[])?;
+        let column = |position: usize| expect_integer(rows.first().and_then(|row| row.get(position)));
+        Ok(Extent { rows: column(0)?, bytes: column(1)?, newest: column(2)? })
     }
 
     /// Stores versions of documents, new or in the place of older ones: one row written each.
@@ -180,6 +185,23 @@ impl Generation {
         }
         Ok(())
     }
+}
+
+/// The document with this id in one of several generations, and in which.
+pub fn get(sql: &dyn SqlStore, generations: &[Generation], id: &str) -> Result<Option<(Generation, Document)>> {
+    for chunk in generations.chunks(COMPOUND_MAX) {
+        let term = |generation: &Generation| {
+            let number = generation.number;
+            format!("SELECT id, sequence, timestamp, data, {number} FROM {} WHERE id = ?1", generation.table())
+        };
+        let statement = chunk.iter().map(term).collect::<Vec<_>>().join(" UNION ALL ");
+        if let Some(row) = sql.query(&statement, &[SqlParam::Text(id)])?.into_iter().next() {
+            let number = expect_integer(row.get(4))?;
+            let found = chunk.iter().find(|generation| generation.number == number).copied();
+            return Ok(found.zip(Some(document(row)?)));
+        }
+    }
+    Ok(None)
 }
 
 fn placeholders(count: usize) -> String {

@@ -1,12 +1,14 @@
-//! The object's own tables, version 1, made by its first write.
+//! The object's own tables, made by its first write.
 
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{SqlParam, SqlStore, expect_integer, expect_text};
 use crate::types::names::ObjectName;
 use crate::types::{StorageTier, Timestamp};
 
-/// The version of the tables that this program makes and reads.
-const FORMAT: i64 = 1;
+/// The version of the tables of an object without segments.
+const FORMAT_ROWS: i64 = 1;
+/// The version of the tables of an object that has, or had, segments.
+pub const FORMAT_SEGMENTS: i64 = 2;
 
 const TABLES: [&str; 2] = [
     "CREATE TABLE object (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, doc_type TEXT NOT NULL, \
@@ -33,9 +35,9 @@ impl ObjectRecord {
         let row =
             rows.into_iter().next().ok_or_else(|| corrupt("expected the object's record, got none".to_owned()))?;
         let format = expect_integer(row.first())?;
-        if format != FORMAT {
+        if !(FORMAT_ROWS..=FORMAT_SEGMENTS).contains(&format) {
             return Err(corrupt(format!(
-                "expected tables of format {FORMAT}, got {format}; a newer program wrote this object"
+                "expected tables of a format up to {FORMAT_SEGMENTS}, got {format}; a newer program wrote this object"
             )));
         }
         let doc_type = expect_text(row.get(1).cloned())?;
@@ -54,13 +56,19 @@ pub fn bump_cache_generation(sql: &dyn SqlStore) -> Result<()> {
     Ok(())
 }
 
+/// Notes the version of the tables.
+pub fn set_format(sql: &dyn SqlStore, format: i64) -> Result<()> {
+    sql.query("UPDATE object SET format = ?", &[SqlParam::Integer(format)])?;
+    Ok(())
+}
+
 /// Makes the tables, within a transaction.
 pub fn create(sql: &dyn SqlStore, name: &ObjectName, now: Timestamp) -> Result<()> {
     for table in TABLES {
         sql.query(table, &[])?;
     }
     let params = [
-        SqlParam::Integer(FORMAT),
+        SqlParam::Integer(FORMAT_ROWS),
         SqlParam::Text(&name.doc_type),
         SqlParam::Text(&name.doc_id),
         SqlParam::Integer(now),

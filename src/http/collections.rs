@@ -135,7 +135,7 @@ fn told(collection: &CollectionInfo) -> Collection<'_> {
                 field_id: column.field_id,
             })
             .collect(),
-        forms: Forms { row: collection.documents, segment: 0, cold: 0 },
-        bytes: collection.bytes,
+        forms: Forms { row: collection.forms.row, segment: collection.forms.segment, cold: 0 },
+        bytes: collection.forms.bytes,
     }
 }

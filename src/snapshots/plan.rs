@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::cold::catalog::ColdCatalog;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::hot::{Collection, CollectionDefinition, Generation, HotStore};
+use crate::hot::{Collection, CollectionDefinition, HotStore, LifeKey};
 use crate::types::{CollectionId, Sequence, StorageTier, Timestamp};
 
 const FORMAT: u32 = 1;
@@ -19,8 +19,9 @@ pub struct PlannedCollection {
     pub id: CollectionId,
     /// Its name.
     pub name: String,
-    /// Its generation of rows; `None` when it was dropped.
-    pub generation: Option<i64>,
+    /// Its life; `None` when it was dropped.
+    #[serde(rename = "generation")]
+    pub life: Option<i64>,
     /// What was declared of it.
     pub definition: CollectionDefinition,
 }
@@ -30,14 +31,14 @@ impl PlannedCollection {
         Self {
             id: collection.id,
             name: collection.name.to_string(),
-            generation: collection.live.then_some(collection.generation),
+            life: collection.live.then_some(collection.life),
             definition: collection.definition.as_ref().clone(),
         }
     }
 
-    /// Its rows, if it existed.
-    pub fn rows(&self) -> Option<Generation> {
-        self.generation.map(|number| Generation { collection: self.id, number })
+    /// Its life, if it existed.
+    pub fn life(&self) -> Option<LifeKey> {
+        self.life.map(|number| LifeKey { collection: self.id, number })
     }
 }
 
@@ -110,7 +111,7 @@ mod tests {
     fn the_stored_form_of_version_1_is_read() {
         let text = r#"{"format":1,"attempt":"0192d3f0-0000-7000-8000-000000000000","after":3,"through":9,"timestamp":5,"collections":[{"id":1,"name":"movies","generation":2,"definition":{"columns":[]}}]}"#;
         let plan = Plan::from_text(text).unwrap();
-        assert_eq!(plan.collections[0].rows(), Some(Generation { collection: 1, number: 2 }));
+        assert_eq!(plan.collections[0].life(), Some(LifeKey { collection: 1, number: 2 }));
         assert_eq!(plan.to_text().unwrap(), text);
         assert!(Plan::from_text(&text.replace("\"format\":1", "\"format\":2")).is_err());
     }

@@ -118,7 +118,7 @@ impl Snapshotter {
         let mut empty = true;
         if let Some(collection) = known.filter(|collection| collection.live) {
             columns.declare(&collection.definition.declarations(), true)?;
-            empty = self.hot.measure(collection)?.0 == 0;
+            empty = self.hot.is_empty(collection)?;
         }
         columns.declare(&definition.declarations(), empty)?;
         Ok(())
@@ -166,6 +166,13 @@ impl Snapshotter {
         };
         self.known.replace(Some(known));
         Ok(known)
+    }
+
+    /// Whether the alarm that fires now may be one for archiving: it is due, or what waits was noted before this instance
+    /// woke.
+    pub fn is_alarm_due(&self, now: Timestamp) -> Result<bool> {
+        let noted = self.changes_since.get().is_some();
+        Ok(self.next_alarm(now)?.is_some_and(|due| due <= now || !noted))
     }
 
     /// The alarm's run: archives what waits, publishes when the interval allows.

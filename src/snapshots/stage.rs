@@ -19,7 +19,7 @@ use crate::cold::{
 use crate::config::ColdConfig;
 use crate::error::Result;
 use crate::hot::frozen::FrozenRows;
-use crate::hot::{HotStore, LoggedEvent, event_namespace};
+use crate::hot::{HotStore, LoggedEvent, References, event_namespace};
 use crate::limits::SCAN_PAGE_MAX_BYTES;
 use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition};
 use crate::types::names::ObjectName;
@@ -147,7 +147,8 @@ impl<'s> Stage<'s> {
     fn read_events(&self, after: Sequence) -> Result<Vec<LoggedEvent>> {
         let mut events = Vec::new();
         let mut bytes = 0usize;
-        self.hot.log().read(after, self.plan.through, Some(self.hot), &mut |event| {
+        let references = References { documents: self.hot, dropped: true };
+        self.hot.log().read(after, self.plan.through, references, &mut |event| {
             let images = event.before.as_ref().map_or(0, |image| image.text.len());
             bytes = bytes
                 .saturating_add(images)
@@ -174,7 +175,7 @@ impl<'s> Stage<'s> {
     async fn stage_state(&mut self, stage: &mut CollectionStage<'_>) -> Result<()> {
         let CollectionStage { planned, columns, state_files, .. } = stage;
         let path = TablePath::new(self.name, &planned.name, TableKind::State);
-        let mut rows = FrozenRows::new(self.hot, planned.id, planned.rows(), self.plan.through);
+        let mut rows = FrozenRows::new(self.hot, planned.id, planned.life(), self.plan.through);
         let mut open: BTreeMap<Month, DocumentFileWriter<'_>> = BTreeMap::new();
         while let Some(page) = rows.next_page()? {
             self.clock.sleep_ms(0).await;

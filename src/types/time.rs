@@ -25,6 +25,13 @@ impl Month {
     pub fn ordinal(self) -> i32 {
         (i32::from(self.year) - 1970) * 12 + i32::from(self.month) - 1
     }
+
+    /// The month of an ordinal; `None` for one that [`of`](Self::of) never gives.
+    pub fn from_ordinal(ordinal: i32) -> Option<Self> {
+        let year = i16::try_from(1970 + ordinal.div_euclid(12)).ok()?;
+        let month = i8::try_from(ordinal.rem_euclid(12) + 1).ok()?;
+        (-9_999..=9_999).contains(&year).then_some(Self { year, month })
+    }
 }
 
 /// RFC 3339 in UTC with milliseconds, such as `2026-11-21T08:00:00.000Z`.
@@ -59,6 +66,17 @@ mod tests {
         assert_eq!(Month::of(1_709_251_199_999), Month { year: 2024, month: 2 });
         assert_eq!(Month::of(1_709_251_200_000), Month { year: 2024, month: 3 });
         assert_eq!(Month::of(1_709_251_200_000).ordinal(), 650);
+    }
+
+    #[test]
+    fn months_come_back_from_their_ordinals() {
+        for timestamp in [0, -1, i64::MIN, i64::MAX, 1_709_251_200_000, -99_999_999_999_999] {
+            let month = Month::of(timestamp);
+            assert_eq!(Month::from_ordinal(month.ordinal()), Some(month));
+        }
+        for beyond in [Month::of(i64::MIN).ordinal() - 1, Month::of(i64::MAX).ordinal() + 1, i32::MIN, i32::MAX] {
+            assert_eq!(Month::from_ordinal(beyond), None);
+        }
     }
 
     #[test]

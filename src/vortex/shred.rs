@@ -1,15 +1,20 @@
-//! Documents into columns.
+//! Documents into columns: by a schema that is known ([`Shredder`]), or by one that is learned from the same documents
+//! ([`LearningShredder`]).
+
+mod learning;
+
+pub use learning::{LearningShredder, RowKey};
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use super::column::Column;
 use super::column_type::ColumnType;
-use super::schema::{ID_NAME, TableSchema};
+use super::schema::{ID_NAME, TableColumn, TableSchema};
 use super::value::{Fit, Scalar};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::json::write_members;
-use crate::types::{Document, Json, StorageTier};
+use crate::types::{Document, Json, Sequence, StorageTier, Timestamp};
 
 const MICROS_PER_MILLI: i64 = 1_000;
 
@@ -95,12 +100,85 @@ impl ShreddedBatch {
     pub fn rows(&self) -> usize {
         self.ids.rows()
     }
+
+    fn push_key(&mut self, id: &str, sequence: Sequence, timestamp: Timestamp) -> Result<()> {
+        let timestamp = timestamp.checked_mul(MICROS_PER_MILLI);
+        let timestamp = timestamp.ok_or_else(|| unfit("a time that fits microseconds", &Json::Null))?;
+        self.ids.push(Scalar::Text(Cow::Borrowed(id)))?;
+        self.sequences.push(Scalar::Long(sequence))?;
+        self.timestamps.push(Scalar::Long(timestamp))
+    }
+
+    /// Puts a value into its column where it can; whether the column alone rebuilds it.
+    fn push_field(&mut self, row: usize, name: &str, value: &Json<'_>, place: Option<Place>) -> Result<bool> {
+        let represented = place.and_then(|place| Some((place, place.represent(value)?)));
+        let Some((place, represented)) = represented else {
+            // A null in `_extra` is null in the column too, so that it compares alike.
+            if !matches!(value, Json::Null) {
+                self.stray.insert(name);
+            }
+            return Ok(false);
+        };
+        self.push_represented(row, name, place, represented)
+    }
+
+    fn push_represented(
+        &mut self,
+        row: usize,
+        name: &str,
+        place: Place,
+        (scalar, fit): (Scalar<'_>, Fit),
+    ) -> Result<bool> {
+        if let Some(column) = self.columns.get_mut(place.position) {
+            column.pad_to(row);
+            column.push(scalar)?;
+        }
+        if fit == Fit::Respelled {
+            self.stray.insert(name);
+        }
+        Ok(fit == Fit::Canonical)
+    }
+
+    fn push_extra(&mut self, members: &[(&str, &Json<'_>)]) -> Result<()> {
+        if members.is_empty() {
+            return self.extra.push_option(None);
+        }
+        let mut text = String::new();
+        write_members(members.iter().copied(), &mut text);
+        self.extra.push(Scalar::Text(Cow::Owned(text)))
+    }
+
+    fn pad(&mut self) {
+        let rows = self.rows();
+        self.columns.iter_mut().for_each(|column| column.pad_to(rows));
+    }
+}
+
+/// The column of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    position: usize,
+    column_type: ColumnType,
+    mixed: bool,
+}
+
+impl Place {
+    fn of(position: usize, column: &TableColumn) -> Self {
+        Self { position, column_type: column.column_type, mixed: column.is_mixed() }
+    }
+
+    fn represent<'j>(self, value: &'j Json<'_>) -> Option<(Scalar<'j>, Fit)> {
+        self.column_type.represent(value).or_else(|| {
+            let as_text = self.mixed && !matches!(value, Json::Null);
+            as_text.then(|| (Scalar::Text(Cow::Owned(value.to_text())), Fit::Respelled))
+        })
+    }
 }
 
 /// Turns documents into columns, one after the other.
 pub struct Shredder<'s> {
     schema: &'s TableSchema,
-    positions: HashMap<&'s str, usize>,
+    positions: HashMap<&'s str, Place>,
     batch: ShreddedBatch,
     bytes: usize,
 }
@@ -108,7 +186,8 @@ pub struct Shredder<'s> {
 impl<'s> Shredder<'s> {
     /// For documents of a table.
     pub fn new(schema: &'s TableSchema) -> Self {
-        let positions = schema.columns().iter().enumerate().map(|(position, column)| (column.name.as_str(), position));
+        let columns = schema.columns().iter().enumerate();
+        let positions = columns.map(|(position, column)| (column.name.as_str(), Place::of(position, column)));
         Self { schema, positions: positions.collect(), batch: ShreddedBatch::new(schema), bytes: 0 }
     }
 
@@ -130,19 +209,16 @@ impl<'s> Shredder<'s> {
             Some(Json::String(id)) if *id == document.id => {}
             other => return Err(unfit("the field id to be the document's id", other.unwrap_or(&Json::Null))),
         }
-        let timestamp = document.timestamp.checked_mul(MICROS_PER_MILLI);
-        let timestamp = timestamp.ok_or_else(|| unfit("a time that fits microseconds", &Json::Null))?;
         let row = self.batch.rows();
         let mut extra: Vec<(&str, &Json<'_>)> = Vec::new();
         for (name, value) in members.iter().filter(|(name, _)| name != ID_NAME) {
-            if !self.push_field(row, name, value)? {
+            let place = self.positions.get(name.as_ref()).copied();
+            if !self.batch.push_field(row, name, value, place)? {
                 extra.push((name, value));
             }
         }
-        self.batch.ids.push(Scalar::Text(Cow::Borrowed(&document.id)))?;
-        self.batch.sequences.push(Scalar::Long(document.sequence))?;
-        self.batch.timestamps.push(Scalar::Long(timestamp))?;
-        self.push_extra(&extra)?;
+        self.batch.push_key(&document.id, document.sequence, document.timestamp)?;
+        self.batch.push_extra(&extra)?;
         self.bytes = self.bytes.saturating_add(document.text.len());
         Ok(())
     }
@@ -151,50 +227,8 @@ impl<'s> Shredder<'s> {
     pub fn take(&mut self) -> ShreddedBatch {
         self.bytes = 0;
         let mut batch = std::mem::replace(&mut self.batch, ShreddedBatch::new(self.schema));
-        let rows = batch.rows();
-        batch.columns.iter_mut().for_each(|column| column.pad_to(rows));
+        batch.pad();
         batch
-    }
-
-    /// Puts a value into its column where it can; whether the column alone rebuilds it.
-    fn push_field(&mut self, row: usize, name: &str, value: &Json<'_>) -> Result<bool> {
-        let position = self.positions.get(name).copied();
-        let definition = position.and_then(|position| self.schema.columns().get(position));
-        let column = position.and_then(|position| self.batch.columns.get_mut(position));
-        let (Some(definition), Some(column)) = (definition, column) else {
-            self.note_stray(name, value);
-            return Ok(false);
-        };
-        let represented = definition.column_type.represent(value).or_else(|| {
-            let as_text = definition.is_mixed() && !matches!(value, Json::Null);
-            as_text.then(|| (Scalar::Text(Cow::Owned(value.to_text())), Fit::Respelled))
-        });
-        let Some((scalar, fit)) = represented else {
-            self.note_stray(name, value);
-            return Ok(false);
-        };
-        column.pad_to(row);
-        column.push(scalar)?;
-        if fit == Fit::Respelled {
-            self.batch.stray.insert(name);
-        }
-        Ok(fit == Fit::Canonical)
-    }
-
-    /// A null in `_extra` is null in the column too, so that it compares alike.
-    fn note_stray(&mut self, name: &str, value: &Json<'_>) {
-        if !matches!(value, Json::Null) {
-            self.batch.stray.insert(name);
-        }
-    }
-
-    fn push_extra(&mut self, members: &[(&str, &Json<'_>)]) -> Result<()> {
-        if members.is_empty() {
-            return self.batch.extra.push_option(None);
-        }
-        let mut text = String::new();
-        write_members(members.iter().copied(), &mut text);
-        self.batch.extra.push(Scalar::Text(Cow::Owned(text)))
     }
 }
 

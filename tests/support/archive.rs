@@ -7,6 +7,7 @@ use std::rc::Rc;
 use serde_json::Value;
 use thermocline::cold::catalog::{ColdCatalog, TableId};
 use thermocline::cold::{ChangesRange, DataFile, TableKind, TableState, scan_changes};
+use thermocline::config::HotConfig;
 use thermocline::hot::HotStore;
 use thermocline::ports::native::{World, run};
 
@@ -81,7 +82,7 @@ pub fn check_whole(world: &World, model: &Model, collections: &[&str]) -> usize 
     let published = object.ok("GET", "/sync", "")["lastColdSequence"].as_i64().unwrap();
     let ports = world.ports();
     let catalog = ColdCatalog::new(Rc::clone(&ports.sql));
-    let hot = HotStore::new(Rc::clone(&ports.sql));
+    let hot = HotStore::new(Rc::clone(&ports.sql), HotConfig::default(), 1 << 24);
     let archived = catalog.progress().unwrap().archived;
     // Tables are published one after the other: each is as of the last commit or already as of the next.
     for collection in collections {

@@ -33,6 +33,11 @@ impl Object {
         Self::new(world.ports())
     }
 
+    /// A new instance with another configuration.
+    pub fn wake_with(world: &World, config: &str) -> Self {
+        Self::configured(world.ports(), StorageConfig::parse(config).unwrap())
+    }
+
     /// Sends a request; `path` is below the object.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Response {
         run(self.service.handle(request(method, path, headers, body))).done().expect("the request ends")

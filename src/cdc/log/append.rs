@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::{ChangeLog, TABLE_PREFIX};
 use crate::cdc::record::{Change, RecordWriter, reference_record};
+use crate::cdc::segment_events::{InlineEvent, SegmentRecord};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::LOG_CHUNK_MAX_BYTES;
 use crate::ports::SqlParam;
@@ -52,22 +53,57 @@ impl Appender<'_> {
         Ok(sequence)
     }
 
-    /// Logs that all `count` rows of a generation were deleted.
-    pub fn push_rows(&mut self, collection: (CollectionId, &Rc<str>), generation: i64, count: i64) -> Result<()> {
+    /// The sequence that the next event gets.
+    pub fn next_sequence(&self) -> Sequence {
+        self.next
+    }
+
+    /// Logs the next `count` events: those in `inline`, and for every other sequence the insert of the document that has it
+    /// as its version in the segment. `bytes` is what the segment takes, which waits to be archived like the log.
+    pub fn push_segment(
+        &mut self,
+        collection: (CollectionId, &Rc<str>),
+        segment: i64,
+        count: usize,
+        bytes: usize,
+        inline: &[InlineEvent],
+    ) -> Result<()> {
         self.write()?;
-        let number = u32::try_from(count).map_err(|_| {
-            StorageError::new(
-                ErrorKind::TooLarge,
-                StorageTier::Hot,
-                "drop collection",
-                "expected fewer than 2^32 documents",
-            )
-        })?;
+        let end = self.next.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+        let mut rest = inline;
+        while self.next < end {
+            let (taken, after) = rest.split_at(fitting(rest));
+            let through = after.first().map_or(end, |event| event.sequence);
+            let count = u32::try_from(through.saturating_sub(self.next)).map_err(|_| too_many())?;
+            let record = SegmentRecord {
+                first: self.next,
+                count,
+                timestamp: self.timestamp,
+                context: &self.context,
+                collection,
+                segment,
+                inline: taken,
+            };
+            let record = record.to_bytes()?;
+            self.next = through;
+            self.store(&record)?;
+            rest = after;
+        }
+        self.log.note_appended(bytes);
+        self.record = RecordWriter::new(self.next, self.timestamp, self.context.clone());
+        Ok(())
+    }
+
+    /// Logs that all `count` documents of a collection's life were deleted.
+    pub fn push_rows(&mut self, collection: (CollectionId, &Rc<str>), life: i64, count: i64) -> Result<()> {
+        self.write()?;
+        let number = u32::try_from(count).map_err(|_| too_many())?;
         if number == 0 {
             return Ok(());
         }
-        let bytes = reference_record(self.next, self.timestamp, &self.context, collection, generation, number)?;
+        let bytes = reference_record(self.next, self.timestamp, &self.context, collection, life, number)?;
         self.next = self.next.saturating_add(count);
+        self.record = RecordWriter::new(self.next, self.timestamp, self.context.clone());
         self.store(&bytes)
     }
 
@@ -106,8 +142,27 @@ impl Appender<'_> {
                 .query(&statement, &[SqlParam::Integer(last), SqlParam::Integer(part), SqlParam::Blob(chunk)])?;
         }
         self.bytes = self.bytes.saturating_add(record.len());
-        let appended = self.log.appended_bytes.get().saturating_add(u64::try_from(record.len()).unwrap_or(u64::MAX));
-        self.log.appended_bytes.set(appended);
+        self.log.note_appended(record.len());
         Ok(())
     }
+}
+
+/// How many of the events fit one record; at least one.
+fn fitting(events: &[InlineEvent]) -> usize {
+    let mut bytes = 0usize;
+    let fit = events.iter().take_while(|event| {
+        let first = bytes == 0;
+        bytes = bytes.saturating_add(event.size()).saturating_add(1);
+        first || bytes <= RECORD_TARGET_BYTES
+    });
+    fit.count()
+}
+
+fn too_many() -> StorageError {
+    StorageError::new(
+        ErrorKind::TooLarge,
+        StorageTier::Hot,
+        "log changes",
+        "expected fewer than 2^32 documents at once",
+    )
 }

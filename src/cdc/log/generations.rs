@@ -40,7 +40,7 @@ impl ChangeLog {
     }
 
     /// Drops, within a transaction, the closed generations whose events are all at or below `through`, and says
-    /// which rows they referred to. Young ones are kept for readers that are not far behind, up to a number of bytes.
+    /// which dropped collections they referred to. Young ones are kept for readers that are not far behind, up to a number of bytes.
     /// The last sequence is kept, so that numbering goes on after a restart.
     pub fn trim(&self, through: Sequence, now: Timestamp) -> Result<Vec<RowsReference>> {
         let state = self.state()?;
@@ -101,7 +101,7 @@ impl ChangeLog {
         row.map(|row| Ok(Header::read(&expect_blob(row.into_iter().next())?)?.timestamp)).transpose()
     }
 
-    /// The rows that a generation's records refer to.
+    /// The dropped collections that a generation's records refer to.
     fn references(&self, generation: i64) -> Result<Vec<RowsReference>> {
         let mut found = Vec::new();
         let mut after = 0;

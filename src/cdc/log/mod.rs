@@ -15,7 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 pub use append::Appender;
-pub use read::{ReferencedRows, RowsPosition};
+pub use read::{Referenced, References, RowsPosition};
 
 use self::generations::create_generation;
 use super::record::{Header, Record};
@@ -39,6 +39,9 @@ struct LogState {
     open_since: Option<Timestamp>,
 }
 
+/// What was remembered of the log's tables at some moment.
+pub struct Remembered(Option<LogState>);
+
 /// The change log of one object.
 pub struct ChangeLog {
     sql: Rc<dyn SqlStore>,
@@ -60,9 +63,19 @@ impl ChangeLog {
         Ok(())
     }
 
-    /// Drops what is remembered of the tables: called when a transaction that wrote here has failed.
+    /// Drops what is remembered of the tables.
     pub fn forget(&self) {
         self.state.replace(None);
+    }
+
+    /// What is remembered of the tables, to be given back to [`restore`](Self::restore) when a transaction is rolled back.
+    pub fn remembered(&self) -> Remembered {
+        Remembered(self.state.borrow().clone())
+    }
+
+    /// Goes back to what was remembered.
+    pub fn restore(&self, remembered: Remembered) {
+        self.state.replace(remembered.0);
     }
 
     /// The sequence of the last event; 0 before the first.
@@ -87,9 +100,15 @@ impl ChangeLog {
         Ok(state.last_sequence.saturating_add(1))
     }
 
-    /// Bytes logged by this instance since it started: the difference of two calls is what came between.
+    /// Bytes logged by this instance since it started, those of segments included that the log refers to: the difference of
+    /// two calls is what came between.
     pub fn appended_bytes(&self) -> u64 {
         self.appended_bytes.get()
+    }
+
+    fn note_appended(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.appended_bytes.set(self.appended_bytes.get().saturating_add(bytes));
     }
 
     fn state(&self) -> Result<LogState> {

@@ -33,9 +33,7 @@ impl ColumnBytes {
 
     /// The columns as a blob with this index; reading one that was not brought is an error.
     pub fn blob<'b>(&'b self, index: &'b BlobIndex) -> Blob<'b> {
-        let bytes = |column: &'b Option<Shared>| {
-            column.as_ref().and_then(|(bytes, range)| bytes.get(range.clone()))
-        };
+        let bytes = |column: &'b Option<Shared>| column.as_ref().and_then(|(bytes, range)| bytes.get(range.clone()));
         Blob::of_columns(index, self.columns.iter().map(bytes).collect())
     }
 }

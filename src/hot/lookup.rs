@@ -1,0 +1,163 @@
+//! Finding documents by id, whichever form they are in: row form first, then segments, the newest first.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::HotStore;
+use super::directory::{Forms, LifeKey, Segment};
+use super::rows::{self, Generation};
+use super::segment::read;
+use crate::error::Result;
+use crate::limits::SQL_MAX_PARAMETERS;
+use crate::types::Document;
+use crate::vortex::Bitmap;
+use crate::vortex::blob::Budget;
+
+/// Ids that may be in a segment are looked up one by one, unless they are more than these: then its ids are decoded.
+const POINT_LOOKUPS_MAX: usize = 64;
+/// Memory that reading documents of one segment may take.
+pub(super) const READ_MAX_BYTES: usize = 96 * 1024 * 1024;
+
+/// Where a document is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// In a row generation.
+    Row(Generation),
+    /// At a row of a segment.
+    Segment(Rc<Segment>, usize),
+}
+
+/// Where a document is, and about how many bytes its text has.
+#[derive(Clone, Debug)]
+pub(super) struct Located {
+    pub place: Place,
+    pub bytes: usize,
+}
+
+impl HotStore {
+    /// The current version of a document.
+    pub(super) fn find(&self, life: LifeKey, id: &str) -> Result<Option<(Place, Document)>> {
+        let forms = self.directory.forms(life)?;
+        if let Some((table, document)) = rows::get(self.sql.as_ref(), &tables(&forms), id)? {
+            return Ok(Some((Place::Row(table), document)));
+        }
+        for segment in forms.segments.iter().rev() {
+            if let Some(row) = self.row_of(segment, id)? {
+                let document = self.segment_document(segment, row)?;
+                return Ok(Some((Place::Segment(Rc::clone(segment), row), document)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The current row of a segment that has this id.
+    fn row_of(&self, segment: &Segment, id: &str) -> Result<Option<usize>> {
+        if id < segment.first_id.as_str() || id > segment.last_id.as_str() {
+            return Ok(None);
+        }
+        let head = self.directory.head(segment.number)?;
+        if !head.may_have_id(id) {
+            return Ok(None);
+        }
+        let columns = self.directory.columns(segment.number, &head, &[read::ID_POSITION])?;
+        let row = read::find(&columns.blob(&head.index), id)?;
+        Ok(row.filter(|row| segment.is_live(*row)))
+    }
+
+    fn segment_document(&self, segment: &Segment, row: usize) -> Result<Document> {
+        let head = self.directory.head(segment.number)?;
+        let columns = self.directory.all_columns(segment.number, &head)?;
+        read::document(&head, &columns.blob(&head.index), row)
+    }
+
+    /// The documents at rows of a segment, in the order of rows.
+    pub(super) fn segment_documents(&self, segment: &Segment, rows: &Bitmap) -> Result<Vec<Document>> {
+        let head = self.directory.head(segment.number)?;
+        let columns = self.directory.all_columns(segment.number, &head)?;
+        read::documents(&head, &columns.blob(&head.index), rows, &mut Budget::new(READ_MAX_BYTES))
+    }
+
+    /// Where these documents are; those that do not exist are missing. `ids` ascend and are unique.
+    pub(super) fn locate(&self, life: LifeKey, ids: &[&str]) -> Result<HashMap<String, Located>> {
+        let forms = self.directory.forms(life)?;
+        let mut found = HashMap::new();
+        for table in tables(&forms) {
+            for chunk in ids.chunks(SQL_MAX_PARAMETERS) {
+                for (id, bytes) in table.sizes(self.sql.as_ref(), chunk)? {
+                    found.insert(id, Located { place: Place::Row(table), bytes });
+                }
+            }
+        }
+        for segment in forms.segments.iter().rev() {
+            self.locate_in(segment, ids, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    fn locate_in(&self, segment: &Rc<Segment>, ids: &[&str], found: &mut HashMap<String, Located>) -> Result<()> {
+        let start = ids.partition_point(|id| *id < segment.first_id.as_str());
+        let end = ids.partition_point(|id| *id <= segment.last_id.as_str());
+        let within = ids.get(start..end).unwrap_or_default();
+        if within.is_empty() {
+            return Ok(());
+        }
+        let head = self.directory.head(segment.number)?;
+        let candidates: Vec<&str> =
+            within.iter().copied().filter(|id| head.may_have_id(id) && !found.contains_key(*id)).collect();
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        let columns = self.directory.columns(segment.number, &head, &[read::ID_POSITION])?;
+        let blob = columns.blob(&head.index);
+        let rows = if candidates.len() <= POINT_LOOKUPS_MAX {
+            candidates.iter().map(|id| read::find(&blob, id)).collect::<Result<Vec<_>>>()?
+        } else {
+            read::find_all(&blob, &candidates, &mut Budget::new(READ_MAX_BYTES))?
+        };
+        let bytes = usize::try_from(segment.text_bytes).unwrap_or(usize::MAX).checked_div(segment.rows).unwrap_or(0);
+        for (id, row) in candidates.into_iter().zip(rows) {
+            if let Some(row) = row.filter(|row| segment.is_live(*row)) {
+                found.insert(id.to_owned(), Located { place: Place::Segment(Rc::clone(segment), row), bytes });
+            }
+        }
+        Ok(())
+    }
+
+    /// The documents at these places, by id.
+    pub(super) fn documents_at(&self, places: &[(&str, &Place)]) -> Result<Vec<Document>> {
+        let mut by_table: HashMap<Generation, Vec<&str>> = HashMap::new();
+        let mut by_segment: HashMap<i64, (Rc<Segment>, Bitmap)> = HashMap::new();
+        for (id, place) in places {
+            match place {
+                Place::Row(table) => by_table.entry(*table).or_default().push(id),
+                Place::Segment(segment, row) => {
+                    let entry = by_segment.entry(segment.number);
+                    let (_, rows) =
+                        entry.or_insert_with(|| (Rc::clone(segment), Bitmap::repeated(false, segment.rows)));
+                    rows.set(*row, true);
+                }
+            }
+        }
+        let mut documents = Vec::with_capacity(places.len());
+        for (table, ids) in by_table {
+            for chunk in ids.chunks(SQL_MAX_PARAMETERS) {
+                documents.append(&mut table.get_all(self.sql.as_ref(), chunk)?);
+            }
+        }
+        for (segment, rows) in by_segment.into_values() {
+            documents.append(&mut self.segment_documents(&segment, &rows)?);
+        }
+        Ok(documents)
+    }
+}
+
+/// The tables that may hold something, the newest first.
+fn tables(forms: &Forms) -> Vec<Generation> {
+    forms
+        .generations
+        .iter()
+        .rev()
+        .filter(|generation| !generation.is_empty())
+        .map(|generation| generation.table)
+        .collect()
+}

@@ -1,0 +1,168 @@
+//! What the alarm does for the hot tier: seals row generations, merges segments, removes what nobody can ask for.
+//!
+//! Work is done in steps, each one turn long; between two anything may be written. A step that fails is tried again, and
+//! an instance that goes away in the middle of a merge loses nothing but the time.
+
+use std::cell::{Cell, RefCell};
+
+use super::directory::LifeKey;
+use super::merge::Merge;
+use super::rows::Generation;
+use super::{Collection, HotStore};
+use crate::error::Result;
+use crate::types::Timestamp;
+
+/// The pause after a step that failed, in ms.
+const RETRY_MS: i64 = 30_000;
+
+/// What is remembered between steps.
+#[derive(Default)]
+pub(super) struct Maintenance {
+    merge: RefCell<Option<Merge>>,
+    /// When to try again after a failure.
+    not_before: Cell<Timestamp>,
+    /// Whether a merge may be due: something was added or deleted since none was.
+    look_for_merges: Cell<bool>,
+    looked_at: Cell<usize>,
+}
+
+impl HotStore {
+    /// When the next step is due; `None` when there is none.
+    pub fn maintenance_due(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let mut due: Option<Timestamp> = None;
+        if self.maintenance.merge.borrow().is_some() || self.merge_candidate()?.is_some() {
+            due = Some(now);
+        }
+        for collection in self.catalog()?.all_live() {
+            let sealable = self.next_seal(collection, false)?.map(|(_, at)| at);
+            due = [due, sealable].into_iter().flatten().min();
+        }
+        Ok(due.map(|due| due.max(now).max(self.maintenance.not_before.get())))
+    }
+
+    /// Whether a step is due now or later.
+    pub fn maintenance_pending(&self) -> Result<bool> {
+        let live: Vec<Collection> = self.catalog()?.all_live().cloned().collect();
+        for collection in live {
+            if self.next_seal(&collection, true)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(self.merge_candidate()?.is_some())
+    }
+
+    /// Does the next step that is due; `false` when there is none.
+    pub fn maintain(&self, now: Timestamp) -> Result<bool> {
+        let done = self.maintenance_step(now);
+        match &done {
+            Ok(_) => self.maintenance.not_before.set(0),
+            Err(_) => {
+                self.maintenance.merge.replace(None);
+                self.maintenance.not_before.set(now.saturating_add(RETRY_MS));
+            }
+        }
+        done
+    }
+
+    fn maintenance_step(&self, now: Timestamp) -> Result<bool> {
+        let merge = self.maintenance.merge.borrow_mut().take();
+        if let Some(mut merge) = merge {
+            if merge.step(self)? {
+                merge.finish(self)?;
+            } else {
+                self.maintenance.merge.replace(Some(merge));
+            }
+            return Ok(true);
+        }
+        let live: Vec<Collection> = self.catalog()?.all_live().cloned().collect();
+        for collection in live {
+            if let Some((table, at)) = self.next_seal(&collection, true)?
+                && at <= now
+            {
+                self.transaction(|| self.seal(&collection, table))?;
+                return Ok(true);
+            }
+        }
+        if let Some(collection) = self.merge_candidate()? {
+            self.maintenance.merge.replace(Merge::begin(self, &collection)?);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// The generation to be sealed next, and when. Without `counted`, one that is not counted yet since the wake is not
+    /// looked at, unless it is closed.
+    fn next_seal(&self, collection: &Collection, counted: bool) -> Result<Option<(Generation, Timestamp)>> {
+        let life = collection.life();
+        let forms = self.directory.forms(life)?;
+        let Some((last, closed)) = forms.generations.split_last() else { return Ok(None) };
+        if let Some(oldest) = closed.first() {
+            let newest = oldest.extent.map_or(0, |extent| extent.newest);
+            return Ok(Some((oldest.table, newest.saturating_add(self.seal_min_age_ms(collection)))));
+        }
+        let extent = match last.extent {
+            Some(extent) => extent,
+            None if counted => self.directory.extent(life, last.table)?,
+            None => return Ok(None),
+        };
+        let at = self.seal_at(collection);
+        let due = extent.rows >= at.rows || extent.bytes >= at.bytes;
+        Ok(due.then(|| (last.table, extent.newest.saturating_add(self.seal_min_age_ms(collection)))))
+    }
+
+    fn seal_min_age_ms(&self, _collection: &Collection) -> i64 {
+        self.config.seal_min_age_ms
+    }
+
+    /// A collection with segments to be merged.
+    fn merge_candidate(&self) -> Result<Option<Collection>> {
+        let version = self.directory.version();
+        if self.maintenance.looked_at.get() == version && !self.maintenance.look_for_merges.get() {
+            return Ok(None);
+        }
+        let found = self.find_merge()?;
+        self.maintenance.looked_at.set(version);
+        self.maintenance.look_for_merges.set(found.is_some());
+        Ok(found)
+    }
+
+    fn find_merge(&self) -> Result<Option<Collection>> {
+        for collection in self.catalog()?.all_live() {
+            if Merge::is_due(self, collection.life())? {
+                return Ok(Some(collection.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes, within a transaction, the segments whose documents nobody can ask for any more: those that others
+    /// supersede, and those without a current row, once the log does not refer to them.
+    pub(super) fn remove_unreachable(&self) -> Result<()> {
+        let first = self.log.first_sequence()?;
+        let lives: Vec<LifeKey> = self.directory.lives()?;
+        for life in lives {
+            let is_live = self.catalog()?.all_live().any(|collection| collection.life() == life);
+            let forms = self.directory.forms(life)?;
+            let mut free: Vec<i64> = forms
+                .superseded
+                .iter()
+                .filter(|segment| !segment.is_pinned(first))
+                .map(|segment| segment.number)
+                .collect();
+            // A dropped life's documents are the images of its drop until the log forgets it.
+            let empty = forms.segments.iter().filter(|segment| is_live && segment.live_rows() == 0);
+            let hides = |numbers: &[i64]| {
+                forms.superseded.iter().any(|hidden| numbers.contains(&hidden.number) && hidden.is_pinned(first))
+            };
+            free.extend(
+                empty
+                    .filter(|segment| !segment.is_pinned(first) && !hides(&segment.supersedes))
+                    .map(|segment| segment.number),
+            );
+            if !free.is_empty() {
+                self.directory.remove_segments(life, &free)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,310 @@
+//! Many small or much-deleted segments become few.
+//!
+//! Which are merged is decided by [`choose`] alone. A merge reads its inputs, which never change, in steps between which
+//! anything may be written; the transaction that puts its result in their place looks up what was deleted meanwhile.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use roaring::RoaringBitmap;
+
+use super::directory::{Layout, LifeKey, Segment};
+use super::segment::build::{NewRow, SegmentBuilder};
+use super::segment::{Origin, SEGMENT_MAX_ROWS, SEGMENT_MAX_TEXT_BYTES};
+use super::{Collection, HotStore};
+use crate::config::HotConfig;
+use crate::error::Result;
+use crate::types::Document;
+use crate::vortex::Bitmap;
+
+/// Segments of about one size that are merged into one.
+const FAN_IN: usize = 8;
+/// Segments of one merge, at most.
+const INPUTS_MAX: usize = 32;
+/// Documents that one step takes, and bytes of their text.
+const STEP_ROWS: usize = 1_024;
+const STEP_BYTES: usize = 512 * 1024;
+/// Rows of an input that are read at once.
+const WINDOW_ROWS: usize = 256;
+/// A segment with fewer rows is not rewritten for its deleted ones alone.
+const REWRITE_MIN_ROWS: usize = 1_024;
+
+/// What the choice looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The segment's number.
+    pub number: i64,
+    /// Its month.
+    pub month: i32,
+    /// Its rows.
+    pub rows: usize,
+    /// Those that are current.
+    pub live_rows: usize,
+    /// Bytes of text of the current ones.
+    pub live_bytes: u64,
+}
+
+impl Candidate {
+    fn of(segment: &Segment) -> Self {
+        Self {
+            number: segment.number,
+            month: segment.month,
+            rows: segment.rows,
+            live_rows: segment.live_rows(),
+            live_bytes: segment.live_bytes(),
+        }
+    }
+
+    /// How many halvings below the largest segment it is: 0 is not merged for its size.
+    fn tier(&self, config: &HotConfig) -> u32 {
+        let rows = max_rows(config).checked_div(self.live_rows.max(1)).unwrap_or(0);
+        let bytes =
+            u64::try_from(max_bytes(config)).unwrap_or(u64::MAX).checked_div(self.live_bytes.max(1)).unwrap_or(0);
+        u64::try_from(rows).unwrap_or(u64::MAX).min(bytes).checked_ilog2().unwrap_or(0)
+    }
+
+    fn is_small(&self, config: &HotConfig) -> bool {
+        self.tier(config) > 0
+    }
+
+    fn is_much_deleted(&self) -> bool {
+        self.live_rows > 0 && self.rows >= REWRITE_MIN_ROWS && self.live_rows.saturating_mul(2) <= self.rows
+    }
+}
+
+fn max_rows(config: &HotConfig) -> usize {
+    config.segment_max_rows.min(SEGMENT_MAX_ROWS)
+}
+
+fn max_bytes(config: &HotConfig) -> usize {
+    config.segment_max_bytes.min(SEGMENT_MAX_TEXT_BYTES)
+}
+
+/// The numbers of the segments to be merged next; `None` when none need be.
+///
+/// Segments of one month are merged when [`FAN_IN`] of them are within a factor of eight in size, when one is half deleted,
+/// or when the collection has more small ones than configured.
+pub fn choose(segments: &[Candidate], config: &HotConfig) -> Option<Vec<i64>> {
+    let mut small: Vec<&Candidate> =
+        segments.iter().filter(|segment| segment.live_rows > 0 && segment.is_small(config)).collect();
+    small.sort_by_key(|segment| (segment.month, segment.live_rows, segment.number));
+    let months = || small.chunk_by(|left, right| left.month == right.month);
+    for month in months() {
+        // The size of a class is told by its smallest member.
+        let mut rest = month;
+        while let Some(least) = rest.first() {
+            let class = rest.partition_point(|other| other.live_rows <= least.live_rows.saturating_mul(8));
+            let (same, larger) = rest.split_at(class);
+            if same.len() >= FAN_IN
+                && let Some(chosen) = fitting(same, config)
+            {
+                return Some(chosen);
+            }
+            rest = larger;
+        }
+    }
+    if let Some(wasted) = segments.iter().find(|segment| segment.is_much_deleted()) {
+        return Some(vec![wasted.number]);
+    }
+    if small.len() > config.max_unmerged_segments {
+        let largest = months().max_by_key(|month| month.len())?;
+        return fitting(largest, config);
+    }
+    None
+}
+
+/// The first of these that fit one segment together; `None` when not even two do.
+fn fitting(segments: &[&Candidate], config: &HotConfig) -> Option<Vec<i64>> {
+    let (mut rows, mut bytes) = (0usize, 0u64);
+    let most = u64::try_from(max_bytes(config)).unwrap_or(u64::MAX);
+    let fit = segments.iter().take(INPUTS_MAX).take_while(|segment| {
+        rows = rows.saturating_add(segment.live_rows);
+        bytes = bytes.saturating_add(segment.live_bytes);
+        rows <= max_rows(config) && bytes <= most
+    });
+    let numbers: Vec<i64> = fit.map(|segment| segment.number).collect();
+    (numbers.len() > 1).then_some(numbers)
+}
+
+/// A merge on its way.
+pub(super) struct Merge {
+    collection: Collection,
+    inputs: Vec<Input>,
+    builder: SegmentBuilder,
+}
+
+struct Input {
+    /// The segment as it was when the merge began.
+    segment: Rc<Segment>,
+    /// Its documents that are read and not taken yet, with their rows.
+    window: VecDeque<(usize, Document)>,
+    /// The next row to be read.
+    next: usize,
+    /// The rows taken, ascending, with their rows in the output.
+    taken: Vec<(u32, u32)>,
+}
+
+impl Merge {
+    /// Begins a merge of a collection's segments, if one is due.
+    pub fn begin(store: &HotStore, collection: &Collection) -> Result<Option<Self>> {
+        let forms = store.directory.forms(collection.life())?;
+        let candidates: Vec<Candidate> = forms.segments.iter().map(|segment| Candidate::of(segment)).collect();
+        let Some(numbers) = choose(&candidates, &store.config) else { return Ok(None) };
+        let inputs = numbers.iter().filter_map(|number| forms.visible(*number)).map(|segment| Input {
+            segment: Rc::clone(segment),
+            window: VecDeque::new(),
+            next: 0,
+            taken: Vec::new(),
+        });
+        let Layout { columns, indexes } = collection.layout();
+        let builder = SegmentBuilder::new(&columns, &indexes)?;
+        Ok(Some(Self { collection: collection.clone(), inputs: inputs.collect(), builder }))
+    }
+
+    /// Whether a life has segments to be merged.
+    pub fn is_due(store: &HotStore, life: LifeKey) -> Result<bool> {
+        let forms = store.directory.forms(life)?;
+        if forms.segments.is_empty() {
+            return Ok(false);
+        }
+        let candidates: Vec<Candidate> = forms.segments.iter().map(|segment| Candidate::of(segment)).collect();
+        Ok(choose(&candidates, &store.config).is_some())
+    }
+
+    /// Takes the next documents; `true` when all are taken.
+    pub fn step(&mut self, store: &HotStore) -> Result<bool> {
+        let mut bytes = 0usize;
+        for _ in 0..STEP_ROWS {
+            for input in &mut self.inputs {
+                input.fill(store)?;
+            }
+            let heads = self.inputs.iter_mut().filter(|input| !input.window.is_empty());
+            let least = heads.min_by(|left, right| left.head().cmp(&right.head()));
+            let Some(least) = least else { return Ok(true) };
+            let Some((row, document)) = least.window.pop_front() else { return Ok(true) };
+            let place = u32::try_from(self.builder.rows()).unwrap_or(u32::MAX);
+            least.taken.push((u32::try_from(row).unwrap_or(u32::MAX), place));
+            let Document { id, sequence, timestamp, text } = &document;
+            self.builder.push(NewRow { id, sequence: *sequence, timestamp: *timestamp, text })?;
+            bytes = bytes.saturating_add(text.len());
+            if bytes >= STEP_BYTES {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Puts the result in the place of the inputs, in one transaction; without effect when they are not there any more.
+    pub fn finish(self, store: &HotStore) -> Result<()> {
+        let Self { collection, inputs, builder } = self;
+        let life = collection.life();
+        store.transaction(|| {
+            let forms = store.directory.forms(life)?;
+            let is_current = store.catalog()?.live(&collection.name).is_some_and(|known| known.life() == life);
+            let visible = |input: &Input| forms.visible(input.segment.number).map(Rc::clone);
+            let Some(now) = inputs.iter().map(visible).collect::<Option<Vec<_>>>().filter(|_| is_current) else {
+                return Ok(());
+            };
+            let first = store.log.first_sequence()?;
+            let (pinned, free): (Vec<&Rc<Segment>>, Vec<&Rc<Segment>>) =
+                now.iter().partition(|segment| segment.is_pinned(first));
+            let hidden = |number: &i64| forms.superseded.iter().any(|segment| segment.number == *number);
+            let inherited = now.iter().flat_map(|segment| segment.supersedes.iter().copied()).filter(hidden);
+            let supersedes = pinned.iter().map(|segment| segment.number).chain(inherited).collect();
+            let number = store.directory.next_number()?;
+            let free: Vec<i64> = free.iter().map(|segment| segment.number).collect();
+            store.directory.remove_segments(life, &free)?;
+            store.directory.add_segment(life, number, builder.finish(Origin::Merged, supersedes)?)?;
+            let deleted = deleted_meanwhile(&inputs, &now);
+            if deleted.is_empty() { Ok(()) } else { store.directory.delete_rows(life, number, &deleted) }
+        })
+    }
+}
+
+impl Input {
+    fn head(&self) -> Option<&str> {
+        self.window.front().map(|(_, document)| document.id.as_str())
+    }
+
+    fn fill(&mut self, store: &HotStore) -> Result<()> {
+        while self.window.is_empty() && self.next < self.segment.rows {
+            let mut rows = Bitmap::repeated(false, self.segment.rows);
+            let mut wanted = Vec::new();
+            while wanted.len() < WINDOW_ROWS && self.next < self.segment.rows {
+                if self.segment.is_live(self.next) {
+                    rows.set(self.next, true);
+                    wanted.push(self.next);
+                }
+                self.next += 1;
+            }
+            if !wanted.is_empty() {
+                let documents = store.segment_documents(&self.segment, &rows)?;
+                self.window = wanted.into_iter().zip(documents).collect();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows of the output whose documents were replaced or deleted since the merge began.
+fn deleted_meanwhile(inputs: &[Input], now: &[Rc<Segment>]) -> RoaringBitmap {
+    let mut deleted = RoaringBitmap::new();
+    for (input, now) in inputs.iter().zip(now) {
+        for row in &now.deleted - &input.segment.deleted {
+            if let Ok(at) = input.taken.binary_search_by_key(&row, |(row, _)| *row) {
+                deleted.extend(input.taken.get(at).map(|(_, place)| *place));
+            }
+        }
+    }
+    deleted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(number: i64, month: i32, rows: usize, live_rows: usize) -> Candidate {
+        Candidate { number, month, rows, live_rows, live_bytes: u64::try_from(live_rows).unwrap() * 100 }
+    }
+
+    fn chosen(segments: &[Candidate]) -> Option<Vec<i64>> {
+        choose(segments, &HotConfig::default())
+    }
+
+    #[test]
+    fn segments_of_a_month_are_merged_when_many_are_of_about_one_size() {
+        let batches: Vec<_> = (0..8).map(|n| segment(n, 5, 100, 100)).collect();
+        assert_eq!(chosen(&batches), Some((0..8).collect()));
+        assert_eq!(chosen(&batches[..7]), None);
+        let mixed: Vec<_> = (0..8).map(|n| segment(n, i32::from(n % 2 == 0), 100, 100)).collect();
+        assert_eq!(chosen(&mixed), None, "months are never mixed");
+        let sizes: Vec<_> = (0..8).map(|n| segment(n, 5, 100, 100 << (n % 2 * 8))).collect();
+        assert_eq!(chosen(&sizes), None, "a small one is not worth rewriting a large one");
+    }
+
+    #[test]
+    fn what_is_merged_fits_one_segment() {
+        let large: Vec<_> = (0..12).map(|n| segment(n, 5, 20_000, 20_000)).collect();
+        assert_eq!(chosen(&large), Some(vec![0, 1, 2]));
+        let full: Vec<_> = (0..100).map(|n| segment(n, 5, 40_000, 40_000)).collect();
+        assert_eq!(chosen(&full), None);
+    }
+
+    #[test]
+    fn a_half_deleted_segment_is_rewritten() {
+        assert_eq!(chosen(&[segment(3, 5, 60_000, 30_000)]), Some(vec![3]));
+        assert_eq!(chosen(&[segment(3, 5, 60_000, 30_001)]), None);
+        assert_eq!(chosen(&[segment(3, 5, 60_000, 0)]), None, "one without documents is removed, not merged");
+    }
+
+    #[test]
+    fn at_most_so_many_small_segments_are_left() {
+        // Sizes so far apart that none are of one class, in few months.
+        let spread: Vec<_> =
+            (0..40).map(|n| segment(n, i32::try_from(n % 6).unwrap(), 1 << (n / 6 * 2), 1 << (n / 6 * 2))).collect();
+        let numbers = chosen(&spread).unwrap();
+        assert!(numbers.len() > 1);
+        let months: std::collections::BTreeSet<i64> = numbers.iter().map(|number| number % 6).collect();
+        assert_eq!(months.len(), 1);
+    }
+}

@@ -1,0 +1,176 @@
+//! Documents in the order of their ids, page by page, whichever form they are in.
+//!
+//! A page is read in one turn and remembers nothing but its last id, so that anything may be written between two pages.
+
+use std::rc::Rc;
+
+use super::directory::{LifeKey, Segment};
+use super::rows::Generation;
+use super::segment::read;
+use super::{HotStore, RowPage};
+use crate::cdc::SegmentReference;
+use crate::error::Result;
+use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS};
+use crate::types::{Document, Sequence};
+use crate::vortex::Bitmap;
+use crate::vortex::blob::Budget;
+
+/// Ids that are looked at in each segment for one page.
+const SEGMENT_PAGE_ROWS: usize = 1_024;
+
+/// The next ids of one form.
+struct Ids {
+    source: Source,
+    /// The ids, with their rows in a segment and about how many bytes their documents have.
+    ids: Vec<(String, usize, usize)>,
+    /// Whether there may be more after them.
+    more: bool,
+}
+
+enum Source {
+    Rows(Generation),
+    Segment(Rc<Segment>),
+}
+
+/// The next ids over all forms.
+struct IdPage {
+    sources: Vec<Ids>,
+    /// The last id of the page; `None` when there are no more.
+    last: Option<String>,
+}
+
+impl HotStore {
+    /// The documents of a life after an id, bounded in number and bytes; empty at the end.
+    pub(super) fn page_of(&self, life: LifeKey, after: Option<&str>) -> Result<RowPage> {
+        let page = self.id_page(life, after)?;
+        let Some(last) = &page.last else { return Ok(RowPage::default()) };
+        let mut documents: Vec<Document> = Vec::new();
+        for ids in &page.sources {
+            let wanted = ids.ids.iter().take_while(|(id, ..)| id <= last);
+            match &ids.source {
+                Source::Rows(table) if wanted.clone().next().is_some() => {
+                    documents.append(&mut table.between(self.sql.as_ref(), after, last)?);
+                }
+                Source::Rows(_) => {}
+                Source::Segment(segment) => {
+                    let mut rows = Bitmap::repeated(false, segment.rows);
+                    let mut any = false;
+                    for (_, row, _) in wanted {
+                        rows.set(*row, true);
+                        any = true;
+                    }
+                    if any {
+                        documents.append(&mut self.segment_documents(segment, &rows)?);
+                    }
+                }
+            }
+        }
+        if page.sources.len() > 1 {
+            documents.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+        }
+        let bytes = documents.iter().map(|document| document.text.len()).fold(0, usize::saturating_add);
+        Ok(RowPage { documents, bytes })
+    }
+
+    /// The id after which there are `count` documents less; `None` when there are not as many.
+    pub(super) fn id_at(&self, life: LifeKey, count: usize) -> Result<Option<String>> {
+        let mut left = count;
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.id_page(life, after.as_deref())?;
+            let Some(last) = page.last else { return Ok(None) };
+            let mut ids: Vec<&String> = page
+                .sources
+                .iter()
+                .flat_map(|ids| ids.ids.iter().map(|(id, ..)| id))
+                .filter(|id| **id <= last)
+                .collect();
+            if ids.len() >= left {
+                ids.sort_unstable();
+                return Ok(left.checked_sub(1).and_then(|place| ids.get(place)).map(|id| (*id).clone()));
+            }
+            left = left.saturating_sub(ids.len());
+            after = Some(last);
+        }
+    }
+
+    /// The first versions that a segment has from one sequence to another, in their order, deleted ones included.
+    pub(super) fn segment_versions(
+        &self,
+        reference: SegmentReference,
+        from: Sequence,
+        through: Sequence,
+        limit: usize,
+    ) -> Result<Vec<Document>> {
+        let segment = self.directory.segment(reference.segment)?;
+        let head = self.directory.head(segment.number)?;
+        let columns = self.directory.all_columns(segment.number, &head)?;
+        let blob = columns.blob(&head.index);
+        let mut budget = Budget::new(super::lookup::READ_MAX_BYTES);
+        let mut versions: Vec<(Sequence, usize)> = read::versions(&blob, 0..segment.rows, &mut budget)?
+            .into_iter()
+            .zip(0..)
+            .filter(|(version, _)| (from..=through).contains(version))
+            .collect();
+        versions.sort_unstable();
+        let average = usize::try_from(segment.text_bytes).unwrap_or(usize::MAX).checked_div(segment.rows).unwrap_or(0);
+        let fitting = SCAN_PAGE_MAX_BYTES.checked_div(average.max(1)).unwrap_or(1);
+        let mut rows = Bitmap::repeated(false, segment.rows);
+        for (_, row) in versions.iter().take(limit.min(fitting).max(1)) {
+            rows.set(*row, true);
+        }
+        let mut documents = read::documents(&head, &blob, &rows, &mut budget)?;
+        documents.sort_unstable_by_key(|document| document.sequence);
+        Ok(documents)
+    }
+
+    fn id_page(&self, life: LifeKey, after: Option<&str>) -> Result<IdPage> {
+        let forms = self.directory.forms(life)?;
+        let mut sources = Vec::new();
+        for generation in forms.generations.iter().filter(|generation| !generation.is_empty()) {
+            let sizes = generation.table.sizes_after(self.sql.as_ref(), after)?;
+            let more = sizes.len() >= SCAN_PAGE_MAX_ROWS;
+            let ids = sizes.into_iter().map(|(id, bytes)| (id, 0, bytes)).collect();
+            sources.push(Ids { source: Source::Rows(generation.table), ids, more });
+        }
+        for segment in forms.segments.iter() {
+            if after.is_none_or(|after| after < segment.last_id.as_str()) && segment.live_rows() > 0 {
+                sources.push(self.segment_ids(segment, after)?);
+            }
+        }
+        let horizon = sources.iter().filter(|ids| ids.more).filter_map(|ids| ids.ids.last()).map(|(id, ..)| id).min();
+        let mut all: Vec<(&String, usize)> = sources
+            .iter()
+            .flat_map(|ids| ids.ids.iter().map(|(id, _, bytes)| (id, *bytes)))
+            .filter(|(id, _)| horizon.is_none_or(|horizon| *id <= horizon))
+            .collect();
+        all.sort_unstable();
+        let mut bytes = 0usize;
+        let mut last = None;
+        for (place, (id, size)) in all.into_iter().enumerate() {
+            bytes = bytes.saturating_add(size);
+            if last.is_some() && (bytes > SCAN_PAGE_MAX_BYTES || place >= SCAN_PAGE_MAX_ROWS) {
+                break;
+            }
+            last = Some(id.clone());
+        }
+        Ok(IdPage { sources, last })
+    }
+
+    fn segment_ids(&self, segment: &Rc<Segment>, after: Option<&str>) -> Result<Ids> {
+        let head = self.directory.head(segment.number)?;
+        let columns = self.directory.columns(segment.number, &head, &[read::ID_POSITION])?;
+        let blob = columns.blob(&head.index);
+        let bytes = usize::try_from(segment.text_bytes).unwrap_or(usize::MAX).checked_div(segment.rows).unwrap_or(0);
+        let mut start = read::first_after(&blob, after)?;
+        let mut ids = Vec::new();
+        while ids.len() < SEGMENT_PAGE_ROWS && start < segment.rows {
+            let end = start.saturating_add(SEGMENT_PAGE_ROWS).min(segment.rows);
+            let decoded = read::ids(&blob, start..end, &mut Budget::new(super::lookup::READ_MAX_BYTES))?;
+            let live = (start..end).zip(decoded).filter(|(row, _)| segment.is_live(*row));
+            ids.extend(live.map(|(row, id)| (id, row, bytes)));
+            start = end;
+        }
+        Ok(Ids { source: Source::Segment(Rc::clone(segment)), ids, more: start < segment.rows })
+    }
+}
