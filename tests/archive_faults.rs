@@ -14,15 +14,19 @@ mod support;
 
 use support::Object;
 use support::archive::{Model, check_whole, settle};
+use thermocline::config::StorageConfig;
 use thermocline::ports::native::{Fault, FaultPlan, World, join_seeded, run};
 
 const COLLECTIONS: [&str; 3] = ["movies", "people", "gone"];
 const FAULTS: [Fault; 4] = [Fault::Fail, Fault::FailAfter, Fault::CrashBefore, Fault::CrashAfter];
 
+/// Documents change their form as soon as can be, so that the alarm seals and merges before it archives.
+const CONFIG: &str = r#"{"hot":{"sealRows":2,"sealMinAgeMs":0,"directBatch":8,"maxUnmergedSegments":1}}"#;
+
 /// An object with an archived past, a dropped collection, and changes of every kind pending.
 fn scenario() -> (World, Model) {
     let world = World::new(7).unwrap();
-    let object = Object::wake(&world);
+    let object = Object::wake_with(&world, CONFIG);
     let lines: Vec<_> = (0..20).map(|n| format!(r#"{{"id":"m{n:02}","n":{n},"s":"x{n}"}}"#)).collect();
     object.import("movies", &lines.join("\n"));
     object.import("gone", "{\"id\":\"g1\"}\n{\"id\":\"g2\",\"v\":1.50}");
@@ -43,7 +47,7 @@ fn scenario() -> (World, Model) {
 fn flush_with_fault(world: &World, call: usize, fault: Fault) -> Option<Vec<String>> {
     let plan = FaultPlan::new();
     plan.arm(call, fault);
-    let object = Object::new(plan.wrap(&world.ports()));
+    let object = Object::configured(plan.wrap(&world.ports()), StorageConfig::parse(CONFIG).unwrap());
     let due = world.alarm.at_ms().expect("the alarm is set");
     world.clock.set(due);
     world.alarm.take_due(due);
@@ -119,7 +123,8 @@ fn writes_and_a_second_instance_during_a_flush_change_nothing_of_it() {
         for call in 0..200 {
             plan.arm(call, Fault::Slow(u32::try_from((seed + call as u64) % 4).unwrap()));
         }
-        let object = Object::new(plan.wrap(&world.ports()));
+        let object = Object::configured(plan.wrap(&world.ports()), StorageConfig::parse(CONFIG).unwrap());
+        // An instance that has lost its storage changes nothing of the documents any more, but it may still archive.
         let older = Object::wake(&world);
         let writes = async {
             for n in 0..12u64 {

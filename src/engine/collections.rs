@@ -1,5 +1,7 @@
 //! Collections: declared, listed, dropped.
 
+use std::rc::Rc;
+
 use super::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{Collection, CollectionDefinition, FormCounts};
@@ -27,6 +29,8 @@ pub struct CollectionInfo {
     pub name: String,
     /// Its columns.
     pub columns: Vec<ColumnInfo>,
+    /// What was declared of it.
+    pub definition: Rc<CollectionDefinition>,
     /// How many documents are in each form, and the bytes of their JSON text.
     pub forms: FormCounts,
 }
@@ -89,7 +93,12 @@ impl Engine {
 
     fn describe(&self, collection: &Collection) -> Result<CollectionInfo> {
         let forms = self.hot.measure(collection)?;
-        Ok(CollectionInfo { name: collection.name.to_string(), columns: self.columns(collection)?, forms })
+        Ok(CollectionInfo {
+            name: collection.name.to_string(),
+            columns: self.columns(collection)?,
+            definition: Rc::clone(&collection.definition),
+            forms,
+        })
     }
 
     fn columns(&self, collection: &Collection) -> Result<Vec<ColumnInfo>> {

@@ -15,7 +15,8 @@ use std::rc::Rc;
 
 pub use crate::hot::query;
 pub use crate::hot::{
-    CollectionDefinition, Condition, DeclaredColumn, Mutation, Versions, Write, WriteOutcome, document::NewDocument,
+    CollectionDefinition, Columnar, Condition, DeclaredColumn, Mutation, Versions, Write, WriteOutcome,
+    document::NewDocument,
 };
 pub use cached::DocumentCache;
 pub use collections::{CollectionInfo, ColumnInfo};

@@ -36,7 +36,7 @@ impl Collection {
 
     /// How its segments are built.
     pub fn layout(&self) -> Layout {
-        Layout { columns: self.definition.declarations(), indexes: Vec::new() }
+        Layout { columns: self.definition.declarations(), indexes: self.definition.indexes.clone() }
     }
 }
 

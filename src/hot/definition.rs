@@ -25,6 +25,24 @@ fn nullable_by_default() -> bool {
     true
 }
 
+/// When documents leave row form, where it is not as configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Columnar {
+    /// A row generation is sealed when it has this many documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<i64>,
+    /// And not before its last write is this old, in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_age_ms: Option<i64>,
+}
+
+impl Columnar {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Everything declared of a collection. Fields that are not declared are kept, and their types inferred.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,22 +50,35 @@ pub struct CollectionDefinition {
     /// The declared columns, in order.
     #[serde(default)]
     pub columns: Vec<DeclaredColumn>,
+    /// The declared indexes: the fields, perhaps inside others, that queries compare with constants, together. In row form
+    /// each is an index of SQLite, and so a row written more for a document; a segment has a filter for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<Vec<String>>,
+    /// When documents leave row form.
+    #[serde(default, skip_serializing_if = "Columnar::is_default")]
+    pub columnar: Columnar,
 }
 
-/// The version of the stored form.
-const FORMAT: u32 = 1;
+/// The version of the stored form of columns alone, and of everything.
+const FORMAT_COLUMNS: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Stored {
     format: u32,
-    #[serde(flatten)]
-    definition: CollectionDefinitionV1,
+    columns: Vec<DeclaredColumn>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    indexes: Vec<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Columnar::is_default")]
+    columnar: Columnar,
 }
 
-#[derive(Serialize, Deserialize)]
-struct CollectionDefinitionV1 {
-    columns: Vec<DeclaredColumn>,
-}
+/// Declared indexes of a collection, and fields of one.
+const INDEXES_MAX: usize = 8;
+const INDEX_FIELDS_MAX: usize = 4;
+/// The name of a field in an index, in bytes.
+const INDEX_FIELD_MAX_BYTES: usize = 255;
 
 impl CollectionDefinition {
     /// Checks a document's values against the declared columns. Pointers are into the document.
@@ -67,6 +98,45 @@ impl CollectionDefinition {
         error.map_or(Ok(()), Err)
     }
 
+    /// Refuses indexes and thresholds that cannot be. Pointers are into the declaration.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |pointer: String, detail: String| Err(invalid("declare collection").at(pointer, detail));
+        if self.indexes.len() > INDEXES_MAX {
+            return refuse(
+                "/indexes".to_owned(),
+                format!("expected at most {INDEXES_MAX} indexes, got {}", self.indexes.len()),
+            );
+        }
+        for (position, fields) in self.indexes.iter().enumerate() {
+            let pointer = format!("/indexes/{position}");
+            if !(1..=INDEX_FIELDS_MAX).contains(&fields.len()) {
+                return refuse(pointer, format!("expected 1 to {INDEX_FIELDS_MAX} fields, got {}", fields.len()));
+            }
+            let named = |field: &String| (1..=INDEX_FIELD_MAX_BYTES).contains(&field.len());
+            if let Some(place) = fields.iter().position(|field| !named(field)) {
+                return refuse(
+                    format!("{pointer}/{place}"),
+                    format!("expected the name of a field, 1 to {INDEX_FIELD_MAX_BYTES} bytes"),
+                );
+            }
+            let again = |place: &usize| fields.iter().take(*place).any(|other| fields.get(*place) == Some(other));
+            if let Some(place) = (0..fields.len()).find(again) {
+                return refuse(format!("{pointer}/{place}"), "expected each field once in an index".to_owned());
+            }
+            if self.indexes.iter().take(position).any(|other| other == fields) {
+                return refuse(pointer, "expected each index once".to_owned());
+            }
+        }
+        let Columnar { threshold, min_age_ms } = self.columnar;
+        if threshold.is_some_and(|rows| !(1..=65_536).contains(&rows)) {
+            return refuse("/columnar/threshold".to_owned(), "expected a number of rows from 1 to 65536".to_owned());
+        }
+        if min_age_ms.is_some_and(|age| !(0..=86_400_000).contains(&age)) {
+            return refuse("/columnar/minAgeMs".to_owned(), "expected an age in ms from 0 to 86400000".to_owned());
+        }
+        Ok(())
+    }
+
     /// The columns as the table's schema takes them.
     pub fn declarations(&self) -> Vec<ColumnDeclaration> {
         let declaration = |column: &DeclaredColumn| ColumnDeclaration {
@@ -79,7 +149,13 @@ impl CollectionDefinition {
 
     /// The form kept in SQLite.
     pub fn to_stored(&self) -> Result<String> {
-        let stored = Stored { format: FORMAT, definition: CollectionDefinitionV1 { columns: self.columns.clone() } };
+        let columns_only = self.indexes.is_empty() && self.columnar.is_default();
+        let stored = Stored {
+            format: if columns_only { FORMAT_COLUMNS } else { FORMAT },
+            columns: self.columns.clone(),
+            indexes: self.indexes.clone(),
+            columnar: self.columnar,
+        };
         serde_json::to_string(&stored).map_err(|error| {
             StorageError::new(ErrorKind::Internal, StorageTier::Hot, "store definition", "expected it to become JSON")
                 .caused_by(error)
@@ -92,10 +168,11 @@ impl CollectionDefinition {
             |message: &str| StorageError::new(ErrorKind::Corrupt, StorageTier::Hot, "read definition", message);
         let stored: Stored = serde_json::from_str(text)
             .map_err(|error| corrupt("expected a collection's definition, got other JSON").caused_by(error))?;
-        if stored.format != FORMAT {
-            return Err(corrupt("expected a definition of format 1; a newer program wrote this object"));
+        if !(FORMAT_COLUMNS..=FORMAT).contains(&stored.format) {
+            return Err(corrupt("expected a definition of a format up to 2; a newer program wrote this object"));
         }
-        Ok(Self { columns: stored.definition.columns })
+        let Stored { columns, indexes, columnar, .. } = stored;
+        Ok(Self { columns, indexes, columnar })
     }
 }
 
@@ -122,7 +199,31 @@ mod tests {
         let read = CollectionDefinition::from_stored(stored).unwrap();
         assert_eq!(read.columns[0].column_type, ColumnType::Decimal { precision: 10, scale: 2 });
         assert_eq!(read.to_stored().unwrap(), stored);
-        assert!(CollectionDefinition::from_stored(r#"{"format":2,"columns":[]}"#).is_err());
+        assert!(CollectionDefinition::from_stored(r#"{"format":3,"columns":[]}"#).is_err());
+    }
+
+    #[test]
+    fn the_stored_form_of_version_2_is_read() {
+        let stored = r#"{"format":2,"columns":[],"indexes":[["city"],["a.b","c"]],"columnar":{"threshold":10}}"#;
+        let read = CollectionDefinition::from_stored(stored).unwrap();
+        assert_eq!(read.indexes, [vec!["city".to_owned()], vec!["a.b".to_owned(), "c".to_owned()]]);
+        assert_eq!(read.columnar, Columnar { threshold: Some(10), min_age_ms: None });
+        assert_eq!(read.to_stored().unwrap(), stored);
+    }
+
+    #[test]
+    fn indexes_and_thresholds_that_cannot_be_are_refused() {
+        let pointer = |text: &str| {
+            let definition: CollectionDefinition = serde_json::from_str(text).unwrap();
+            definition.check().unwrap_err().fields()[0].pointer.clone()
+        };
+        assert_eq!(pointer(r#"{"indexes":[[]]}"#), "/indexes/0");
+        assert_eq!(pointer(r#"{"indexes":[["a"],["b","b"]]}"#), "/indexes/1/1");
+        assert_eq!(pointer(r#"{"indexes":[["a"],["a"]]}"#), "/indexes/1");
+        assert_eq!(pointer(r#"{"indexes":[["a",""]]}"#), "/indexes/0/1");
+        assert_eq!(pointer(r#"{"indexes":[["a"],["b"],["c"],["d"],["e"],["f"],["g"],["h"],["i"]]}"#), "/indexes");
+        assert_eq!(pointer(r#"{"columnar":{"threshold":0}}"#), "/columnar/threshold");
+        assert_eq!(pointer(r#"{"columnar":{"minAgeMs":-1}}"#), "/columnar/minAgeMs");
     }
 
     #[test]

@@ -65,6 +65,7 @@ impl HotStore {
     }
 
     fn maintenance_step(&self, now: Timestamp) -> Result<bool> {
+        self.check_alone()?;
         let merge = self.maintenance.merge.borrow_mut().take();
         if let Some(mut merge) = merge {
             if merge.step(self)? {
@@ -110,8 +111,8 @@ impl HotStore {
         Ok(due.then(|| (last.table, extent.newest.saturating_add(self.seal_min_age_ms(collection)))))
     }
 
-    fn seal_min_age_ms(&self, _collection: &Collection) -> i64 {
-        self.config.seal_min_age_ms
+    fn seal_min_age_ms(&self, collection: &Collection) -> i64 {
+        collection.definition.columnar.min_age_ms.unwrap_or(self.config.seal_min_age_ms)
     }
 
     /// A collection with segments to be merged.

@@ -12,6 +12,7 @@ pub mod document;
 pub mod frozen;
 pub mod merge_patch;
 pub mod query;
+pub mod row_index;
 pub mod rows;
 pub mod segment;
 pub mod write;
@@ -29,7 +30,7 @@ use std::rc::Rc;
 pub use crate::cdc::feed::event_namespace;
 pub use crate::cdc::{LoggedEvent, References};
 pub use catalog::{Catalog, Collection};
-pub use definition::{CollectionDefinition, DeclaredColumn};
+pub use definition::{CollectionDefinition, Columnar, DeclaredColumn};
 pub use directory::LifeKey;
 pub use rows::RowPage;
 pub use schema::ObjectRecord;
@@ -82,6 +83,8 @@ impl HotStore {
         if let Some(catalog) = self.catalog.borrow().as_ref() {
             return Ok(Rc::clone(catalog));
         }
+        // The log is read first, so that whoever writes after anything was read is seen by `check_alone`.
+        self.log.last_sequence()?;
         let catalog = Rc::new(Catalog::load(self.sql.as_ref())?);
         self.catalog.replace(Some(Rc::clone(&catalog)));
         Ok(catalog)
@@ -192,12 +195,16 @@ impl HotStore {
 
     /// The row generation that a collection's new rows go to.
     fn open_generation(&self, collection: &Collection) -> Result<Generation> {
-        self.directory.open_generation(collection.life(), self.seal_at(collection))
+        let indexes = &collection.definition.indexes;
+        // A number above every sequence so far has never been used: generation 1 is of objects that had but one.
+        let number = self.log.last_sequence()?.saturating_add(2);
+        self.directory.open_generation(collection.life(), self.seal_at(collection), indexes, number)
     }
 
     /// From which size on a row generation is closed.
-    fn seal_at(&self, _collection: &Collection) -> Extent {
-        Extent { rows: self.config.seal_rows, bytes: self.config.seal_bytes, newest: 0 }
+    fn seal_at(&self, collection: &Collection) -> Extent {
+        let rows = collection.definition.columnar.threshold.unwrap_or(self.config.seal_rows);
+        Extent { rows, bytes: self.config.seal_bytes, newest: 0 }
     }
 
     /// Declares or alters a collection. Existing documents are not looked at: a value that does not fit a column

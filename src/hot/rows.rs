@@ -1,19 +1,19 @@
 //! A generation of rows: one table, a document a row, clustered by id.
 //!
-//! Its name is `rows_{collection}_{life}`, from the second generation of a life on `rows_{collection}_{life}_{number}`.
+//! Its name is `rows_{collection}_{life}_{number}`; objects that were written before there were segments have one
+//! generation a life, `rows_{collection}_{life}`, which is number 1.
 //! WITHOUT ROWID, so that a document is one row written. Reads are bounded in bytes: sizes are looked up first.
 
 use std::collections::HashMap;
 
 use super::directory::Extent;
+use super::row_index::{IndexId, KeyColumns};
 use crate::error::Result;
 use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS, SQL_MAX_PARAMETERS};
 use crate::ports::{SqlParam, SqlRow, SqlStore, expect_integer, expect_text};
 use crate::types::{CollectionId, Document, Sequence, Timestamp};
 
 const COLUMNS: usize = 4;
-/// Rows of one INSERT statement.
-const INSERT_ROWS: usize = SQL_MAX_PARAMETERS / COLUMNS;
 
 /// Terms of one compound SELECT, at most.
 const COMPOUND_MAX: usize = 5;
@@ -25,7 +25,7 @@ pub struct Generation {
     pub collection: CollectionId,
     /// The number of its life.
     pub life: i64,
-    /// The generation's number in that life, from 1 on.
+    /// The generation's number in that life: later ones have greater numbers.
     pub number: i64,
 }
 
@@ -70,14 +70,18 @@ impl Generation {
         }
     }
 
-    /// Makes the table, within a transaction.
-    pub fn create_table(self, sql: &dyn SqlStore) -> Result<()> {
+    /// Makes the table with the columns of these indexes, within a transaction.
+    pub fn create_table(self, sql: &dyn SqlStore, indexes: &[IndexId]) -> Result<()> {
+        let table = self.table();
+        let keys: String = indexes.iter().map(|index| format!(", {} BLOB", index.column())).collect();
         let statement = format!(
-            "CREATE TABLE {} (id TEXT PRIMARY KEY, sequence INTEGER NOT NULL, timestamp INTEGER NOT NULL, data TEXT NOT NULL) \
-             STRICT, WITHOUT ROWID",
-            self.table()
+            "CREATE TABLE {table} (id TEXT PRIMARY KEY, sequence INTEGER NOT NULL, timestamp INTEGER NOT NULL, data TEXT NOT NULL{keys}) \
+             STRICT, WITHOUT ROWID"
         );
         sql.query(&statement, &[])?;
+        for column in indexes.iter().map(|index| index.column()) {
+            sql.query(&format!("CREATE INDEX {table}_{column} ON {table} ({column})"), &[])?;
+        }
         Ok(())
     }
 
@@ -155,25 +159,45 @@ impl Generation {
         Ok(Extent { rows: column(0)?, bytes: column(1)?, newest: column(2)? })
     }
 
-    /// Stores versions of documents, new or in the place of older ones: one row written each.
-    pub fn put_all(self, sql: &dyn SqlStore, rows: &[Row<'_>]) -> Result<()> {
-        for chunk in rows.chunks(INSERT_ROWS) {
-            let values = vec!["(?, ?, ?, ?)"; chunk.len()].join(", ");
+    /// Stores versions of documents, new or in the place of older ones: one row written each, and one more an index.
+    pub fn put_all(self, sql: &dyn SqlStore, rows: &[Row<'_>], keys: &KeyColumns) -> Result<()> {
+        let names: String = keys.names().map(|name| format!(", {name}")).collect();
+        let updates: String = keys.names().map(|name| format!(", {name} = excluded.{name}")).collect();
+        let values = format!("(?, ?, ?, ?{})", ", ?".repeat(keys.len()));
+        let width = COLUMNS.saturating_add(keys.len());
+        for chunk in rows.chunks(SQL_MAX_PARAMETERS.checked_div(width).unwrap_or(1).max(1)) {
             let statement = format!(
-                "INSERT INTO {} (id, sequence, timestamp, data) VALUES {values} ON CONFLICT (id) DO UPDATE SET \
-                 sequence = excluded.sequence, timestamp = excluded.timestamp, data = excluded.data",
-                self.table()
+                "INSERT INTO {} (id, sequence, timestamp, data{names}) VALUES {} ON CONFLICT (id) DO UPDATE SET \
+                 sequence = excluded.sequence, timestamp = excluded.timestamp, data = excluded.data{updates}",
+                self.table(),
+                vec![values.as_str(); chunk.len()].join(", ")
             );
-            let params: Vec<_> = chunk
-                .iter()
-                .flat_map(|row| {
-                    let (sequence, timestamp) = (SqlParam::Integer(row.sequence), SqlParam::Integer(row.timestamp));
-                    [SqlParam::Text(row.id), sequence, timestamp, SqlParam::Text(row.text)]
-                })
-                .collect();
+            let of_rows = chunk.iter().map(|row| keys.keys(row.text)).collect::<Result<Vec<_>>>()?;
+            let mut params = Vec::with_capacity(chunk.len().saturating_mul(width));
+            for (row, keys) in chunk.iter().zip(&of_rows) {
+                let (sequence, timestamp) = (SqlParam::Integer(row.sequence), SqlParam::Integer(row.timestamp));
+                params.extend([SqlParam::Text(row.id), sequence, timestamp, SqlParam::Text(row.text)]);
+                params.extend(keys.iter().map(|key| SqlParam::Blob(key)));
+            }
             sql.query(&statement, &params)?;
         }
         Ok(())
+    }
+
+    /// The next documents after an id whose key in an index lies between two, in the order of ids, bounded in number.
+    pub fn indexed_after(
+        self,
+        sql: &dyn SqlStore,
+        (index, least, beyond): (IndexId, &[u8], &[u8]),
+        after: Option<&str>,
+    ) -> Result<Vec<Document>> {
+        let column = index.column();
+        let statement = format!(
+            "SELECT id, sequence, timestamp, data FROM {} WHERE {column} >= ? AND {column} < ? AND id > ? ORDER BY id LIMIT {SCAN_PAGE_MAX_ROWS}",
+            self.table()
+        );
+        let params = [SqlParam::Blob(least), SqlParam::Blob(beyond), SqlParam::Text(after.unwrap_or_default())];
+        sql.query(&statement, &params)?.into_iter().map(document).collect()
     }
 
     /// Deletes documents.

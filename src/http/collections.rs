@@ -9,7 +9,7 @@ use super::message::{Request, Response};
 use super::object::{SEQUENCE_HEADER, change_context, not_supported};
 use super::params::QueryParams;
 use crate::engine::query::OrderKey;
-use crate::engine::{CollectionDefinition, CollectionInfo, DeclaredColumn, Engine};
+use crate::engine::{CollectionDefinition, CollectionInfo, Columnar, DeclaredColumn, Engine};
 use crate::error::Result;
 
 const BODY_MAX_BYTES: usize = 1024 * 1024;
@@ -20,10 +20,10 @@ const LIST_HASH: u64 = 0;
 #[serde(deny_unknown_fields)]
 struct Declaration<'b> {
     columns: Option<Vec<MapOnly<DeclaredColumn>>>,
-    #[serde(borrow)]
-    indexes: Option<&'b RawValue>,
-    #[serde(borrow)]
-    columnar: Option<&'b RawValue>,
+    #[serde(default)]
+    indexes: Vec<Vec<String>>,
+    #[serde(default)]
+    columnar: Columnar,
     #[serde(borrow)]
     retention: Option<&'b RawValue>,
     #[serde(borrow)]
@@ -53,6 +53,8 @@ struct Forms {
 struct Collection<'c> {
     name: &'c str,
     columns: Vec<Column<'c>>,
+    indexes: &'c [Vec<String>],
+    columnar: Columnar,
     forms: Forms,
     bytes: i64,
 }
@@ -97,19 +99,17 @@ pub async fn declare(engine: &Engine, request: &mut Request, name: &str) -> Resu
     let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
     let text = if text.trim().is_empty() { "{}" } else { text.as_str() };
     let declaration: Declaration<'_> = parse(text, "declare collection")?;
-    for (pointer, value) in [
-        ("/indexes", declaration.indexes),
-        ("/columnar", declaration.columnar),
-        ("/retention", declaration.retention),
-        ("/immutable", declaration.immutable),
-    ] {
+    for (pointer, value) in [("/retention", declaration.retention), ("/immutable", declaration.immutable)] {
         if value.is_some() {
             return Err(not_supported(pointer, "a key of the API"));
         }
     }
     let definition = CollectionDefinition {
         columns: declaration.columns.unwrap_or_default().into_iter().map(|MapOnly(column)| column).collect(),
+        indexes: declaration.indexes,
+        columnar: declaration.columnar,
     };
+    definition.check()?;
     let new = engine.declare(name, definition).await?;
     Ok(Response::json(if new { 201 } else { 200 }, to_json(&told(&engine.collection(name)?))?))
 }
@@ -135,6 +135,8 @@ fn told(collection: &CollectionInfo) -> Collection<'_> {
                 field_id: column.field_id,
             })
             .collect(),
+        indexes: &collection.definition.indexes,
+        columnar: collection.definition.columnar,
         forms: Forms { row: collection.forms.row, segment: collection.forms.segment, cold: 0 },
         bytes: collection.forms.bytes,
     }

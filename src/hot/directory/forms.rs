@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use roaring::RoaringBitmap;
 
+use crate::hot::row_index::IndexId;
 use crate::hot::rows::Generation;
 use crate::hot::segment::{Origin, SegmentHead};
 use crate::types::{CollectionId, Sequence, Timestamp};
@@ -30,10 +31,12 @@ pub struct Extent {
 }
 
 /// A row generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowGeneration {
     /// Its table.
     pub table: Generation,
+    /// The indexes that it has.
+    pub indexes: Rc<[IndexId]>,
     /// What it holds, once counted.
     pub extent: Option<Extent>,
 }

@@ -22,6 +22,7 @@ use roaring::RoaringBitmap;
 pub use forms::{Extent, Forms, LifeKey, RowGeneration, Segment};
 
 use self::cache::{Cache, Key};
+use super::row_index::IndexId;
 use super::rows::Generation;
 use super::segment::build::BuiltSegment;
 use super::segment::{ColumnBytes, SegmentHead};
@@ -155,21 +156,31 @@ impl Directory {
         Ok(())
     }
 
-    /// The row generation that new rows go to: the last one, unless it is beyond `max`; then one more is made.
-    pub fn open_generation(&self, life: LifeKey, max: Extent) -> Result<Generation> {
+    /// The row generation that new rows go to: the last one, unless it is beyond `max` or has other indexes; then one more
+    /// is made.
+    ///
+    /// It gets the number `number` or a greater one; no generation of an earlier commit may have had such a number.
+    pub fn open_generation(
+        &self,
+        life: LifeKey,
+        max: Extent,
+        indexes: &[Vec<String>],
+        number: i64,
+    ) -> Result<Generation> {
         let forms = self.forms(life)?;
+        let indexes: Rc<[IndexId]> = indexes.iter().map(|fields| IndexId::of(fields)).collect();
         let last = forms.generations.last();
-        if let Some(last) = last {
+        if let Some(last) = last.filter(|last| last.indexes == indexes) {
             let extent = self.extent(life, last.table)?;
             if extent.rows < max.rows && extent.bytes < max.bytes {
                 return Ok(last.table);
             }
         }
-        let number = last.map_or(1, |last| last.table.number.saturating_add(1));
+        let number = last.map_or(number, |last| last.table.number.saturating_add(1).max(number));
         let table = Generation { collection: life.collection, life: life.number, number };
-        table.create_table(self.sql.as_ref())?;
+        table.create_table(self.sql.as_ref(), &indexes)?;
         self.update(life, |forms| {
-            forms.generations.push(RowGeneration { table, extent: Some(Extent::default()) });
+            forms.generations.push(RowGeneration { table, indexes, extent: Some(Extent::default()) });
         })?;
         Ok(table)
     }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use super::deleted;
 use super::forms::{Forms, LifeKey, RowGeneration, Segment};
 use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::row_index::IndexId;
 use crate::hot::rows::Generation;
 use crate::hot::schema;
 use crate::hot::segment::Origin;
@@ -43,12 +44,13 @@ pub struct Loaded {
 pub fn load(sql: &dyn SqlStore) -> Result<Loaded> {
     let mut forms: HashMap<LifeKey, Forms> = HashMap::new();
     let mut has_segments = false;
-    for row in sql.query("SELECT name FROM sqlite_master WHERE type = 'table'", &[])? {
-        let name = expect_text(row.into_iter().next())?;
+    for row in sql.query("SELECT name, sql FROM sqlite_master WHERE type = 'table'", &[])? {
+        let name = expect_text(row.first().cloned())?;
         has_segments |= name == "segments";
         if let Some(table) = Generation::of_table(&name) {
             let life = LifeKey { collection: table.collection, number: table.life };
-            forms.entry(life).or_default().generations.push(RowGeneration { table, extent: None });
+            let indexes = IndexId::of_table(&expect_text(row.into_iter().nth(1))?);
+            forms.entry(life).or_default().generations.push(RowGeneration { table, indexes, extent: None });
         }
     }
     forms.values_mut().for_each(|forms| forms.generations.sort_unstable_by_key(|generation| generation.table.number));

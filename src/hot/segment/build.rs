@@ -50,7 +50,8 @@ pub struct SegmentBuilder {
     shredder: LearningShredder,
     keys: KeyCollector,
     texts: Texts,
-    month: Option<Month>,
+    /// The month, and the last moment that was found to be in it.
+    month: Option<(Month, Timestamp)>,
     sequences: (Sequence, Sequence),
     last_id: String,
     at_once: usize,
@@ -118,8 +119,11 @@ impl SegmentBuilder {
                 ),
             ));
         }
-        let month = Month::of(row.timestamp);
-        if self.rows() > 0 && (row.id <= self.last_id.as_str() || self.month != Some(month)) {
+        let month = match self.month {
+            Some((month, timestamp)) if timestamp == row.timestamp => month,
+            _ => Month::of(row.timestamp),
+        };
+        if self.month.is_some_and(|(others, _)| others != month || row.id <= self.last_id.as_str()) {
             return Err(unwritable(
                 ErrorKind::Internal,
                 "expected documents of one month with ascending ids, got another",
@@ -130,7 +134,7 @@ impl SegmentBuilder {
         let key = RowKey { id: row.id, sequence: row.sequence, timestamp: row.timestamp };
         self.shredder.push(key, &mut document)?;
         self.texts.push(row.text);
-        self.month = Some(month);
+        self.month = Some((month, row.timestamp));
         let (least, greatest) = self.sequences;
         self.sequences = (least.min(row.sequence), greatest.max(row.sequence));
         self.last_id.clear();
@@ -146,7 +150,7 @@ impl SegmentBuilder {
 
     /// The segment's bytes. There must be a document.
     pub fn finish(mut self, origin: Origin, supersedes: Vec<i64>) -> Result<BuiltSegment> {
-        let Some(month) = self.month else {
+        let Some((month, _)) = self.month else {
             return Err(unwritable(ErrorKind::Internal, "expected a document in a segment, got none"));
         };
         if self.shredder.is_stale() {

@@ -121,6 +121,7 @@ fn put_groups(negative: bool, exponent: u16, mut fraction: u128, out: &mut Vec<u
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_precision_loss, reason = "the nearest doubles are what is wanted")]
 mod tests {
     use std::cmp::Ordering;
 

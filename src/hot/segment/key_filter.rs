@@ -11,8 +11,10 @@ use crate::hot::query::{FieldPath, OrderKey};
 use crate::types::Json;
 
 /// Bytes of all key filters of a segment, at most: its head has to fit one row. A filter for which there is no room is
-/// left out, and then excludes nothing.
+/// left out, those of the most tuples first, and then excludes nothing.
 pub const KEY_FILTERS_MAX_BYTES: usize = 1_000_000;
+/// Tuples that are collected for filters, at most: as many as there is room for at two bytes each.
+const TUPLES_MAX: usize = KEY_FILTERS_MAX_BYTES / 2;
 
 /// A filter of the tuples that documents have in some fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +40,15 @@ impl KeyFilter {
 /// Collects the tuples of documents.
 pub(super) struct KeyCollector {
     indexes: Vec<Vec<Part>>,
+    /// How many hashes there are in all.
+    collected: usize,
     tuple: Vec<u8>,
 }
 
 /// A field of an index, and the tuples that end with it.
 struct Part {
     path: FieldPath,
-    /// `None` where an earlier index begins with the same fields.
+    /// `None` where an earlier index begins with the same fields, and where there is no room.
     hashes: Option<HashSet<u64>>,
 }
 
@@ -64,7 +68,7 @@ impl KeyCollector {
                 collected.push(parts);
             }
         }
-        Self { indexes: collected, tuple: Vec::new() }
+        Self { indexes: collected, collected: 0, tuple: Vec::new() }
     }
 
     /// Adds a document's tuples.
@@ -74,10 +78,20 @@ impl KeyCollector {
             for part in parts {
                 index_key::put_value(part.path.find(document), &mut self.tuple);
                 if let Some(hashes) = &mut part.hashes {
-                    hashes.insert(IdFilter::hash(&self.tuple));
+                    self.collected += usize::from(hashes.insert(IdFilter::hash(&self.tuple)));
                 }
             }
         }
+        while self.collected > TUPLES_MAX && self.give_up() {}
+    }
+
+    /// Gives up on the filter of the most tuples, the last of such. Whether there was one.
+    fn give_up(&mut self) -> bool {
+        let parts = self.indexes.iter_mut().flatten();
+        let most = parts.max_by_key(|part| part.hashes.as_ref().map_or(0, HashSet::len));
+        let Some(hashes) = most.and_then(|part| part.hashes.take()) else { return false };
+        self.collected = self.collected.saturating_sub(hashes.len());
+        true
     }
 
     /// The filters, as many as there is room for.

@@ -58,7 +58,7 @@ impl Run<'_> {
         let directory = &self.store.directory;
         let number = directory.next_number()?;
         let bytes = built.groups.iter().map(Vec::len).fold(0, usize::saturating_add);
-        self.documents.remove_replaced(self.store, self.collection.life())?;
+        self.documents.remove_replaced(self.store, self.collection)?;
         let count = self.events.len();
         let inline = self.inline(appender.next_sequence());
         appender.push_segment((self.collection.id, &self.collection.name), number, count, bytes, &inline)?;

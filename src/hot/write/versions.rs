@@ -10,6 +10,7 @@ use crate::cdc::Image;
 use crate::error::Result;
 use crate::hot::directory::LifeKey;
 use crate::hot::lookup::{Located, Place};
+use crate::hot::row_index::KeyColumns;
 use crate::hot::rows::{Generation, Row};
 use crate::hot::{Collection, HotStore};
 use crate::limits::SCAN_PAGE_MAX_BYTES;
@@ -172,20 +173,20 @@ impl Documents {
                 tables.entry(*table).or_default().remove(id, located.bytes);
             }
         }
-        store_tables(store, collection.life(), tables)?;
+        store_tables(store, collection, tables)?;
         self.mark_replaced(store, collection.life())
     }
 
     /// Takes the old versions of all documents that were made or deleted out of their places.
-    pub fn remove_replaced(&self, store: &HotStore, life: LifeKey) -> Result<()> {
+    pub fn remove_replaced(&self, store: &HotStore, collection: &Collection) -> Result<()> {
         let mut tables: HashMap<Generation, TableChange<'_>> = HashMap::new();
         for (id, located) in self.replaced() {
             if let Place::Row(table) = &located.place {
                 tables.entry(*table).or_default().remove(id, located.bytes);
             }
         }
-        store_tables(store, life, tables)?;
-        self.mark_replaced(store, life)
+        store_tables(store, collection, tables)?;
+        self.mark_replaced(store, collection.life())
     }
 
     /// Marks the old versions that are in segments as deleted.
@@ -222,7 +223,8 @@ impl<'d> TableChange<'d> {
 }
 
 /// Writes the rows of tables, in an order that equal calls repeat.
-fn store_tables(store: &HotStore, life: LifeKey, tables: HashMap<Generation, TableChange<'_>>) -> Result<()> {
+fn store_tables(store: &HotStore, collection: &Collection, tables: HashMap<Generation, TableChange<'_>>) -> Result<()> {
+    let life = collection.life();
     let mut tables: Vec<_> = tables.into_iter().collect();
     tables.sort_unstable_by_key(|(table, _)| table.number);
     for (table, mut change) in tables {
@@ -230,7 +232,10 @@ fn store_tables(store: &HotStore, life: LifeKey, tables: HashMap<Generation, Tab
         change.delete.sort_unstable();
         // Counted before it is written to, should it not be counted yet.
         store.directory.extent(life, table)?;
-        table.put_all(store.sql.as_ref(), &change.put)?;
+        let forms = store.directory.forms(life)?;
+        let of_table = forms.generation(table.number).map(|generation| Rc::clone(&generation.indexes));
+        let keys = KeyColumns::new(&collection.definition.indexes, &of_table.unwrap_or_default());
+        table.put_all(store.sql.as_ref(), &change.put, &keys)?;
         table.delete_all(store.sql.as_ref(), &change.delete)?;
         let newest = change.put.last().map_or(0, |row| row.timestamp);
         store.directory.note_rows(life, table, |extent| {
