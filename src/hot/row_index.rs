@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use xxhash_rust::xxh64::xxh64;
 
-use super::query::FieldPath;
+use super::query::{Comparison, FieldPath, Filter, Operand, OrderKey};
 use super::segment::index_key;
 use crate::error::Result;
 use crate::types::Json;
@@ -95,6 +95,105 @@ impl KeyColumns {
     }
 }
 
+/// Keys between which the documents lie that a condition can hold for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexRange {
+    /// In which index.
+    pub index: IndexId,
+    /// From the first key of each pair on, up to before the second.
+    pub keys: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Values of one `in` that are looked up one by one.
+const IN_MAX: usize = 32;
+
+/// The index that serves a condition best: the one with the most leading fields that are equal to constants, and a range
+/// of the next field. `None` when none has its first field compared.
+pub fn choose(filter: &Filter, declared: &[Vec<String>]) -> Option<IndexRange> {
+    let mut conjuncts = Vec::new();
+    collect(filter, &mut conjuncts);
+    let ranges = declared.iter().filter_map(|fields| {
+        let (served, keys) = range_of(fields, &conjuncts)?;
+        Some((served, IndexRange { index: IndexId::of(fields), keys }))
+    });
+    ranges.max_by_key(|(served, _)| *served).map(|(_, range)| range)
+}
+
+/// The comparisons that all have to hold.
+fn collect<'f>(filter: &'f Filter, conjuncts: &mut Vec<(&'f str, &'f Comparison)>) {
+    match filter {
+        Filter::And(all) => all.iter().for_each(|filter| collect(filter, conjuncts)),
+        Filter::Compare(path, comparison) => conjuncts.push((path.as_str(), comparison)),
+        Filter::Or(_) | Filter::Not(_) => {}
+    }
+}
+
+/// How many comparisons an index serves, and the keys it is to be read between.
+fn range_of(fields: &[String], conjuncts: &[(&str, &Comparison)]) -> Option<(usize, Vec<(Vec<u8>, Vec<u8>)>)> {
+    let mut tuple = Vec::new();
+    let mut served = 0usize;
+    for field in fields {
+        let of_field = || conjuncts.iter().filter(|(name, _)| name == field).map(|(_, comparison)| *comparison);
+        let equal = of_field().find_map(|comparison| match comparison {
+            Comparison::Eq(operand) => Some(&operand.0),
+            _ => None,
+        });
+        if let Some(value) = equal {
+            index_key::put(value, &mut tuple);
+            served = served.saturating_add(2);
+            continue;
+        }
+        if let Some(keys) = of_field().find_map(|comparison| ranges(&tuple, comparison)) {
+            return Some((served.saturating_add(1), keys));
+        }
+        break;
+    }
+    (served > 0).then(|| (served, vec![between(tuple.clone(), tuple)]))
+}
+
+/// The keys whose next value satisfies a comparison, after the values of `tuple`.
+fn ranges(tuple: &[u8], comparison: &Comparison) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let with = |value: &OrderKey| {
+        let mut key = tuple.to_vec();
+        index_key::put(value, &mut key);
+        key
+    };
+    let tagged = |tag: u8| [tuple, &[tag]].concat();
+    let one = |least: Vec<u8>, greatest: Vec<u8>| Some(vec![between(least, greatest)]);
+    match comparison {
+        Comparison::Lt(Operand(value)) | Comparison::Lte(Operand(value)) => {
+            one(tagged(index_key::kind_tags(value).0), with(value))
+        }
+        Comparison::Gt(Operand(value)) | Comparison::Gte(Operand(value)) => {
+            one(with(value), tagged(index_key::kind_tags(value).1))
+        }
+        Comparison::Between(Operand(low), Operand(high)) => one(with(low), with(high)),
+        Comparison::Prefix(prefix) => {
+            let least = [tuple, &index_key::text_beginning(prefix)].concat();
+            one(least.clone(), least)
+        }
+        Comparison::IsNull(true) => one(with(&OrderKey::Null), with(&OrderKey::Null)),
+        Comparison::In(operands) if operands.as_slice().len() <= IN_MAX => {
+            Some(operands.as_slice().iter().map(|Operand(value)| between(with(value), with(value))).collect())
+        }
+        Comparison::In(_) | Comparison::Eq(_) | Comparison::Ne(_) | Comparison::IsNull(false) => None,
+    }
+}
+
+/// The stored keys from `least` to all that begin with `greatest`.
+fn between(mut least: Vec<u8>, mut greatest: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+    least.truncate(KEY_MAX_BYTES);
+    greatest.truncate(KEY_MAX_BYTES);
+    // The first key beyond those: its tag is never 255, so that there is one.
+    while greatest.last() == Some(&u8::MAX) {
+        greatest.pop();
+    }
+    if let Some(last) = greatest.last_mut() {
+        *last = last.saturating_add(1);
+    }
+    (least, greatest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +205,58 @@ mod tests {
         assert_eq!(IndexId::of_table(&statement).as_ref(), ids);
         assert!(IndexId::of_table("CREATE TABLE t (id TEXT, key_ TEXT)").is_empty());
         assert_ne!(IndexId::of(&["ab".to_owned()]), IndexId::of(&["a".to_owned(), "b".to_owned()]));
+    }
+
+    /// Every document that satisfies a condition has its key in one of the ranges; and most others do not.
+    #[test]
+    fn ranges_hold_what_satisfies_the_condition() {
+        let operand = |text: &str| Operand(OrderKey::of(Some(&Json::parse(text).unwrap())));
+        let values =
+            ["null", "false", "true", "-7", "0", "2.5", "3", "1e30", "\"\"", "\"ab\"", "\"abc\"", "\"b\"", "[]"];
+        let long = format!("\"{}\"", "ab".repeat(600));
+        let values: Vec<&str> = values.into_iter().chain([long.as_str()]).collect();
+        let fields = ["a".to_owned(), "b".to_owned()];
+        let paths = fields.clone().map(FieldPath::new);
+        let mut comparisons = vec![Comparison::IsNull(true), Comparison::Prefix("ab".to_owned())];
+        for value in values.iter().filter(|value| **value != "null") {
+            let all = [Comparison::Eq, Comparison::Lt, Comparison::Lte, Comparison::Gt, Comparison::Gte];
+            comparisons.extend(all.map(|comparison| comparison(operand(value))));
+            comparisons.push(Comparison::Between(operand(value), operand("\"abc\"")));
+        }
+        let (mut held, mut within) = (0, 0);
+        for comparison in comparisons {
+            let filter = Filter::And(vec![
+                Filter::Compare(paths[0].clone(), Comparison::Eq(operand("\"x\""))),
+                Filter::Compare(paths[1].clone(), comparison),
+            ]);
+            let range = choose(&filter, &[fields.to_vec()]).unwrap();
+            for value in &values {
+                let text = format!(r#"{{"a":"x","b":{value}}}"#);
+                let document = Json::parse(&text).unwrap();
+                let key = key(&paths, &document);
+                let inside = range.keys.iter().any(|(least, beyond)| *least <= key && key < *beyond);
+                let holds = filter.evaluate(&document) == Some(true);
+                assert!(inside || !holds, "{filter:?} {value}");
+                held += usize::from(holds);
+                within += usize::from(inside);
+            }
+        }
+        assert!(held > 100 && within < held * 2, "{held} of {within}");
+    }
+
+    #[test]
+    fn the_index_with_the_most_equal_fields_is_chosen() {
+        let declared: Vec<Vec<String>> = [&["a"][..], &["a", "b"], &["c"]]
+            .iter()
+            .map(|fields| fields.iter().map(|f| (*f).to_owned()).collect())
+            .collect();
+        let eq = |name: &str| Filter::Compare(FieldPath::new(name), Comparison::Eq(Operand(OrderKey::Integer(1))));
+        let chosen = |filter: &Filter| choose(filter, &declared).map(|range| range.index);
+        assert_eq!(chosen(&Filter::And(vec![eq("b"), eq("a")])), Some(IndexId::of(&declared[1])));
+        assert_eq!(chosen(&eq("c")), Some(IndexId::of(&declared[2])));
+        assert_eq!(chosen(&eq("b")), None);
+        assert_eq!(chosen(&Filter::Or(vec![eq("a"), eq("c")])), None);
+        assert_eq!(chosen(&Filter::Not(Box::new(eq("a")))), None);
     }
 
     #[test]

@@ -51,6 +51,15 @@ pub struct RowPage {
     pub bytes: usize,
 }
 
+/// Documents that an index has found, in the order of their ids.
+#[derive(Clone, Debug, Default)]
+pub struct IndexedPage {
+    /// The documents.
+    pub documents: Vec<Document>,
+    /// Whether there may be more after the last.
+    pub is_cut: bool,
+}
+
 impl Generation {
     fn table(self) -> String {
         match self.number {
@@ -136,16 +145,11 @@ impl Generation {
 
     /// The next documents after an id, bounded in number and bytes; empty at the end.
     pub fn page_after(self, sql: &dyn SqlStore, after: Option<&str>) -> Result<Vec<Document>> {
-        let mut last = None;
-        let mut bytes = 0usize;
-        for (id, size) in self.sizes_after(sql, after)? {
-            bytes = bytes.saturating_add(size);
-            if last.is_some() && bytes > SCAN_PAGE_MAX_BYTES {
-                break;
-            }
-            last = Some(id);
+        let sizes = self.sizes_after(sql, after)?;
+        match sizes.get(..fitting(&sizes)).and_then(<[_]>::last) {
+            Some((last, _)) => self.between(sql, after, last),
+            None => Ok(Vec::new()),
         }
-        last.map_or(Ok(Vec::new()), |last| self.between(sql, after, &last))
     }
 
     /// What the table holds.
@@ -184,20 +188,26 @@ impl Generation {
         Ok(())
     }
 
-    /// The next documents after an id whose key in an index lies between two, in the order of ids, bounded in number.
+    /// The next documents after an id whose key in an index lies between two, in the order of ids, bounded in number and
+    /// bytes.
     pub fn indexed_after(
         self,
         sql: &dyn SqlStore,
         (index, least, beyond): (IndexId, &[u8], &[u8]),
         after: Option<&str>,
-    ) -> Result<Vec<Document>> {
-        let column = index.column();
-        let statement = format!(
-            "SELECT id, sequence, timestamp, data FROM {} WHERE {column} >= ? AND {column} < ? AND id > ? ORDER BY id LIMIT {SCAN_PAGE_MAX_ROWS}",
-            self.table()
-        );
-        let params = [SqlParam::Blob(least), SqlParam::Blob(beyond), SqlParam::Text(after.unwrap_or_default())];
-        sql.query(&statement, &params)?.into_iter().map(document).collect()
+    ) -> Result<IndexedPage> {
+        let (table, column) = (self.table(), index.column());
+        let within = format!("FROM {table} WHERE {column} >= ? AND {column} < ? AND id > ?");
+        let sizes = format!("SELECT id, octet_length(data) {within} ORDER BY id LIMIT {SCAN_PAGE_MAX_ROWS}");
+        let from = [SqlParam::Blob(least), SqlParam::Blob(beyond), SqlParam::Text(after.unwrap_or_default())];
+        let sizes: Vec<(String, usize)> = sql.query(&sizes, &from)?.into_iter().map(size).collect::<Result<_>>()?;
+        let fitting = fitting(&sizes);
+        let Some((last, _)) = sizes.get(..fitting).and_then(<[_]>::last) else { return Ok(IndexedPage::default()) };
+        let statement = format!("SELECT id, sequence, timestamp, data {within} AND id <= ? ORDER BY id");
+        let [least, beyond, after] = from;
+        let rows = sql.query(&statement, &[least, beyond, after, SqlParam::Text(last)])?;
+        let is_cut = fitting < sizes.len() || sizes.len() >= SCAN_PAGE_MAX_ROWS;
+        Ok(IndexedPage { documents: rows.into_iter().map(document).collect::<Result<_>>()?, is_cut })
     }
 
     /// Deletes documents.
@@ -209,6 +219,16 @@ impl Generation {
         }
         Ok(())
     }
+}
+
+/// How many of the first documents of these sizes make a page; at least one.
+fn fitting(sizes: &[(String, usize)]) -> usize {
+    let mut bytes = 0usize;
+    let fit = sizes.iter().enumerate().take_while(|(place, (_, size))| {
+        bytes = bytes.saturating_add(*size);
+        *place == 0 || bytes <= SCAN_PAGE_MAX_BYTES
+    });
+    fit.count()
 }
 
 /// The document with this id in one of several generations, and in which.

@@ -218,6 +218,8 @@ impl<'s> Shredder<'s> {
             }
         }
         self.batch.push_key(&document.id, document.sequence, document.timestamp)?;
+        // A document that was rebuilt has its members in another order; it makes the same columns.
+        extra.sort_unstable_by_key(|(name, _)| *name);
         self.batch.push_extra(&extra)?;
         self.bytes = self.bytes.saturating_add(document.text.len());
         Ok(())

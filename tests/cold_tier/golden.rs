@@ -1,5 +1,6 @@
-//! Files of format 1 as this program writes them, kept in `tests/golden/cold-v1`: the same input still makes the same
-//! bytes, and the files still read. `THERMOCLINE_BLESS=1` writes them anew; do that only with a new format's folder.
+//! Files of format 1: the same input still makes the same bytes, and the files of every folder still read. The first
+//! have the members of `_extra` as the document had them, later ones by name. `THERMOCLINE_BLESS=1` writes the last folder
+//! anew; do that only with a folder that is made for it.
 
 use std::path::PathBuf;
 
@@ -12,17 +13,20 @@ use thermocline::vortex::{TableSchema, infer};
 use super::commits::field;
 use super::support::{FEBRUARY, Table, assert_same_text, attempt, declare, document, document_file, put, read};
 
-fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cold-v1").join(name)
+const WRITTEN: &str = "cold-v1-extra-by-name";
+const READ: [&str; 2] = ["cold-v1", WRITTEN];
+
+fn path(folder: &str, name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder).join(name)
 }
 
 /// The golden file; written first when asked for.
 fn golden(name: &str, made: &[u8]) -> Vec<u8> {
     if std::env::var_os("THERMOCLINE_BLESS").is_some() {
-        std::fs::create_dir_all(path("")).unwrap();
-        std::fs::write(path(name), made).unwrap();
+        std::fs::create_dir_all(path(WRITTEN, "")).unwrap();
+        std::fs::write(path(WRITTEN, name), made).unwrap();
     }
-    std::fs::read(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    std::fs::read(path(WRITTEN, name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 fn assert_golden(name: &str, made: &[u8]) {
@@ -87,44 +91,55 @@ fn the_same_bytes_are_written() {
 
 #[test]
 fn golden_data_files_read() {
-    let stored = |name: &str| std::fs::read(path(name)).unwrap();
-    let file: DataFile = serde_json::from_slice(&stored("data-file.json")).unwrap();
-    let columns: TableSchema = serde_json::from_slice(&stored("columns.json")).unwrap();
-    let bucket = MemoryBucket::new();
-    put(&bucket, &file.key, &stored("data.parquet"));
-    let (found, _) = read(&bucket, &[file], &columns, None, &|_| false).unwrap();
-    let documents = documents();
-    assert_eq!(found.len(), documents.len());
-    for (found, document) in found.iter().zip(&documents) {
-        assert_same_text(&found.text, &document.text);
-        assert_eq!((&found.id, found.sequence, found.timestamp), (&document.id, document.sequence, document.timestamp));
+    for folder in READ {
+        let stored = |name: &str| std::fs::read(path(folder, name)).unwrap();
+        let file: DataFile = serde_json::from_slice(&stored("data-file.json")).unwrap();
+        let columns: TableSchema = serde_json::from_slice(&stored("columns.json")).unwrap();
+        let bucket = MemoryBucket::new();
+        put(&bucket, &file.key, &stored("data.parquet"));
+        let (found, _) = read(&bucket, &[file], &columns, None, &|_| false).unwrap();
+        let documents = documents();
+        assert_eq!(found.len(), documents.len());
+        for (found, document) in found.iter().zip(&documents) {
+            assert_same_text(&found.text, &document.text);
+            assert_eq!(
+                (&found.id, found.sequence, found.timestamp),
+                (&document.id, document.sequence, document.timestamp)
+            );
+        }
     }
 }
 
 #[test]
 fn golden_states_read() {
-    let stored = |name: &str| std::fs::read(path(name)).unwrap();
-    let state: TableState = serde_json::from_slice(&stored("table-state.json")).unwrap();
-    assert_eq!((state.format, state.version, state.totals.records), (TableState::FORMAT, 2, 50));
-    assert_eq!(serde_json::to_vec(&state).unwrap(), stored("table-state.json"));
-    let live: LiveFile = serde_json::from_slice(&stored("live-file.json")).unwrap();
-    assert_eq!((live.sequence_number, live.file.record_count), (2, 50));
-    assert_eq!(state.manifests[0].live_files(), 1);
+    for folder in READ {
+        let stored = |name: &str| std::fs::read(path(folder, name)).unwrap();
+        let state: TableState = serde_json::from_slice(&stored("table-state.json")).unwrap();
+        assert_eq!((state.format, state.version, state.totals.records), (TableState::FORMAT, 2, 50));
+        assert_eq!(serde_json::to_vec(&state).unwrap(), stored("table-state.json"));
+        let live: LiveFile = serde_json::from_slice(&stored("live-file.json")).unwrap();
+        assert_eq!((live.sequence_number, live.file.record_count), (2, 50));
+        assert_eq!(state.manifests[0].live_files(), 1);
+    }
 }
 
 #[test]
 fn golden_manifests_read() {
-    let records = |name: &str| -> Vec<Value> {
-        let bytes = std::fs::read(path(name)).unwrap();
-        apache_avro::Reader::new(bytes.as_slice()).unwrap().map(|value| value.unwrap()).collect()
-    };
-    let manifests = records("manifest-list.avro");
-    assert_eq!(manifests.len(), 1);
-    assert_eq!(field(&manifests[0], "added_rows_count"), &Value::Long(50));
-    assert_eq!(field(&manifests[0], "deleted_rows_count"), &Value::Long(50));
-    let statuses: Vec<Value> = records("manifest.avro").iter().map(|entry| field(entry, "status").clone()).collect();
-    assert_eq!(statuses, [Value::Int(2), Value::Int(1)]);
-    let metadata: serde_json::Value = serde_json::from_slice(&std::fs::read(path("metadata.json")).unwrap()).unwrap();
-    assert_eq!(metadata["format-version"], 2);
-    assert_eq!(metadata["current-snapshot-id"], metadata["snapshots"][1]["snapshot-id"]);
+    for folder in READ {
+        let records = |name: &str| -> Vec<Value> {
+            let bytes = std::fs::read(path(folder, name)).unwrap();
+            apache_avro::Reader::new(bytes.as_slice()).unwrap().map(|value| value.unwrap()).collect()
+        };
+        let manifests = records("manifest-list.avro");
+        assert_eq!(manifests.len(), 1);
+        assert_eq!(field(&manifests[0], "added_rows_count"), &Value::Long(50));
+        assert_eq!(field(&manifests[0], "deleted_rows_count"), &Value::Long(50));
+        let statuses: Vec<Value> =
+            records("manifest.avro").iter().map(|entry| field(entry, "status").clone()).collect();
+        assert_eq!(statuses, [Value::Int(2), Value::Int(1)]);
+        let metadata: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(path(folder, "metadata.json")).unwrap()).unwrap();
+        assert_eq!(metadata["format-version"], 2);
+        assert_eq!(metadata["current-snapshot-id"], metadata["snapshots"][1]["snapshot-id"]);
+    }
 }

@@ -64,7 +64,30 @@ pub fn put_value(value: Option<&Json<'_>>, out: &mut Vec<u8>) {
     }
 }
 
+/// The first and the last tag of values of the same kind as this one: those that it is in an order with.
+pub fn kind_tags(value: &OrderKey) -> (u8, u8) {
+    match value {
+        OrderKey::Null => (NULL, NULL),
+        OrderKey::Boolean(_) => (FALSE, TRUE),
+        OrderKey::Integer(_) | OrderKey::Double(_) => (NEGATIVE, POSITIVE),
+        OrderKey::Text(_) => (TEXT, TEXT),
+        OrderKey::Json(_) => (JSON, JSON),
+    }
+}
+
+/// What the bytes of all strings begin with that begin so.
+pub fn text_beginning(prefix: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_beginning(TEXT, prefix, &mut out);
+    out
+}
+
 fn put_text(tag: u8, text: &str, out: &mut Vec<u8>) {
+    put_beginning(tag, text, out);
+    out.extend([0, 1]);
+}
+
+fn put_beginning(tag: u8, text: &str, out: &mut Vec<u8>) {
     out.push(tag);
     let mut parts = text.as_bytes().split(|byte| *byte == 0);
     out.extend_from_slice(parts.next().unwrap_or_default());
@@ -72,7 +95,6 @@ fn put_text(tag: u8, text: &str, out: &mut Vec<u8>) {
         out.extend([0, 0xff]);
         out.extend_from_slice(part);
     }
-    out.extend([0, 1]);
 }
 
 fn put_integer(value: i128, out: &mut Vec<u8>) {
