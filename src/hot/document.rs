@@ -1,5 +1,8 @@
 //! A document on its way in: its JSON text checked, on one line, with its id in it.
 
+use std::borrow::Cow;
+use std::rc::Rc;
+
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::DOCUMENT_MAX_BYTES;
 use crate::types::json::write_string;
@@ -10,9 +13,9 @@ use crate::types::{Json, StorageTier};
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewDocument {
     /// Its id.
-    pub id: String,
+    pub id: Rc<str>,
     /// Its JSON text on one line, `id` included.
-    pub text: String,
+    pub text: Rc<str>,
 }
 
 impl NewDocument {
@@ -36,14 +39,14 @@ impl NewDocument {
             }
             (Some(own), _) => {
                 check_document_id(own)?;
-                Ok(Self { id: own.to_owned(), text: one_line(text, &parsed) })
+                Ok(Self { id: own.into(), text: one_line(text, &parsed).into() })
             }
             (None, id) => {
                 let id = id.map_or_else(generate, |id| Ok(id.to_owned()))?;
                 check_document_id(&id)?;
                 let text = with_id(&id, &one_line(text, &parsed), members.is_empty());
                 check_size(text.len())?;
-                Ok(Self { id, text })
+                Ok(Self { id: id.into(), text: text.into() })
             }
         }
     }
@@ -62,13 +65,17 @@ impl NewDocument {
         }
         let text = document.to_text();
         check_size(text.len())?;
-        Ok(Self { id: id.to_owned(), text })
+        Ok(Self { id: id.into(), text: text.into() })
     }
 }
 
 /// Line breaks and tabs can only be between tokens; a document without them is kept as it was sent.
-fn one_line(text: &str, parsed: &Json<'_>) -> String {
-    if text.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | b'\t')) { parsed.to_text() } else { text.to_owned() }
+fn one_line<'t>(text: &'t str, parsed: &Json<'_>) -> Cow<'t, str> {
+    if text.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | b'\t')) {
+        Cow::Owned(parsed.to_text())
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 fn with_id(id: &str, text: &str, empty: bool) -> String {
@@ -113,10 +120,10 @@ mod tests {
 
     #[test]
     fn the_text_is_kept_and_the_id_added_where_it_is_missing() {
-        assert_eq!(read(r#" {"id":"a", "n":1.0} "#, None).unwrap().text, r#"{"id":"a", "n":1.0}"#);
-        assert_eq!(read(r#"{"n":1e2}"#, Some("é\"")).unwrap().text, r#"{"id":"é\"","n":1e2}"#);
-        assert_eq!(read("{}", None).unwrap().text, r#"{"id":"made"}"#);
-        assert_eq!(read("{\n\t\"n\": 10.50\r\n}", None).unwrap().text, r#"{"id":"made","n":10.50}"#);
+        assert_eq!(&*read(r#" {"id":"a", "n":1.0} "#, None).unwrap().text, r#"{"id":"a", "n":1.0}"#);
+        assert_eq!(&*read(r#"{"n":1e2}"#, Some("é\"")).unwrap().text, r#"{"id":"é\"","n":1e2}"#);
+        assert_eq!(&*read("{}", None).unwrap().text, r#"{"id":"made"}"#);
+        assert_eq!(&*read("{\n\t\"n\": 10.50\r\n}", None).unwrap().text, r#"{"id":"made","n":10.50}"#);
     }
 
     #[test]

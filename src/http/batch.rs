@@ -144,9 +144,9 @@ fn read_operation(engine: &Engine, operation: Operation<'_>, collection: Rc<str>
         (Op::Upsert, id, Some(doc)) => Mutation::Upsert(NewDocument::read(doc, id, || engine.new_id())?),
         (Op::Update, Some(id), Some(doc)) => {
             check_patch(doc)?;
-            Mutation::Merge { id: id.to_owned(), patch: doc.to_owned() }
+            Mutation::Merge { id: id.into(), patch: doc.to_owned() }
         }
-        (Op::Delete, Some(id), None) => Mutation::Delete { id: id.to_owned() },
+        (Op::Delete, Some(id), None) => Mutation::Delete { id: id.into() },
         (Op::Delete, _, Some(_)) => return Err(invalid("expected a delete without doc, got one")),
         (Op::Update | Op::Delete, None, _) => return Err(invalid("expected an id, got none")),
         (_, _, None) => return Err(invalid("expected a doc, got none")),

@@ -50,7 +50,7 @@ pub async fn patch(engine: &Engine, request: &mut Request, collection: &str, id:
     let (context, condition) = (change_context(request)?, write_condition(request)?);
     let patch = json_text(request, BODY_MAX_BYTES, PATCHES).await?;
     check_patch(&patch)?;
-    let mutation = Mutation::Merge { id: id.to_owned(), patch };
+    let mutation = Mutation::Merge { id: id.into(), patch };
     let outcome = one(engine.write(&[Write { collection: collection.into(), mutation, condition }], &context).await?)?;
     Ok(written(200, &outcome))
 }
@@ -59,7 +59,7 @@ pub async fn patch(engine: &Engine, request: &mut Request, collection: &str, id:
 pub async fn delete(engine: &Engine, request: &mut Request, collection: &str, id: &str) -> Result<Response> {
     QueryParams::read(&request.query, &[])?;
     let (context, condition) = (change_context(request)?, write_condition(request)?);
-    let mutation = Mutation::Delete { id: id.to_owned() };
+    let mutation = Mutation::Delete { id: id.into() };
     let outcome = one(engine.write(&[Write { collection: collection.into(), mutation, condition }], &context).await?)?;
     Ok(Response::empty(204).with_header(SEQUENCE_HEADER, outcome.sequence.to_string()))
 }

@@ -213,13 +213,15 @@ impl<'a> Reader<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Json<'a>> {
         let depth = self.deeper(depth)?;
-        let mut members = Vec::new();
-        let mut name = self.jiter.known_object().map(|name| name.map(str::to_owned));
+        // Room for a usual document; objects inside it may be many, and small.
+        let mut members = if depth == 1 { Vec::with_capacity(16) } else { Vec::new() };
+        let text = self.text;
+        let mut name = self.jiter.known_object().map(|name| name.map(|name| borrowed(text, name)));
         while let Some(key) = name.map_err(|error| self.refuse(&error))? {
             let peek = self.jiter.peek().map_err(|error| self.refuse(&error))?;
             let value = self.value(peek, depth)?;
-            members.push((Cow::Owned(key), value));
-            name = self.jiter.next_key().map(|name| name.map(str::to_owned));
+            members.push((key, value));
+            name = self.jiter.next_key().map(|name| name.map(|name| borrowed(text, name)));
         }
         match repeated(&members) {
             Some(name) => Err(malformed(format!("expected every name of an object once, got {name:?} twice"))),
@@ -228,15 +230,8 @@ impl<'a> Reader<'a> {
     }
 
     fn string(&mut self) -> Result<Cow<'a, str>> {
-        let start = self.jiter.current_index();
-        let unescaped = self.jiter.known_str().map(|text| (text.len(), text.to_owned()));
-        let (length, unescaped) = unescaped.map_err(|error| self.refuse(&error))?;
-        // Without escapes the text itself is the string: `"` + length bytes + `"`.
-        let raw = self.text.get(start.saturating_add(1)..self.jiter.current_index().saturating_sub(1));
-        Ok(match raw {
-            Some(raw) if raw.len() == length => Cow::Borrowed(raw),
-            _ => Cow::Owned(unescaped),
-        })
+        let text = self.text;
+        self.jiter.known_str().map(|string| borrowed(text, string)).map_err(|error| self.refuse(&error))
     }
 
     fn number(&mut self, peek: Peek) -> Result<Cow<'a, str>> {
@@ -269,6 +264,15 @@ impl<'a> Reader<'a> {
             "expected JSON, got an error at line {}, column {}: {}",
             position.line, position.column, error.error_type
         ))
+    }
+}
+
+/// A string that was read from a text: where it lies in the text a part of it, else (it had escapes) a copy.
+fn borrowed<'a>(text: &'a str, string: &str) -> Cow<'a, str> {
+    let part = string.as_ptr().addr().checked_sub(text.as_ptr().addr());
+    match part.and_then(|start| text.get(start..start.checked_add(string.len())?)) {
+        Some(part) => Cow::Borrowed(part),
+        None => Cow::Owned(string.to_owned()),
     }
 }
 

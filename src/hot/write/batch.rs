@@ -11,7 +11,7 @@ use crate::hot::{Collection, HotStore};
 
 /// An event of a run whose documents may go to a segment.
 pub(super) struct HeldEvent {
-    pub document_id: String,
+    pub document_id: Rc<str>,
     pub before: Option<Image>,
     pub after: Option<Rc<str>>,
 }
@@ -80,7 +80,7 @@ impl Run<'_> {
                 Some(_) if in_segment => After::InSegment,
                 Some(text) => After::Text(Rc::clone(text)),
             };
-            let (document_id, before) = (event.document_id.clone(), event.before.clone());
+            let (document_id, before) = (event.document_id.to_string(), event.before.clone());
             inline.push(InlineEvent { sequence, document_id, before, after });
         }
         inline

@@ -195,7 +195,7 @@ impl Transaction<'_> {
             None => Current::Deleted,
         };
         documents.set(id, next);
-        self.outcomes.push(WriteOutcome { id: id.to_owned(), operation, sequence, text: after });
+        self.outcomes.push(WriteOutcome { id: Rc::clone(id), operation, sequence, text: after });
         Ok(())
     }
 
@@ -203,7 +203,7 @@ impl Transaction<'_> {
     fn log(
         &mut self,
         collection: &Collection,
-        id: &str,
+        id: &Rc<str>,
         before: Option<Image>,
         after: Option<&Rc<str>>,
     ) -> Result<Sequence> {
@@ -217,7 +217,7 @@ impl Transaction<'_> {
             });
         };
         let offset = i64::try_from(held.len()).unwrap_or(i64::MAX);
-        held.push(HeldEvent { document_id: id.to_owned(), before, after: after.map(Rc::clone) });
+        held.push(HeldEvent { document_id: Rc::clone(id), before, after: after.map(Rc::clone) });
         Ok(self.appender.next_sequence().saturating_add(offset))
     }
 

@@ -19,20 +19,20 @@ pub enum Mutation {
     /// Change it by an RFC 7396 merge patch; it must exist.
     Merge {
         /// Its id.
-        id: String,
+        id: Rc<str>,
         /// The patch, as JSON text that parses.
         patch: String,
     },
     /// Delete it; it must exist.
     Delete {
         /// Its id.
-        id: String,
+        id: Rc<str>,
     },
 }
 
 impl Mutation {
     /// The document's id.
-    pub fn id(&self) -> &str {
+    pub fn id(&self) -> &Rc<str> {
         match self {
             Self::Insert(document) | Self::Upsert(document) => &document.id,
             Self::Merge { id, .. } | Self::Delete { id } => id,
@@ -102,7 +102,7 @@ pub struct Write {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteOutcome {
     /// The document's id.
-    pub id: String,
+    pub id: Rc<str>,
     /// What was done.
     pub operation: Operation,
     /// The event's sequence, the document's new version.
@@ -123,14 +123,14 @@ pub(super) fn after_image(
             if !collection.definition.columns.is_empty() {
                 collection.definition.check_document(&Json::parse(&document.text)?)?;
             }
-            Ok(Some(Rc::from(document.text.as_str())))
+            Ok(Some(Rc::clone(&document.text)))
         }
         (Mutation::Merge { id, .. } | Mutation::Delete { id }, None) => Err(not_found(&collection.name, id)),
         (Mutation::Merge { id, patch }, Some(before)) => {
             let merged = merge_patch(Json::parse(&before.text)?, Json::parse(patch)?);
             let document = NewDocument::from_json(id, &merged)?;
             collection.definition.check_document(&merged)?;
-            Ok(Some(Rc::from(document.text)))
+            Ok(Some(document.text))
         }
         (Mutation::Delete { .. }, Some(_)) => Ok(None),
     }

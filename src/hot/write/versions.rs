@@ -48,7 +48,7 @@ pub(super) struct Documents {
     /// Those that were stored before the run.
     places: HashMap<String, Located>,
     /// Those that were loaded or changed.
-    current: HashMap<String, Current>,
+    current: HashMap<Rc<str>, Current>,
 }
 
 /// Rows of one table to be written.
@@ -63,7 +63,7 @@ struct TableChange<'d> {
 impl Documents {
     /// Finds where the documents of these mutations are.
     pub fn locate(store: &HotStore, life: LifeKey, writes: &[Write]) -> Result<Self> {
-        let mut ids: Vec<&str> = writes.iter().map(|write| write.mutation.id()).collect();
+        let mut ids: Vec<&str> = writes.iter().map(|write| write.mutation.id().as_ref()).collect();
         if let [id] = ids.as_slice() {
             return Self::locate_one(store, life, id);
         }
@@ -77,7 +77,7 @@ impl Documents {
         let (mut places, mut current) = (HashMap::new(), HashMap::new());
         if let Some((place, document)) = store.find(life, id)? {
             places.insert(id.to_owned(), Located { place, bytes: document.text.len() });
-            current.insert(id.to_owned(), Current::Stored(document.into()));
+            current.insert(id.into(), Current::Stored(document.into()));
         }
         Ok(Self { places, current })
     }
@@ -91,7 +91,7 @@ impl Documents {
         let mut bytes = 0usize;
         let mut taken = 0;
         for write in writes {
-            let id = write.mutation.id();
+            let id: &str = write.mutation.id();
             let blind = matches!(write.mutation, Mutation::Insert(_)) && write.condition == Condition::default();
             if let (Some(located), false, false) = (self.places.get(id), blind, self.current.contains_key(id)) {
                 bytes = bytes.saturating_add(located.bytes);
@@ -104,7 +104,7 @@ impl Documents {
         }
         let wanted: Vec<(&str, &Place)> = wanted.into_iter().collect();
         for document in store.documents_at(&wanted)? {
-            self.current.insert(document.id.clone(), Current::Stored(document.into()));
+            self.current.insert(document.id.as_str().into(), Current::Stored(document.into()));
         }
         Ok(taken)
     }
@@ -119,11 +119,11 @@ impl Documents {
     }
 
     /// Notes what a mutation has made of a document.
-    pub fn set(&mut self, id: &str, current: Current) {
+    pub fn set(&mut self, id: &Rc<str>, current: Current) {
         match self.current.get_mut(id) {
             Some(known) => *known = current,
             None => {
-                self.current.insert(id.to_owned(), current);
+                self.current.insert(Rc::clone(id), current);
             }
         }
     }
@@ -131,7 +131,7 @@ impl Documents {
     /// The versions made, in the order of ids.
     pub fn made(&self) -> Vec<(&str, &Made)> {
         let made = self.current.iter().filter_map(|(id, current)| match current {
-            Current::Made(made) => Some((id.as_str(), made)),
+            Current::Made(made) => Some((id.as_ref(), made)),
             _ => None,
         });
         let mut made: Vec<_> = made.collect();
