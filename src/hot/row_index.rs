@@ -101,8 +101,11 @@ pub struct IndexRange {
     /// In which index.
     pub index: IndexId,
     /// From the first key of each pair on, up to before the second.
-    pub keys: Vec<(Vec<u8>, Vec<u8>)>,
+    pub keys: Vec<KeyPair>,
 }
+
+/// A stored key, and one beyond the last.
+pub type KeyPair = (Vec<u8>, Vec<u8>);
 
 /// Values of one `in` that are looked up one by one.
 const IN_MAX: usize = 32;
@@ -129,7 +132,7 @@ fn collect<'f>(filter: &'f Filter, conjuncts: &mut Vec<(&'f str, &'f Comparison)
 }
 
 /// How many comparisons an index serves, and the keys it is to be read between.
-fn range_of(fields: &[String], conjuncts: &[(&str, &Comparison)]) -> Option<(usize, Vec<(Vec<u8>, Vec<u8>)>)> {
+fn range_of(fields: &[String], conjuncts: &[(&str, &Comparison)]) -> Option<(usize, Vec<KeyPair>)> {
     let mut tuple = Vec::new();
     let mut served = 0usize;
     for field in fields {
@@ -152,7 +155,7 @@ fn range_of(fields: &[String], conjuncts: &[(&str, &Comparison)]) -> Option<(usi
 }
 
 /// The keys whose next value satisfies a comparison, after the values of `tuple`.
-fn ranges(tuple: &[u8], comparison: &Comparison) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+fn ranges(tuple: &[u8], comparison: &Comparison) -> Option<Vec<KeyPair>> {
     let with = |value: &OrderKey| {
         let mut key = tuple.to_vec();
         index_key::put(value, &mut key);
@@ -181,7 +184,7 @@ fn ranges(tuple: &[u8], comparison: &Comparison) -> Option<Vec<(Vec<u8>, Vec<u8>
 }
 
 /// The stored keys from `least` to all that begin with `greatest`.
-fn between(mut least: Vec<u8>, mut greatest: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+fn between(mut least: Vec<u8>, mut greatest: Vec<u8>) -> KeyPair {
     least.truncate(KEY_MAX_BYTES);
     greatest.truncate(KEY_MAX_BYTES);
     // The first key beyond those: its tag is never 255, so that there is one.

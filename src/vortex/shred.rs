@@ -139,10 +139,12 @@ impl ShreddedBatch {
         Ok(fit == Fit::Canonical)
     }
 
-    fn push_extra(&mut self, members: &[(&str, &Json<'_>)]) -> Result<()> {
+    fn push_extra(&mut self, members: &mut [(&str, &Json<'_>)]) -> Result<()> {
         if members.is_empty() {
             return self.extra.push_option(None);
         }
+        // A document that was rebuilt has its members in another order; it makes the same columns.
+        members.sort_unstable_by_key(|(name, _)| *name);
         let mut text = String::new();
         write_members(members.iter().copied(), &mut text);
         self.extra.push(Scalar::Text(Cow::Owned(text)))
@@ -218,9 +220,7 @@ impl<'s> Shredder<'s> {
             }
         }
         self.batch.push_key(&document.id, document.sequence, document.timestamp)?;
-        // A document that was rebuilt has its members in another order; it makes the same columns.
-        extra.sort_unstable_by_key(|(name, _)| *name);
-        self.batch.push_extra(&extra)?;
+        self.batch.push_extra(&mut extra)?;
         self.bytes = self.bytes.saturating_add(document.text.len());
         Ok(())
     }

@@ -104,8 +104,8 @@ impl LearningShredder {
             }
         }
         let left = extra.iter().filter_map(|position| members.get(*position));
-        let left: Vec<_> = left.map(|(name, value)| (name.as_ref(), value)).collect();
-        self.batch.push_extra(&left)?;
+        let mut left: Vec<_> = left.map(|(name, value)| (name.as_ref(), value)).collect();
+        self.batch.push_extra(&mut left)?;
         self.extra = extra;
         Ok(())
     }
