@@ -1,16 +1,16 @@
 //! Queries over the tier asked for.
 
-use super::query::{Budget, Execution, Query, QueryAnswer};
+use super::query::{Budget, Execution, Query, QueryAnswer, run_hot};
 use super::{Engine, Tier};
 use crate::error::Result;
-use crate::hot::HotStore;
+use crate::hot::QuerySources;
 
 impl Engine {
     /// Answers a query over one collection; one that does not exist is empty.
     pub async fn query(&self, collection: &str, query: &Query, tier: Tier) -> Result<QueryAnswer> {
         let budget = Budget { max_rows: self.config.query.max_rows, max_bytes: self.config.query.max_decoded_bytes };
         match tier {
-            Tier::Current | Tier::Hot => query_hot(&self.hot, collection, query, budget),
+            Tier::Current | Tier::Hot => self.query_hot(collection, query, budget),
             Tier::Cold => self.query_cold(collection, query, budget).await,
         }
     }
@@ -26,22 +26,15 @@ impl Engine {
             )
             .await?;
         execution.count(stats.files_scanned, stats.files_pruned);
-        Ok(execution.finish())
+        execution.finish()
     }
-}
 
-/// In one turn, so that the answer is of one moment.
-fn query_hot(hot: &HotStore, collection: &str, query: &Query, budget: Budget) -> Result<QueryAnswer> {
-    let mut execution = Execution::new(query, budget, true);
-    let mut after = query.after_id().map(str::to_owned);
-    loop {
-        let page = hot.page(collection, after.as_deref())?;
-        let Some(last) = page.documents.last() else { return Ok(execution.finish()) };
-        after = Some(last.id.clone());
-        for document in &page.documents {
-            if execution.push(document)?.is_break() {
-                return Ok(execution.finish());
-            }
-        }
+    /// In one turn, so that the answer is of one moment.
+    fn query_hot(&self, collection: &str, query: &Query, budget: Budget) -> Result<QueryAnswer> {
+        let before = self.counters();
+        let QuerySources { segments, mut rows } = self.hot.query_sources(collection, query.filter.as_ref())?;
+        let mut answer = run_hot(query, budget, &segments, rows.as_mut())?;
+        answer.stats.set_rows_read(self.counters().since(before).rows_read);
+        Ok(answer)
     }
 }

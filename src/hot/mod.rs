@@ -23,6 +23,7 @@ mod merge;
 mod scan;
 mod schema;
 mod seal;
+mod sources;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -34,6 +35,7 @@ pub use definition::{CollectionDefinition, Columnar, DeclaredColumn};
 pub use directory::LifeKey;
 pub use rows::RowPage;
 pub use schema::ObjectRecord;
+pub use sources::QuerySources;
 pub use write::{Condition, Mutation, Versions, Write, WriteOutcome};
 
 use self::directory::{Directory, Extent};

@@ -1,5 +1,7 @@
 //! `POST /collections/{c}/query`: reads a query's JSON and renders its answer.
 
+mod groups;
+
 use serde::Serialize;
 
 use super::body::{invalid, json_text, to_json};
@@ -7,7 +9,9 @@ use super::cursor;
 use super::message::{Request, Response};
 use super::object::not_supported;
 use super::params::QueryParams;
-use crate::engine::query::{Comparison, FieldPath, Filter, Operand, OrderBy, OrderKey, Query, QueryAnswer, QueryStats};
+use crate::engine::query::{
+    Comparison, FieldPath, Filter, Operand, Operands, OrderBy, OrderKey, Query, QueryAnswer, QueryStats,
+};
 use crate::engine::{Engine, Tier};
 use crate::error::{Result, StorageError};
 use crate::limits::{FILTER_MAX_CONDITIONS, FILTER_MAX_VALUES, PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS};
@@ -80,9 +84,11 @@ fn read(collection: &str, body: &Json<'_>) -> Result<(Query, Tier, u64)> {
             "limit" => query.limit = limit(value)?,
             "cursor" => after = Some(text("/cursor", value)?),
             "tiers" => tier = tiers(value)?,
-            "groupBy" | "aggregates" | "asOf" => return Err(not_supported(&format!("/{name}"), name)),
+            "groupBy" => query.group_by = groups::keys(value)?,
+            "aggregates" => query.aggregates = groups::aggregates(value)?,
+            "asOf" => return Err(not_supported(&format!("/{name}"), name)),
             other => {
-                let known = "select, where, orderBy, limit, cursor, tiers";
+                let known = "select, where, groupBy, aggregates, orderBy, limit, cursor, tiers";
                 return Err(refuse(
                     &format!("/{}", pointer_token(other)),
                     format!("expected one of {known}, got another key"),
@@ -94,9 +100,10 @@ fn read(collection: &str, body: &Json<'_>) -> Result<(Query, Tier, u64)> {
             value.write(&mut identity);
         }
     }
+    groups::check(&query)?;
     let hash = cursor::query_hash(&identity);
     if let Some(after) = after {
-        query.after = Some(cursor::decode(hash, after, query.order_by.len().saturating_add(1))?);
+        query.after = Some(cursor::decode(hash, after, query.key_width())?);
     }
     Ok((query, tier, hash))
 }
@@ -214,9 +221,9 @@ impl FilterReader {
             ("lte", value) => Comparison::Lte(self.operand(pointer, value)?),
             ("gt", value) => Comparison::Gt(self.operand(pointer, value)?),
             ("gte", value) => Comparison::Gte(self.operand(pointer, value)?),
-            ("in", Json::Array(values)) => {
-                Comparison::In(values.iter().map(|value| self.operand(pointer, value)).collect::<Result<_>>()?)
-            }
+            ("in", Json::Array(values)) => Comparison::In(Operands::new(
+                values.iter().map(|value| self.operand(pointer, value)).collect::<Result<_>>()?,
+            )),
             ("between", Json::Array(values)) => match values.as_slice() {
                 [low, high] => Comparison::Between(self.operand(pointer, low)?, self.operand(pointer, high)?),
                 _ => return Err(refuse(pointer, format!("expected two values, got {}", values.len()))),
@@ -321,7 +328,7 @@ mod tests {
             (r#"{"orderBy":[{"column":"a","direction":"up"}]}"#, "/orderBy/0"),
             (r#"{"tiers":["warm"]}"#, "/tiers"),
             (r#"{"cursor":"x"}"#, "/cursor"),
-            (r#"{"groupBy":["a"]}"#, "/groupBy"),
+            (r#"{"asOf":1}"#, "/asOf"),
         ] {
             match parsed(text) {
                 Err(error) => {

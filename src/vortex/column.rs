@@ -3,6 +3,8 @@
 //! Only the values of non-null rows are stored, so that a table of many sparse columns costs a bit a row and column.
 //! Invariant: `values` has exactly as many entries as rows are valid.
 
+mod set;
+
 use std::borrow::Cow;
 use std::ops::Range;
 

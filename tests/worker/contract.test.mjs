@@ -178,8 +178,6 @@ test("what this version does not have yet is refused, never ignored", async () =
     ["PUT", "/collections/more", { immutable: true }],
     ["PUT", "/collections/more", { indexes: [["city"]] }],
     ["PUT", "/collections/more", { retention: { days: 1 } }],
-    ["POST", "/collections/movies/query", { groupBy: ["n"] }],
-    ["POST", "/collections/movies/query", { aggregates: [{ as: "c", fn: "count" }] }],
     ["POST", "/collections/movies/query", { asOf: 1 }],
     ["GET", "/collections/movies/docs/m0?asOf=1"],
     ["GET", "/cdc?format=debezium"],

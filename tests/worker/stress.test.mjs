@@ -1,12 +1,13 @@
-// Eight clients at once, evictions and archiving in between: what each was told is what the change feed says, and
-// replaying the feed makes the state.
+// Eight clients at once, evictions, sealing, merging and archiving in between: what each was told is what the change feed
+// says, and replaying the feed makes the state.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assertContinuous, assertEqualLists, useWorker } from "./support/object.mjs";
 import { assertSame, assertWhole } from "./support/table.mjs";
 
-const using = useWorker({ vars: { STORAGE_CONFIG: { snapshots: { flushDelayMs: 100, publishIntervalMs: 300 } } } });
+const hot = { sealRows: 8, sealMinAgeMs: 0, directBatch: 6, maxUnmergedSegments: 2 };
+const using = useWorker({ vars: { STORAGE_CONFIG: { hot, snapshots: { flushDelayMs: 100, publishIntervalMs: 300 } } } });
 const clients = 8;
 const operationsEach = 80;
 const evictions = 10;
@@ -20,7 +21,13 @@ async function operate(it, client, number) {
   const id = `d${below(30)}`;
   const doc = { by: client, number };
   const told = (answer, after) => (answer.status < 300 ? [{ sequence: Number(answer.headers.get("thermocline-sequence")), collection, id, after }] : []);
-  switch (below(6)) {
+  switch (below(7)) {
+    case 6: {
+      const ids = Array.from({ length: 8 }, (_, position) => `d${(Number(id.slice(1)) + position) % 30}`);
+      const answer = await it.batch(ids.map((each) => ({ op: "upsert", collection, doc: { id: each, ...doc } })));
+      if (answer.status !== 200) return [];
+      return answer.body.results.map((result) => ({ sequence: result.sequence, collection, id: result.id, after: { id: result.id, ...doc } }));
+    }
     case 0: return it.insert(collection, { id, ...doc }).then((answer) => told(answer, answer.body));
     case 1: return it.put(collection, id, doc).then((answer) => told(answer, { id, ...doc }));
     case 2: return it.patch(collection, id, { patched: number }).then((answer) => told(answer, answer.body));

@@ -1,43 +1,16 @@
-//! Running a query over documents that are pushed into it.
-//!
-//! Documents that come in the order wanted stream through; otherwise the best so far are kept, never more than the
-//! limit nor more bytes than a page holds. Work is counted in rows and bytes, because clocks stand still meanwhile.
+//! Running a query over documents that are pushed into it, in any order and from any tier.
 
-use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use super::Query;
-use super::order::OrderKey;
+use super::group::Groups;
+use super::meter::{Budget, Meter, QueryStats};
+use super::order::{KeyRef, OrderKey};
+use super::path::FieldPath;
+use super::top::{Candidate, RowAt, TopRows};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::limits::PAGE_MAX_BYTES;
 use crate::types::json::write_string;
 use crate::types::{Document, Json, StorageTier};
-
-/// What a query may cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Budget {
-    /// Rows looked at.
-    pub max_rows: u64,
-    /// Bytes of documents decoded.
-    pub max_bytes: u64,
-}
-
-/// What a query did cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueryStats {
-    /// Documents looked at.
-    pub rows_read: u64,
-    /// Segments read.
-    pub segments_scanned: u64,
-    /// Segments skipped by their statistics.
-    pub segments_pruned: u64,
-    /// Data files read.
-    pub files_scanned: u64,
-    /// Data files skipped by their statistics.
-    pub files_pruned: u64,
-    /// Bytes of documents and columns decoded.
-    pub bytes_decoded: u64,
-}
 
 /// What a query found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,155 +23,127 @@ pub struct QueryAnswer {
     pub stats: QueryStats,
 }
 
-struct Candidate {
-    keys: Vec<OrderKey>,
-    row: String,
+/// What becomes of the documents that satisfy the condition.
+pub(super) enum Found<'q> {
+    Rows(TopRows<'q>),
+    Groups(Box<Groups<'q>>),
 }
 
 /// A query on its way.
 pub struct Execution<'q> {
-    query: &'q Query,
-    budget: Budget,
-    sorted_input: bool,
-    /// The rows found, in order.
-    best: Vec<Candidate>,
-    /// How many rows may be kept; shrinks when they are large.
-    capacity: usize,
-    bytes: usize,
-    /// Whether a row that belongs after the kept ones was left out.
-    left_out: bool,
-    /// Where a query in the order of ids stopped for its budget.
-    stopped_after: Option<String>,
-    stats: QueryStats,
+    pub(super) query: &'q Query,
+    pub(super) meter: Meter,
+    pub(super) found: Found<'q>,
+    /// Whether documents come in the order of ids and are answered in it.
+    by_id: bool,
+    /// Where a query in the order of ids stopped for its budget: all up to this id was looked at.
+    pub(super) stopped_after: Option<String>,
 }
 
 impl<'q> Execution<'q> {
     /// Starts a query. `sorted_input` says that documents will come in the order of ids, from `after_id` on.
     pub fn new(query: &'q Query, budget: Budget, sorted_input: bool) -> Self {
-        Self {
-            query,
-            budget,
-            sorted_input: sorted_input && query.order_by.is_empty(),
-            best: Vec::new(),
-            capacity: query.limit,
-            bytes: 0,
-            left_out: false,
-            stopped_after: None,
-            stats: QueryStats::default(),
-        }
+        let found = if query.is_grouped() {
+            Found::Groups(Box::new(Groups::new(query)))
+        } else {
+            Found::Rows(TopRows::new(query))
+        };
+        let by_id = sorted_input && query.is_by_id();
+        Self { query, meter: Meter::new(budget), found, by_id, stopped_after: None }
     }
 
     /// Looks at a document; breaks when no further one can matter.
     pub fn push(&mut self, document: &Document) -> Result<ControlFlow<()>> {
-        if self.sorted_input && self.best.len() >= self.capacity {
-            self.left_out = true;
+        if let Found::Rows(top) = &mut self.found
+            && self.by_id
+            && top.bound().is_some_and(|bound| matches!(bound, [OrderKey::Text(id)] if document.id > *id))
+        {
+            top.leave_out();
             return Ok(ControlFlow::Break(()));
         }
-        self.stats.rows_read = self.stats.rows_read.saturating_add(1);
-        self.stats.bytes_decoded =
-            self.stats.bytes_decoded.saturating_add(u64::try_from(document.text.len()).unwrap_or(u64::MAX));
+        self.meter.look(1);
+        self.meter.decode(document.text.len());
         let parsed = Json::parse(&document.text)?;
         if self.query.filter.as_ref().is_none_or(|filter| filter.evaluate(&parsed) == Some(true)) {
-            self.take(document, &parsed);
+            self.take(document, &parsed)?;
         }
-        self.check_budget(document)
-    }
-
-    fn take(&mut self, document: &Document, parsed: &Json<'_>) {
-        let mut keys: Vec<OrderKey> =
-            self.query.order_by.iter().map(|order| OrderKey::of(order.path.find(parsed))).collect();
-        keys.push(OrderKey::Text(document.id.clone()));
-        if self.query.after.as_ref().is_some_and(|after| self.compare(&keys, after).is_le()) {
-            return;
-        }
-        let place = self.best.partition_point(|candidate| self.compare(&candidate.keys, &keys).is_lt());
-        if place >= self.capacity {
-            self.left_out = true;
-            return;
-        }
-        let row = self.project(document, parsed);
-        self.bytes = self.bytes.saturating_add(size(&keys, &row));
-        self.best.insert(place, Candidate { keys, row });
-        while self.best.len() > self.capacity || (self.bytes > PAGE_MAX_BYTES && self.best.len() > 1) {
-            if let Some(last) = self.best.pop() {
-                self.bytes = self.bytes.saturating_sub(size(&last.keys, &last.row));
-            }
-            self.capacity = self.best.len();
-            self.left_out = true;
-        }
-    }
-
-    fn compare(&self, left: &[OrderKey], right: &[OrderKey]) -> Ordering {
-        for (position, (left, right)) in left.iter().zip(right).enumerate() {
-            let descending = self.query.order_by.get(position).is_some_and(|order| order.descending);
-            let order = if descending { right.compare(left) } else { left.compare(right) };
-            if order.is_ne() {
-                return order;
-            }
-        }
-        left.len().cmp(&right.len())
-    }
-
-    fn project(&self, document: &Document, parsed: &Json<'_>) -> String {
-        let Some(select) = &self.query.select else { return document.text.clone() };
-        let mut row = String::from("{");
-        for (position, path) in select.iter().enumerate() {
-            if position > 0 {
-                row.push(',');
-            }
-            write_string(path.as_str(), &mut row);
-            row.push(':');
-            path.find(parsed).unwrap_or(&Json::Null).write(&mut row);
-        }
-        row.push('}');
-        row
-    }
-
-    fn check_budget(&mut self, document: &Document) -> Result<ControlFlow<()>> {
-        let exceeded = if self.stats.rows_read > self.budget.max_rows {
-            Some(("query.maxRows", self.budget.max_rows))
-        } else if self.stats.bytes_decoded > self.budget.max_bytes {
-            Some(("query.maxDecodedBytes", self.budget.max_bytes))
-        } else {
-            None
-        };
-        match exceeded {
-            None => Ok(ControlFlow::Continue(())),
+        if self.by_id && self.meter.is_exceeded() {
             // In the order of ids a page can end anywhere.
-            Some(_) if self.sorted_input => {
-                self.stopped_after = Some(document.id.clone());
-                Ok(ControlFlow::Break(()))
+            self.stopped_after = Some(document.id.clone());
+            return Ok(ControlFlow::Break(()));
+        }
+        self.meter.check()?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn take(&mut self, document: &Document, parsed: &Json<'_>) -> Result<()> {
+        match &mut self.found {
+            Found::Rows(top) => {
+                let keys = self.query.order_by.iter().map(|order| OrderKey::of(order.path.find(parsed)));
+                let keys: Vec<OrderKey> = keys.chain([OrderKey::Text(document.id.clone())]).collect();
+                if top.wants(&keys) {
+                    let row = RowAt::Text(project(self.query.select.as_deref(), &document.text, parsed));
+                    top.push(Candidate { keys, row });
+                }
+                Ok(())
             }
-            Some((key, limit)) => Err(StorageError::new(
-                ErrorKind::Unavailable,
-                StorageTier::Hot,
-                "query",
-                format!(
-                    "expected the query to stay within {key} = {limit}, got more work; narrow its condition, or raise {key}"
-                ),
-            )),
+            Found::Groups(groups) => take_into_group(groups, parsed),
         }
     }
 
     /// Adds what the tier that feeds this query has counted.
     pub fn count(&mut self, files_scanned: u64, files_pruned: u64) {
-        self.stats.files_scanned = self.stats.files_scanned.saturating_add(files_scanned);
-        self.stats.files_pruned = self.stats.files_pruned.saturating_add(files_pruned);
+        let stats = &mut self.meter.stats;
+        stats.files_scanned = stats.files_scanned.saturating_add(files_scanned);
+        stats.files_pruned = stats.files_pruned.saturating_add(files_pruned);
     }
 
     /// The answer.
-    pub fn finish(self) -> QueryAnswer {
-        let next = match (self.stopped_after, self.left_out) {
-            (Some(id), _) => Some(vec![OrderKey::Text(id)]),
-            (None, true) => self.best.last().map(|candidate| candidate.keys.clone()),
-            (None, false) => None,
+    pub fn finish(self) -> Result<QueryAnswer> {
+        let stopped_after = self.stopped_after.map(|id| vec![OrderKey::Text(id)]);
+        let (candidates, left_out) = match self.found {
+            Found::Rows(top) => top.finish(),
+            Found::Groups(groups) => groups.finish()?,
         };
-        QueryAnswer { rows: self.best.into_iter().map(|candidate| candidate.row).collect(), next, stats: self.stats }
+        let last = candidates.last().map(|candidate| candidate.keys.clone());
+        let next = if left_out { last } else { stopped_after };
+        let rows = candidates.into_iter().map(|candidate| match candidate.row {
+            RowAt::Text(text) => Ok(text),
+            RowAt::Segment { .. } => Err(StorageError::new(
+                ErrorKind::Internal,
+                StorageTier::Hot,
+                "query",
+                "expected rows of documents, got one of a segment",
+            )),
+        });
+        Ok(QueryAnswer { rows: rows.collect::<Result<_>>()?, next, stats: self.meter.stats })
     }
 }
 
-fn size(keys: &[OrderKey], row: &str) -> usize {
-    keys.iter().map(OrderKey::size).fold(row.len(), usize::saturating_add)
+fn take_into_group(groups: &mut Groups<'_>, parsed: &Json<'_>) -> Result<()> {
+    let group = groups.group(groups.keys().iter().map(|path| KeyRef::of(path.find(parsed))))?;
+    groups.add_rows(group, 1);
+    for column in 0..groups.plan.columns.len() {
+        let value = groups.plan.columns.get(column).and_then(|wanted| wanted.path.find(parsed));
+        groups.add(group, column, &KeyRef::of(value))?;
+    }
+    Ok(())
+}
+
+/// A document as the row that is answered.
+pub(super) fn project(select: Option<&[FieldPath]>, text: &str, parsed: &Json<'_>) -> String {
+    let Some(select) = select else { return text.to_owned() };
+    let mut row = String::from("{");
+    for (position, path) in select.iter().enumerate() {
+        if position > 0 {
+            row.push(',');
+        }
+        write_string(path.as_str(), &mut row);
+        row.push(':');
+        path.find(parsed).unwrap_or(&Json::Null).write(&mut row);
+    }
+    row.push('}');
+    row
 }
 
 #[cfg(test)]
@@ -219,7 +164,7 @@ mod tests {
                 break;
             }
         }
-        execution.finish()
+        execution.finish().unwrap()
     }
 
     fn walk(query: &Query, documents: &[Document]) -> Vec<String> {
@@ -277,7 +222,7 @@ mod tests {
         let mut by_id = Execution::new(&query, budget, true);
         let looked = documents.iter().take_while(|document| by_id.push(document).unwrap().is_continue()).count();
         assert_eq!(looked, 5);
-        assert_eq!(by_id.finish().next, Some(vec![OrderKey::Text("05".to_owned())]));
+        assert_eq!(by_id.finish().unwrap().next, Some(vec![OrderKey::Text("05".to_owned())]));
         let mut ordered = Execution::new(&query, budget, false);
         let error = documents.iter().find_map(|document| ordered.push(document).err()).unwrap();
         assert!(error.message().contains("query.maxRows = 5"), "{error}");

@@ -2,13 +2,17 @@
 
 use std::cmp::Ordering;
 
-use super::order::OrderKey;
+use super::order::{KeyRef, OrderKey};
 use super::path::FieldPath;
 use crate::types::Json;
 
 /// A constant of a condition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operand(pub OrderKey);
+
+/// Constants of which a value may be any: ascending, none twice, so that one is found among many.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Operands(Vec<Operand>);
 
 /// How a field is compared.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +30,7 @@ pub enum Comparison {
     /// Greater or equal.
     Gte(Operand),
     /// Equal to one of them.
-    In(Vec<Operand>),
+    In(Operands),
     /// From the first to the second, both included.
     Between(Operand, Operand),
     /// A string that begins so.
@@ -67,45 +71,60 @@ impl Filter {
                 })
                 .map_or_else(Some, |known| known.then_some(false)),
             Self::Not(filter) => filter.evaluate(document).map(|holds| !holds),
-            Self::Compare(path, comparison) => comparison.evaluate(path.find(document)),
+            Self::Compare(path, comparison) => comparison.evaluate(&KeyRef::of(path.find(document))),
         }
     }
 }
 
 impl Comparison {
-    fn evaluate(&self, value: Option<&Json<'_>>) -> Option<bool> {
+    /// Whether it holds for a value; `None` is SQL's unknown.
+    pub fn evaluate(&self, value: &KeyRef<'_>) -> Option<bool> {
         if let Self::IsNull(wanted) = self {
-            return Some(value.is_none() == *wanted);
+            return Some(value.is_null() == *wanted);
         }
-        let value = value?;
-        if let (Self::Prefix(prefix), Json::String(text)) = (self, value) {
-            return Some(text.starts_with(prefix));
+        if value.is_null() {
+            return None;
         }
-        let key = OrderKey::of(Some(value));
         Some(match self {
-            Self::Eq(operand) => operand.order(&key) == Some(Ordering::Equal),
-            Self::Ne(operand) => operand.order(&key) != Some(Ordering::Equal),
-            Self::Lt(operand) => operand.order(&key) == Some(Ordering::Less),
-            Self::Lte(operand) => operand.order(&key).is_some_and(Ordering::is_le),
-            Self::Gt(operand) => operand.order(&key) == Some(Ordering::Greater),
-            Self::Gte(operand) => operand.order(&key).is_some_and(Ordering::is_ge),
-            Self::In(operands) => operands.iter().any(|operand| operand.order(&key) == Some(Ordering::Equal)),
+            Self::Eq(operand) => operand.order(value) == Some(Ordering::Equal),
+            Self::Ne(operand) => operand.order(value) != Some(Ordering::Equal),
+            Self::Lt(operand) => operand.order(value) == Some(Ordering::Less),
+            Self::Lte(operand) => operand.order(value).is_some_and(Ordering::is_le),
+            Self::Gt(operand) => operand.order(value) == Some(Ordering::Greater),
+            Self::Gte(operand) => operand.order(value).is_some_and(Ordering::is_ge),
+            Self::In(operands) => operands.contain(value),
             Self::Between(low, high) => {
-                low.order(&key).is_some_and(Ordering::is_ge) && high.order(&key).is_some_and(Ordering::is_le)
+                low.order(value).is_some_and(Ordering::is_ge) && high.order(value).is_some_and(Ordering::is_le)
             }
-            Self::Prefix(_) | Self::IsNull(_) => false,
+            Self::Prefix(prefix) => matches!(value, KeyRef::Text(text) if text.starts_with(prefix)),
+            Self::IsNull(_) => false,
         })
     }
 }
 
 impl Operand {
     /// How `value` stands to this operand; `None` when they are of different kinds.
-    fn order(&self, value: &OrderKey) -> Option<Ordering> {
-        let comparable = match (value, &self.0) {
-            (OrderKey::Integer(_) | OrderKey::Double(_), OrderKey::Integer(_) | OrderKey::Double(_)) => true,
-            (value, operand) => std::mem::discriminant(value) == std::mem::discriminant(operand),
-        };
-        comparable.then(|| value.compare(&self.0))
+    fn order(&self, value: &KeyRef<'_>) -> Option<Ordering> {
+        let operand = self.0.borrowed();
+        (value.rank() == operand.rank()).then(|| value.compare(&operand))
+    }
+}
+
+impl Operands {
+    /// Of operands in any order.
+    pub fn new(mut operands: Vec<Operand>) -> Self {
+        operands.sort_by(|left, right| left.0.compare(&right.0));
+        operands.dedup_by(|left, right| left.0.compare(&right.0).is_eq());
+        Self(operands)
+    }
+
+    /// The operands, ascending.
+    pub fn as_slice(&self) -> &[Operand] {
+        &self.0
+    }
+
+    fn contain(&self, value: &KeyRef<'_>) -> bool {
+        self.0.binary_search_by(|operand| value.compare(&operand.0.borrowed()).reverse()).is_ok()
     }
 }
 
@@ -134,7 +153,7 @@ mod tests {
         assert_eq!(holds(&compare("s", Comparison::Prefix("ab".to_owned()))), Some(true));
         assert_eq!(holds(&compare("n", Comparison::Prefix("5".to_owned()))), Some(false));
         assert_eq!(holds(&compare("n", Comparison::Between(operand("5"), operand("6")))), Some(true));
-        assert_eq!(holds(&compare("o.k", Comparison::In(vec![operand("2"), operand("1")]))), Some(true));
+        assert_eq!(holds(&compare("o.k", Comparison::In(Operands::new(vec![operand("2"), operand("1")])))), Some(true));
         assert_eq!(holds(&compare("b", Comparison::Lt(operand("false")))), Some(false));
     }
 

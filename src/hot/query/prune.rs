@@ -29,7 +29,7 @@ impl Comparison {
             Self::IsNull(false) => !all_null,
             _ if all_null => false,
             Self::Eq(operand) => within(bounds, operand),
-            Self::In(operands) => operands.iter().any(|operand| within(bounds, operand)),
+            Self::In(operands) => operands.as_slice().iter().any(|operand| within(bounds, operand)),
             Self::Lt(operand) => lower_is(bounds, operand, Ordering::is_lt),
             Self::Lte(operand) => lower_is(bounds, operand, Ordering::is_le),
             Self::Gt(operand) => upper_is(bounds, operand, Ordering::is_gt),
@@ -48,22 +48,26 @@ fn within(bounds: &ColumnBounds, operand: &Operand) -> bool {
 }
 
 fn lower_is(bounds: &ColumnBounds, operand: &Operand, holds: fn(Ordering) -> bool) -> bool {
-    bound_is(bounds.lower.as_ref(), operand, holds)
+    bound_is(bounds.lower.as_ref(), f64::next_down, operand, holds)
 }
 
 fn upper_is(bounds: &ColumnBounds, operand: &Operand, holds: fn(Ordering) -> bool) -> bool {
-    bound_is(bounds.upper.as_ref(), operand, holds)
+    bound_is(bounds.upper.as_ref(), f64::next_up, operand, holds)
 }
 
+/// From here on doubles are further apart than integers, and the value that a number's text says is near its double.
+const DOUBLES_APART: f64 = 9_007_199_254_740_992.0;
+
 /// An unknown bound, or one of another kind than the operand, excludes nothing.
-fn bound_is(bound: Option<&Bound>, operand: &Operand, holds: fn(Ordering) -> bool) -> bool {
+fn bound_is(bound: Option<&Bound>, further: fn(f64) -> f64, operand: &Operand, holds: fn(Ordering) -> bool) -> bool {
     let order = match (bound, &operand.0) {
         (Some(Bound::Boolean(bound)), OrderKey::Boolean(operand)) => bound.cmp(operand),
         (Some(Bound::Long(bound)), OrderKey::Integer(_) | OrderKey::Double(_)) => {
             OrderKey::Integer(i128::from(*bound)).compare(&operand.0)
         }
         (Some(Bound::Double(bound)), OrderKey::Integer(_) | OrderKey::Double(_)) => {
-            OrderKey::Double(*bound).compare(&operand.0)
+            let bound = if bound.abs() < DOUBLES_APART { *bound } else { further(*bound) };
+            OrderKey::Double(bound).compare(&operand.0)
         }
         (Some(Bound::Text(bound)), OrderKey::Text(operand)) => bound.as_str().cmp(operand),
         _ => return true,
@@ -85,6 +89,7 @@ fn prefix_within(bounds: &ColumnBounds, prefix: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::filter::Operands;
     use super::super::path::FieldPath;
     use super::*;
 
@@ -113,7 +118,8 @@ mod tests {
             !may(Comparison::Between(operand(21), operand(30))) && may(Comparison::Between(operand(0), operand(10)))
         );
         assert!(
-            !may(Comparison::In(vec![operand(1), operand(30)])) && may(Comparison::In(vec![operand(1), operand(15)]))
+            !may(Comparison::In(Operands::new(vec![operand(1), operand(30)])))
+                && may(Comparison::In(Operands::new(vec![operand(1), operand(15)])))
         );
         assert!(!may(Comparison::IsNull(true)) && may(Comparison::IsNull(false)));
         assert!(may(Comparison::Ne(operand(15))));

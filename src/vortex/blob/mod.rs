@@ -23,6 +23,7 @@
 //! verifying its column, which would mean to read all of it. The footer, and the first 8 bytes of header and index, are the
 //! same in every version.
 
+mod codes;
 mod index;
 mod predicate;
 mod read;
@@ -30,8 +31,9 @@ mod select;
 pub mod statistics;
 mod write;
 
+pub use codes::Coded;
 pub use index::{BlobIndex, ColumnEntry, Opened};
-pub use predicate::Predicate;
+pub use predicate::{Predicate, Verdict};
 pub use read::{Blob, PointRead};
 pub use statistics::{Bound, Statistics};
 pub use write::BlobWriter;

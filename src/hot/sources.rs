@@ -1,0 +1,153 @@
+//! The forms of a collection as a query reads them.
+
+use std::rc::Rc;
+
+use super::HotStore;
+use super::directory::{Directory, LifeKey, RowGeneration, Segment};
+use super::query::{Filter, OrderKey, RowSource, SegmentSource};
+use super::row_index::{self, IndexRange};
+use super::segment::{ColumnBytes, SegmentHead};
+use crate::error::Result;
+use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS};
+use crate::ports::SqlStore;
+use crate::types::Document;
+use crate::vortex::blob::BlobIndex;
+use crate::vortex::{Bitmap, StrayFields};
+
+/// A segment and where its columns are.
+struct StoredSegment<'s> {
+    directory: &'s Directory,
+    number: i64,
+    head: Rc<SegmentHead>,
+    live: Bitmap,
+}
+
+impl SegmentSource for StoredSegment<'_> {
+    fn index(&self) -> &BlobIndex {
+        &self.head.index
+    }
+
+    fn stray(&self) -> &StrayFields {
+        &self.head.stray
+    }
+
+    fn is_mixed(&self, position: usize) -> bool {
+        self.head.mixed.get(position).copied().unwrap_or(false)
+    }
+
+    fn live(&self) -> &Bitmap {
+        &self.live
+    }
+
+    fn may_have(&self, values: &[(&str, &OrderKey)]) -> bool {
+        self.head.may_have(values)
+    }
+
+    fn load(&self, positions: &[usize]) -> Result<ColumnBytes> {
+        self.directory.columns(self.number, &self.head, positions)
+    }
+}
+
+/// The documents in row form, or those of them that an index finds.
+struct StoredRows<'s> {
+    sql: &'s dyn SqlStore,
+    generations: Vec<RowGeneration>,
+    range: Option<IndexRange>,
+    count: Option<u64>,
+}
+
+impl RowSource for StoredRows<'_> {
+    fn page_after(&mut self, after: Option<&str>) -> Result<Vec<Document>> {
+        let mut documents: Vec<Document> = Vec::new();
+        let mut horizon: Option<String> = None;
+        for generation in &self.generations {
+            let page = self.page_of(generation, after)?;
+            // It may go on after its last document.
+            if let Some(last) = page.last()
+                && horizon.as_ref().is_none_or(|horizon| last.id < *horizon)
+            {
+                horizon = Some(last.id.clone());
+            }
+            documents.extend(page);
+        }
+        if self.generations.len() > 1 {
+            documents.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+            let end = documents.partition_point(|document| Some(&document.id) <= horizon.as_ref());
+            documents.truncate(end);
+        }
+        Ok(documents)
+    }
+
+    fn count(&mut self) -> Result<Option<u64>> {
+        Ok(self.count)
+    }
+}
+
+impl StoredRows<'_> {
+    fn page_of(&self, generation: &RowGeneration, after: Option<&str>) -> Result<Vec<Document>> {
+        let Some(range) = self.range.as_ref().filter(|range| generation.indexes.contains(&range.index)) else {
+            let small = i64::try_from(SCAN_PAGE_MAX_BYTES).unwrap_or(i64::MAX);
+            let is_small = generation.extent.is_some_and(|extent| extent.bytes <= small);
+            let table = generation.table;
+            return if is_small { table.few_after(self.sql, after) } else { table.page_after(self.sql, after) };
+        };
+        let mut documents = Vec::new();
+        let mut horizon: Option<String> = None;
+        for (least, beyond) in &range.keys {
+            let page = generation.table.indexed_after(self.sql, (range.index, least, beyond), after)?;
+            if page.is_cut
+                && let Some(last) = page.documents.last()
+                && horizon.as_ref().is_none_or(|horizon| last.id < *horizon)
+            {
+                horizon = Some(last.id.clone());
+            }
+            documents.extend(page.documents);
+        }
+        documents.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+        if let Some(horizon) = horizon {
+            documents.truncate(documents.partition_point(|document| document.id <= horizon));
+        }
+        documents.truncate(SCAN_PAGE_MAX_ROWS);
+        Ok(documents)
+    }
+}
+
+/// What a query reads of a collection.
+pub struct QuerySources<'s> {
+    /// Its segments.
+    pub segments: Vec<Rc<dyn SegmentSource + 's>>,
+    /// Its documents in row form; with a condition that an index serves, at least those that satisfy it.
+    pub rows: Box<dyn RowSource + 's>,
+}
+
+impl HotStore {
+    /// What a query with this condition reads of a collection; one that does not exist is empty. It holds for this turn.
+    pub fn query_sources(&self, collection: &str, filter: Option<&Filter>) -> Result<QuerySources<'_>> {
+        let catalog = self.catalog()?;
+        let Some(collection) = catalog.live(collection) else {
+            let rows = StoredRows { sql: self.sql.as_ref(), generations: Vec::new(), range: None, count: Some(0) };
+            return Ok(QuerySources { segments: Vec::new(), rows: Box::new(rows) });
+        };
+        let life = collection.life();
+        let forms = self.directory.forms(life)?;
+        let segments = forms.segments.iter().filter(|segment| segment.live_rows() > 0);
+        let segments = segments.map(|segment| self.segment_source(segment)).collect::<Result<Vec<_>>>()?;
+        let generations = forms.generations.iter().filter(|generation| !generation.is_empty()).cloned().collect();
+        let range = filter.and_then(|filter| row_index::choose(filter, &collection.definition.indexes));
+        let rows = StoredRows { sql: self.sql.as_ref(), generations, range, count: self.counted_rows(life)? };
+        Ok(QuerySources { segments, rows: Box::new(rows) })
+    }
+
+    fn segment_source<'s>(&'s self, segment: &Segment) -> Result<Rc<dyn SegmentSource + 's>> {
+        let head = self.directory.head(segment.number)?;
+        Ok(Rc::new(StoredSegment { directory: &self.directory, number: segment.number, head, live: segment.live() }))
+    }
+
+    /// The documents in row form, if they were counted since the wake.
+    fn counted_rows(&self, life: LifeKey) -> Result<Option<u64>> {
+        let forms = self.directory.forms(life)?;
+        let rows = forms.generations.iter().map(|generation| generation.extent.map(|extent| extent.rows));
+        let total = rows.sum::<Option<i64>>();
+        Ok(total.and_then(|rows| u64::try_from(rows).ok()))
+    }
+}
