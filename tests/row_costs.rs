@@ -166,6 +166,14 @@ fn the_whole_life_of_batches_costs_at_most_a_twentieth_of_a_row_a_document() {
         counted.settle();
     });
     let each = f64::from(u32::try_from(written).unwrap()) / f64::from(u32::try_from(BATCHES * 100).unwrap());
+    let told = counted.object.ok("GET", "", "")["storage"]["segments"].clone();
+    let bytes = |name: &str| told[name].as_f64().unwrap();
+    let amplification = bytes("bytesMerged") / (bytes("bytesFromBatches") + bytes("bytesSealed"));
+    println!(
+        "write amplification: {amplification:.2} bytes merged a byte that came in, {} segments left",
+        told["count"]
+    );
+    assert!((0.5..=4.0).contains(&amplification) && told["count"].as_u64().unwrap() <= 32, "{told}");
     println!("P1: {each:.4} rows a document in batches of 100, whole life");
     assert!(each <= 0.05, "{each}");
 }
@@ -185,4 +193,17 @@ fn a_strong_read_of_a_sealed_document_reads_few_rows() {
     println!("rows read by a GET of a sealed document: {first} after a wake, {again} then");
     assert!(first <= 100, "{first}");
     assert_eq!(again, 0, "row form is known to be elsewhere, the segment is in memory");
+}
+
+#[test]
+fn a_generation_that_is_too_large_for_one_turn_is_sealed_in_pieces() {
+    let mut counted = Counted::configured(r#"{"hot":{"directBatch":65536,"sealRows":30000,"sealBytes":16777216}}"#);
+    counted.object.import("docs", &Counted::lines(40_000));
+    assert_eq!(counted.forms(), (40_001, 0));
+    let told = counted.object.rows("docs", r#"{"where":{"id":{"gte":"i0039990"}}}"#);
+    counted.settle();
+    let (row, segment) = counted.forms();
+    assert_eq!(row + segment, 40_001);
+    assert!(segment >= 30_000, "{row} rows are left");
+    assert_eq!(counted.object.rows("docs", r#"{"where":{"id":{"gte":"i0039990"}}}"#), told);
 }

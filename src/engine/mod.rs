@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 pub use crate::hot::query;
 pub use crate::hot::{
-    CollectionDefinition, Columnar, Condition, DeclaredColumn, Mutation, Versions, Write, WriteOutcome,
+    CollectionDefinition, Columnar, Condition, DeclaredColumn, Mutation, SegmentFigures, Versions, Write, WriteOutcome,
     document::NewDocument,
 };
 pub use cached::DocumentCache;
@@ -100,6 +100,11 @@ impl Engine {
     /// SQLite's counts since this instance started.
     pub fn counters(&self) -> SqlCounters {
         self.ports.sql.counters()
+    }
+
+    /// What column segments there are.
+    pub fn segment_figures(&self) -> Result<SegmentFigures> {
+        self.hot.segment_figures()
     }
 
     /// Bytes of the database.

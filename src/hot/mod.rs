@@ -32,7 +32,7 @@ pub use crate::cdc::feed::event_namespace;
 pub use crate::cdc::{LoggedEvent, References};
 pub use catalog::{Catalog, Collection};
 pub use definition::{CollectionDefinition, Columnar, DeclaredColumn};
-pub use directory::LifeKey;
+pub use directory::{BuiltBytes, LifeKey};
 pub use rows::RowPage;
 pub use schema::ObjectRecord;
 pub use sources::QuerySources;
@@ -133,6 +133,16 @@ impl HotStore {
             }
         }
         result
+    }
+
+    /// What segments there are, what went into them, and what of them is in memory.
+    pub fn segment_figures(&self) -> Result<SegmentFigures> {
+        let segments = if self.catalog()?.exists() { self.directory.segments()? } else { 0 };
+        Ok(SegmentFigures {
+            segments,
+            built: self.directory.built_bytes(),
+            cached_bytes: self.directory.cached_bytes(),
+        })
     }
 
     /// Refuses to go on when another instance of the object has written meanwhile: then what is remembered here is not what
@@ -286,6 +296,17 @@ impl HotStore {
             segments.filter(|segment| !segment.is_pinned(first)).map(|segment| segment.number).collect();
         self.directory.remove_segments(life, &free)
     }
+}
+
+/// What segments there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegmentFigures {
+    /// How many, but for those that others supersede.
+    pub segments: usize,
+    /// Bytes of JSON text that went into segments since this instance started.
+    pub built: BuiltBytes,
+    /// Bytes of heads and columns that are in memory.
+    pub cached_bytes: usize,
 }
 
 /// How many documents are in each form.

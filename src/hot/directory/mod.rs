@@ -25,7 +25,7 @@ use self::cache::{Cache, Key};
 use super::row_index::IndexId;
 use super::rows::Generation;
 use super::segment::build::BuiltSegment;
-use super::segment::{ColumnBytes, SegmentHead};
+use super::segment::{ColumnBytes, Origin, SegmentHead};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::SqlStore;
 use crate::types::StorageTier;
@@ -43,6 +43,31 @@ pub struct Directory {
     next_number: Cell<i64>,
     /// How often something was changed.
     version: Cell<usize>,
+    /// Bytes of JSON text that went into segments, by their origin, since this instance started.
+    built: Cell<BuiltBytes>,
+}
+
+/// Bytes of JSON text that went into segments since an instance started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BuiltBytes {
+    /// Straight from batches.
+    pub direct: u64,
+    /// From row generations.
+    pub sealed: u64,
+    /// From other segments: what was written once more.
+    pub merged: u64,
+}
+
+impl BuiltBytes {
+    fn add(mut self, segment: &Segment) -> Self {
+        let bytes = match segment.origin {
+            Origin::Direct => &mut self.direct,
+            Origin::Sealed => &mut self.sealed,
+            Origin::Merged => &mut self.merged,
+        };
+        *bytes = bytes.saturating_add(segment.text_bytes);
+        self
+    }
 }
 
 struct State {
@@ -66,6 +91,7 @@ impl Directory {
             journal: RefCell::default(),
             next_number: Cell::new(1),
             version: Cell::new(1),
+            built: Cell::default(),
         }
     }
 
@@ -225,6 +251,7 @@ impl Directory {
             self.journal.borrow_mut().push(Change::Tables);
         }
         let segment = Rc::new(tables::insert(self.sql.as_ref(), life, number, &built)?);
+        self.built.set(self.built.get().add(&segment));
         let added = Rc::clone(&segment);
         self.update(life, |forms| forms.add(added))?;
         self.version.set(self.version.get().wrapping_add(1));
@@ -292,6 +319,16 @@ impl Directory {
         let bytes: Rc<[u8]> = tables::group(self.sql.as_ref(), number, group, length)?.into();
         self.cache.borrow_mut().insert_bytes(key, Rc::clone(&bytes));
         Ok(bytes)
+    }
+
+    /// Bytes of JSON text that went into segments since this instance started.
+    pub fn built_bytes(&self) -> BuiltBytes {
+        self.built.get()
+    }
+
+    /// How many visible segments there are.
+    pub fn segments(&self) -> Result<usize> {
+        self.with_state(|state| state.forms.values().map(|forms| forms.segments.len()).sum())
     }
 
     /// Bytes that heads and columns take in memory now.

@@ -129,10 +129,12 @@ impl Transaction<'_> {
                 self.attempt(collection, &mut documents, write, position.saturating_add(offset), refused)?;
             }
             documents.store_as_rows(self.store, collection)?;
+            // It moves rows; the next window finds its documents anew.
+            self.store.seal_overdue(collection)?;
             rest = rest.get(taken..).unwrap_or_default();
             position = position.saturating_add(taken);
         }
-        self.store.seal_overdue(collection)
+        Ok(())
     }
 
     /// A long run: documents go to a segment, unless few are left of it.
