@@ -83,3 +83,18 @@ fn an_alarm_that_was_lost_is_set_again_by_the_next_request() {
     Object::wake(&world).ok("GET", "/sync", "");
     assert!(world.alarm.at_ms().unwrap() >= lost + 60_000, "an alarm in the past is not waited for");
 }
+
+#[test]
+fn writes_but_deletes_are_refused_above_the_configured_size() {
+    let world = World::new(5).unwrap();
+    let object = Object::wake_with(&world, r#"{"hot":{"refuseAboveBytes":2097152}}"#);
+    let large = format!(r#"{{"x":"{}"}}"#, "x".repeat(600_000));
+    object.ok("PUT", "/collections/docs/docs/a", &large);
+    object.ok("PUT", "/collections/docs/docs/b", &large);
+    let (status, problem) = object.json("PUT", "/collections/docs/docs/c", "{}");
+    assert_eq!((status, problem["tier"].as_str()), (507, Some("hot")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("hot.refuseAboveBytes = 2097152"), "{problem}");
+    assert_eq!(object.json("DELETE", "/collections/docs/docs/a", "").0, 204);
+    assert_eq!(object.json("DELETE", "/collections/docs", "").0, 204);
+    assert_eq!(object.ok("GET", "/sync", "")["lastHotSequence"], 4);
+}
