@@ -1,20 +1,26 @@
 // Measures a build and prints what it found. Run through scripts/bench.mjs, which makes the build and pins this process.
 //   node benches/main.mjs <index.js> [figure …] [--data name …]
 import { parseArgs } from "node:util";
+import { aggregate } from "./aggregate.mjs";
 import { columns } from "./columns.mjs";
 import { Figures } from "./lib/figures.mjs";
 import { firstRequest } from "./first-request.mjs";
+import { hotSize } from "./hot-size.mjs";
 import { ingest } from "./ingest.mjs";
 import { pointRead } from "./point-read.mjs";
 import { rowsWritten } from "./rows-written.mjs";
 import { size } from "./size.mjs";
+import { writeAmplification } from "./write-amplification.mjs";
 
 const benches = [
   [["P12"], "size", size],
   [["P12"], "first requests", firstRequest],
   [["P13"], "point reads", pointRead],
   [["P1"], "rows written", rowsWritten],
+  [["P1"], "what merging writes again", writeAmplification],
   [["P2"], "imports", ingest],
+  [["P3"], "aggregates", aggregate],
+  [["P4"], "sizes in objects", hotSize],
   [["P4", "P6"], "columns", columns],
 ];
 

@@ -14,9 +14,11 @@ import { ask, run } from "./lib/process.mjs";
 import { datasets } from "../benches/columns.mjs";
 import { prepareColumns } from "../benches/columns/build.mjs";
 
-const known = ["P1", "P2", "P4", "P6", "P12", "P13"];
-/** These need no worker, but the crate and the peers of benches/columns. */
+const known = ["P1", "P2", "P3", "P4", "P6", "P12", "P13"];
+/** These need the crate and the peers of benches/columns. */
 const ofColumns = ["P4", "P6"];
+/** These need no worker. */
+const ofColumnsAlone = ["P6"];
 const options = { script: { type: "string" }, data: { type: "string", multiple: true } };
 
 /** Everything on one core, the client too, so that what is compared has the same to itself. */
@@ -33,7 +35,7 @@ await main(async () => {
   if (strange) throw new Failure(`there is no data set ${strange} here: ${datasets.join(", ")}`);
   if (values.script && !existsSync(values.script)) throw new Failure(`there is no ${values.script}`);
   const wanted = positionals.length ? positionals : known;
-  const needsWorker = wanted.some((figure) => !ofColumns.includes(figure));
+  const needsWorker = wanted.some((figure) => !ofColumnsAlone.includes(figure));
   const script = values.script ? resolve(values.script) : needsWorker ? await build() : "";
   if (wanted.some((figure) => ofColumns.includes(figure))) await prepareColumns();
   const data = (values.data ?? []).flatMap((name) => ["--data", name]);

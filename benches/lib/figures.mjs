@@ -22,8 +22,8 @@ export const machine = {
 
 const rounded = (value) => (typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value);
 
-/** A number for people, in a table or a note. */
-export const counted = (value, digits = 3) => value.toLocaleString("en-US", { maximumFractionDigits: digits });
+/** A number for people, in a table or a note; a small one keeps what it has. */
+export const counted = (value, digits = Math.abs(value) < 0.05 ? 6 : 3) => value.toLocaleString("en-US", { maximumFractionDigits: digits });
 
 /** What was measured, in the order in which it was. */
 export class Figures {

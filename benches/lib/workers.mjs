@@ -1,4 +1,5 @@
-// The workers that are measured: ours, the usual object, and one that does nothing; each a workerd of its own.
+// The workers that are measured: ours, the usual object, a table of typed columns, and one that does nothing; each a
+// workerd of its own.
 import { fileURLToPath } from "node:url";
 import { startWorker } from "../../tests/worker/support/miniflare.mjs";
 import { Client } from "./client.mjs";
@@ -6,12 +7,17 @@ import { Client } from "./client.mjs";
 const peer = (file) => fileURLToPath(new URL(`../peer/${file}`, import.meta.url));
 
 /** Puts archiving off, where it would run in the middle of what is measured; the peer has none. */
-const lateArchive = { STORAGE_CONFIG: { snapshots: { flushDelayMs: 86_400_000, maxPendingBytes: 1_073_741_824 } } };
+const snapshots = { flushDelayMs: 86_400_000, maxPendingBytes: 1_073_741_824 };
+
+/** Keeps documents in row form: no batch goes straight to a segment, and nothing is sealed before these limits. */
+const rowsForLong = { directBatch: 65_536, sealRows: 65_536, sealBytes: 16_777_216, sealMinAgeMs: 86_400_000 };
 
 const kinds = {
   ours: (script) => ({ scriptPath: script }),
-  oursArchivingLate: (script) => ({ scriptPath: script, vars: lateArchive }),
+  oursArchivingLate: (script) => ({ scriptPath: script, vars: { STORAGE_CONFIG: { snapshots } } }),
+  oursInRows: (script) => ({ scriptPath: script, vars: { STORAGE_CONFIG: { hot: rowsForLong } } }),
   usual: () => ({ scriptPath: peer("usual-object.mjs"), className: "UsualObject", bucket: false }),
+  typed: () => ({ scriptPath: peer("typed-table-object.mjs"), className: "TypedTableObject", bucket: false }),
   empty: () => ({ scriptPath: peer("empty-object.mjs"), className: "EmptyObject", bucket: false }),
 };
 

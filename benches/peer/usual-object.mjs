@@ -1,5 +1,5 @@
 // The object most people write, to measure against. Not part of the worker, and not changed: its queries and its
-// outbox are what they were. SPDX-License-Identifier: Apache-2.0 OR MIT
+// outbox are what they were; it tells the size of its database besides. SPDX-License-Identifier: Apache-2.0 OR MIT
 // The object most people write today: JSON rows, one index, an outbox row an event, trimmed after archiving.
 // The peer for PERFORMANCE.md's P1, P2, P3 and P13: run it in the same miniflare as Thermocline, alternating.
 // It speaks the part of API.md that those need. No dependencies; class UsualObject, binding OBJECTS.
@@ -54,6 +54,7 @@ export class UsualObject extends DurableObject {
     const [, , , , part, c, sub, ...rest] = url.pathname.split("/").map(decodeURIComponent);
     const id = rest.join("/"), m = request.method, tx = (f) => this.ctx.storage.transactionSync(f);
     const json = (v, status = 200) => Response.json(v, { status });
+    if (!part && m === "GET") return json({ storage: { databaseSize: this.sql.databaseSize } });
     if (part === "collections" && !sub && m === "PUT") return json({ name: c });
     if (part === "collections" && sub === "docs") {
       if (m === "GET") { const d = this.find(c, id); if (!d) throw new Refused(404, id); return new Response(d.data, { headers: { "content-type": "application/json", etag: `"${d.version}"` } }); }
