@@ -31,10 +31,6 @@ impl SegmentSource for StoredSegment<'_> {
         &self.head.stray
     }
 
-    fn is_mixed(&self, position: usize) -> bool {
-        self.head.mixed.get(position).copied().unwrap_or(false)
-    }
-
     fn live(&self) -> &Bitmap {
         &self.live
     }

@@ -21,7 +21,6 @@ pub struct MemorySegment {
     blob: Rc<[u8]>,
     index: BlobIndex,
     stray: StrayFields,
-    mixed: Vec<String>,
     live: Bitmap,
     pub loads: RefCell<Vec<Vec<usize>>>,
 }
@@ -44,8 +43,7 @@ impl MemorySegment {
         let Opened::Index(index) = BlobIndex::open(&blob, blob.len()).unwrap() else { panic!("the whole blob") };
         let mut live = Bitmap::repeated(true, documents.len());
         dead.iter().for_each(|row| live.set(*row, false));
-        let mixed = schema.columns().iter().filter(|column| column.is_mixed()).map(|column| column.name.clone());
-        Self { blob, index, stray: batch.stray, mixed: mixed.collect(), live, loads: RefCell::default() }
+        Self { blob, index, stray: batch.stray, live, loads: RefCell::default() }
     }
 
     pub fn loaded(&self) -> Vec<String> {
@@ -61,10 +59,6 @@ impl SegmentSource for MemorySegment {
 
     fn stray(&self) -> &StrayFields {
         &self.stray
-    }
-
-    fn is_mixed(&self, position: usize) -> bool {
-        self.mixed.contains(&self.index.columns()[position].name)
     }
 
     fn live(&self) -> &Bitmap {

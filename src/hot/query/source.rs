@@ -16,9 +16,6 @@ pub trait SegmentSource {
     /// column nor a place here is absent, or null, in every document.
     fn stray(&self) -> &StrayFields;
 
-    /// Whether a string column also holds the JSON text of values that are no strings; those are in `_extra` as well.
-    fn is_mixed(&self, position: usize) -> bool;
-
     /// The rows that are current: not replaced, not deleted.
     fn live(&self) -> &Bitmap;
 

@@ -8,7 +8,6 @@ use super::head::{Origin, SegmentHead, group_columns};
 use super::head_format::open_index;
 use super::id_filter::IdFilter;
 use super::key_filter::KeyCollector;
-use super::read::FIRST_FIELD_POSITION;
 use super::{EXTRA_NAME, SEGMENT_MAX_ROWS, SEGMENT_MAX_TEXT_BYTES, SEQUENCE_NAME, TIMESTAMP_NAME, unwritable};
 use crate::error::{ErrorKind, Result};
 use crate::types::time::Month;
@@ -162,8 +161,6 @@ impl SegmentBuilder {
         let (schema, mut batch) = self.shredder.finish()?;
         let (first_id, filter) = ids(&batch.ids);
         let stray = bounded(std::mem::take(&mut batch.stray));
-        let mixed = schema.columns().iter().map(|column| column.is_mixed());
-        let mixed: Vec<bool> = std::iter::repeat_n(false, FIRST_FIELD_POSITION).chain(mixed).collect();
         let mut blob = write_blob(&schema, batch)?;
         let end = columns_end(&blob);
         let tail = blob.split_off(end.min(blob.len())).into_boxed_slice();
@@ -174,7 +171,6 @@ impl SegmentBuilder {
             groups.push(blob.split_off(range.start.min(blob.len())));
         }
         groups.reverse();
-        let mixed = mixed.into_iter().chain(std::iter::repeat(false)).take(index.columns().len()).collect();
         let head = SegmentHead {
             rows,
             text_bytes,
@@ -186,7 +182,6 @@ impl SegmentBuilder {
             origin,
             supersedes,
             stray,
-            mixed,
             index,
             filter,
             key_filters: self.keys.finish(),

@@ -51,8 +51,6 @@ pub struct SegmentHead {
     pub supersedes: Vec<i64>,
     /// The fields that the columns do not tell all of.
     pub stray: StrayFields,
-    /// By column position: whether a string column also holds the JSON text of values that are no strings.
-    pub mixed: Vec<bool>,
     /// The blob's index: names, types, places and statistics of the columns.
     pub index: BlobIndex,
     /// Which ids the segment has.
@@ -95,7 +93,6 @@ impl SegmentHead {
             self.last_id.len(),
             size_of_val(self.supersedes.as_slice()),
             stray,
-            self.mixed.len(),
             self.filter.byte_size(),
             self.tail.len(),
             size_of_val(self.groups.as_slice()),

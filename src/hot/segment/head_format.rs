@@ -17,7 +17,6 @@
 //! | | 4 | number of segments that this one replaces, then for each its number (8) |
 //! | | | the blob's index and footer: its length (4) and as many bytes |
 //! | | 4 | number of groups, then for each where in the blob it ends (4) |
-//! | | | mixed columns: a bit a column, low bits first, in whole bytes; bits beyond the columns 0 |
 //! | | 1 | fields that the columns do not tell all of: 0 none, 1 those listed, 2 any |
 //! | | | if listed: their number (1), then for each its name (text); ascending |
 //! | | | filter of the ids: its length (4), and as many bytes |
@@ -63,7 +62,6 @@ pub(super) fn write(head: &SegmentHead) -> Result<Vec<u8>> {
     put_bytes(&mut body, &head.tail)?;
     put_count(&mut body, head.groups.len())?;
     head.groups.iter().try_for_each(|group| put_count(&mut body, group.end))?;
-    put_mixed(&mut body, &head.mixed);
     put_stray(&mut body, &head.stray)?;
     put_filter(&mut body, &head.filter)?;
     put_short(&mut body, head.key_filters.len())?;
@@ -119,7 +117,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<SegmentHead> {
         last_id,
         origin,
         supersedes,
-        mixed: read_mixed(&mut bytes, index.columns().len())?,
         stray: read_stray(&mut bytes)?,
         filter: IdFilter::read(bytes.bytes()?)?,
         key_filters: read_key_filters(&mut bytes)?,
@@ -204,21 +201,6 @@ fn put_filter(out: &mut Vec<u8>, filter: &IdFilter) -> Result<()> {
     put_count(out, filter.byte_size())?;
     filter.write(out);
     Ok(())
-}
-
-fn put_mixed(out: &mut Vec<u8>, mixed: &[bool]) {
-    let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit));
-    out.extend(mixed.chunks(8).map(byte));
-}
-
-fn read_mixed(bytes: &mut Bytes<'_>, columns: usize) -> Result<Vec<bool>> {
-    let packed = bytes.take(columns.div_ceil(8))?;
-    let mut bits = packed.iter().flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1 == 1));
-    let mixed = bits.by_ref().take(columns).collect();
-    if bits.any(|bit| bit) {
-        return Err(corrupt("expected bits of mixed columns for the columns only, got more"));
-    }
-    Ok(mixed)
 }
 
 fn put_stray(out: &mut Vec<u8>, stray: &StrayFields) -> Result<()> {
