@@ -72,10 +72,6 @@ fn assert_segment_is_of(built: &BuiltSegment, documents: &[Document], declared: 
     assert!(blob.starts_with(&built.groups.concat()), "the columns' bytes differ");
     assert_eq!(*thermocline::vortex::blob::Blob::open(&blob).unwrap().index(), built.head.index);
     assert_eq!(batch.stray, built.head.stray);
-    for (position, column) in schema.columns().iter().enumerate() {
-        assert_eq!(built.head.mixed[position + 3], column.is_mixed(), "{}", column.name);
-    }
-    assert!(!built.head.mixed.iter().take(3).any(|mixed| *mixed));
 }
 
 proptest! {
@@ -106,7 +102,6 @@ fn a_column_that_changes_late_is_made_anew() {
     let built = build(&documents);
     let types = ["n", "m", "d", "late"].map(|name| type_of(&built.head, name));
     assert_eq!(types, [ColumnType::Double, ColumnType::String, ColumnType::String, ColumnType::Json]);
-    assert_eq!(built.head.mixed, [false, false, false, false, true, true, false, false]);
     assert_segment_is_of(&built, &documents, &[]);
 }
 
