@@ -57,7 +57,7 @@ export async function pointRead(figures, script) {
       await assertForms(workers, collection);
       for (const [name, form] of Object.entries(forms)) {
         const details = { rounds, readsOfARound, form, oursMicros: micros[name], usualMicros: micros.usual, emptyMicros: micros.empty };
-        const what = `strong GET of a ${counted(bytes)} B document in ${form} form, over the usual`;
+        const what = `strong GET of ${counted(bytes)} B in ${form} form, over the usual's`;
         const note = `${counted(details.oursMicros, 0)} µs, the usual object ${counted(details.usualMicros, 0)}, the empty one ${counted(details.emptyMicros, 0)}`;
         figures.add({ figure: "P13", what, value: micros[name] / micros.usual, unit: "x", goal: 1.5, note, ...details });
       }

@@ -112,13 +112,15 @@ impl HotStore {
             .zip(0..)
             .filter(|(version, _)| (from..=through).contains(version))
             .collect();
-        versions.sort_unstable();
         let average = usize::try_from(segment.text_bytes).unwrap_or(usize::MAX).checked_div(segment.rows).unwrap_or(0);
         let fitting = SCAN_PAGE_MAX_BYTES.checked_div(average.max(1)).unwrap_or(1);
-        let mut rows = Bitmap::repeated(false, segment.rows);
-        for (_, row) in versions.iter().take(limit.min(fitting).max(1)) {
-            rows.set(*row, true);
+        let wanted = limit.min(fitting).max(1);
+        if wanted < versions.len() {
+            versions.select_nth_unstable(wanted);
+            versions.truncate(wanted);
         }
+        let mut rows = Bitmap::repeated(false, segment.rows);
+        versions.iter().for_each(|(_, row)| rows.set(*row, true));
         let mut documents = read::documents(&head, &blob, &rows, &mut budget)?;
         documents.sort_unstable_by_key(|document| document.sequence);
         Ok(documents)

@@ -15,7 +15,7 @@ use crate::types::{ChangeContext, CollectionId, Document, Operation, Sequence, T
 /// Bytes of records that a reader is given first.
 const READ_FIRST_BYTES: usize = 256 * 1024;
 /// Documents of a segment that a reader is given first, and at most, at a time.
-const VERSIONS_FIRST: usize = 128;
+const VERSIONS_FIRST: usize = 1_024;
 const VERSIONS_MAX: usize = 8_192;
 /// Rows whose sizes are looked up before the rows themselves are read.
 const SIZES_PAGE_ROWS: i64 = 500;
