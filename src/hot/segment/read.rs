@@ -60,7 +60,8 @@ pub fn first_after(blob: &Blob<'_>, id: Option<&str>) -> Result<usize> {
 
 /// The row of an id or that before which it would be, by a point read a step.
 fn search_points(blob: &Blob<'_>, id: &str) -> Result<Found> {
-    search(blob.rows(), |row| match blob.value(ID_POSITION, row)?.value {
+    let ids = blob.points(ID_POSITION)?;
+    search(blob.rows(), |row| match ids.value(row)?.value {
         Some(Scalar::Text(found)) => Ok(found.as_ref().cmp(id)),
         _ => Err(corrupt("expected an id in every row, got none")),
     })

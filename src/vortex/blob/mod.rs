@@ -34,7 +34,7 @@ mod write;
 pub use codes::Coded;
 pub use index::{BlobIndex, ColumnEntry, Opened};
 pub use predicate::{Predicate, Verdict};
-pub use read::{Blob, PointRead};
+pub use read::{Blob, PointRead, Points};
 pub use statistics::{Bound, Statistics};
 pub use write::BlobWriter;
 

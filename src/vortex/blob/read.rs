@@ -45,6 +45,19 @@ pub struct PointRead<'b> {
     pub values_decoded: usize,
 }
 
+/// A column that is read value by value, without its checksum.
+#[derive(Clone, Debug)]
+pub struct Points<'b>(EncodedColumn<'b>);
+
+impl<'b> Points<'b> {
+    /// The value of a row.
+    pub fn value(&self, row: usize) -> Result<PointRead<'b>> {
+        let mut touched = Touched::default();
+        let value = self.0.value(row, &mut touched)?;
+        Ok(PointRead { value, bytes_touched: touched.bytes, values_decoded: touched.values })
+    }
+}
+
 /// A column as it lies in a blob.
 #[derive(Clone, Debug)]
 pub(super) struct EncodedColumn<'b> {
@@ -117,10 +130,12 @@ impl<'b> Blob<'b> {
 
     /// One value, without reading the rest of its column and so without its checksum.
     pub fn value(&self, position: usize, row: usize) -> Result<PointRead<'b>> {
-        let mut touched = Touched::default();
-        let column = self.column(position)?;
-        let value = column.value(row, &mut touched)?;
-        Ok(PointRead { value, bytes_touched: touched.bytes, values_decoded: touched.values })
+        self.points(position)?.value(row)
+    }
+
+    /// A column of which several values are read one by one.
+    pub fn points(&self, position: usize) -> Result<Points<'b>> {
+        self.column(position).map(Points)
     }
 
     /// The encodings of a column's values, such as `dictionary(values: plain, codes: bit_packed)`.
