@@ -5,7 +5,7 @@ use super::Engine;
 use crate::error::Result;
 
 /// Steps of maintenance in one alarm; what is left is for the next.
-const MAINTENANCE_STEPS: usize = 256;
+const MAINTENANCE_STEPS: usize = 128;
 /// How long maintenance may wait for more to do, in ms: an alarm is a row written.
 const MAINTENANCE_DELAY_MS: i64 = 1_000;
 

@@ -4,11 +4,12 @@
 //! log. Every reading at the same sequence gives the same documents in the same order, however often it is
 //! interrupted, so that what is staged from it can be staged again.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
 use super::{HotStore, LifeKey};
-use crate::cdc::References;
+use crate::cdc::{Referenced, References, RowsPosition, RowsReference, SegmentReference};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::{CollectionId, Document, Sequence, StorageTier};
 
@@ -28,6 +29,37 @@ pub struct FrozenRows<'s> {
     overlay: BTreeMap<String, Option<Document>>,
     overlay_bytes: usize,
     overlay_through: Sequence,
+    /// Whether the life was dropped since: what comes after that is of another.
+    dropped: Cell<bool>,
+}
+
+/// What the log refers to, for one who undoes what happened to one life.
+struct UntilDropped<'f> {
+    store: &'f HotStore,
+    life: LifeKey,
+    dropped: &'f Cell<bool>,
+}
+
+impl Referenced for UntilDropped<'_> {
+    fn dropped(&self, rows: RowsReference, position: RowsPosition<'_>) -> Result<Vec<Document>> {
+        self.store.dropped(rows, position)
+    }
+
+    fn passed_over(&self, rows: RowsReference) {
+        if (LifeKey { collection: rows.collection, number: rows.life }) == self.life {
+            self.dropped.set(true);
+        }
+    }
+
+    fn versions(
+        &self,
+        segment: SegmentReference,
+        from: Sequence,
+        through: Sequence,
+        limit: usize,
+    ) -> Result<Vec<Document>> {
+        self.store.versions(segment, from, through, limit)
+    }
 }
 
 impl<'s> FrozenRows<'s> {
@@ -43,6 +75,7 @@ impl<'s> FrozenRows<'s> {
             overlay: BTreeMap::new(),
             overlay_bytes: 0,
             overlay_through: at,
+            dropped: Cell::new(false),
         }
     }
 
@@ -51,7 +84,7 @@ impl<'s> FrozenRows<'s> {
         let Some(life) = self.life else { return Ok(None) };
         while !self.done {
             self.store.check_alone()?;
-            self.undo_newer()?;
+            self.undo_newer(life)?;
             let rows = self.store.page_of(life, self.cursor.as_deref())?.documents;
             let end = rows.last().map(|row| row.id.clone());
             let page = self.merge(rows, end.as_deref())?;
@@ -65,13 +98,15 @@ impl<'s> FrozenRows<'s> {
     }
 
     /// Takes the before-images of all changes that happened since the last look.
-    fn undo_newer(&mut self) -> Result<()> {
+    fn undo_newer(&mut self, life: LifeKey) -> Result<()> {
         let through = self.store.log().last_sequence()?;
         let (collection, overlay, bytes) = (self.collection, &mut self.overlay, &mut self.overlay_bytes);
         // The documents of a collection that was dropped since are still where they were.
-        let references = References { documents: self.store, dropped: false };
+        let dropped = &self.dropped;
+        let documents = UntilDropped { store: self.store, life, dropped };
+        let references = References { documents: &documents, dropped: false };
         self.store.log().read(self.overlay_through, through, references, &mut |event| {
-            if event.collection_id == collection && !overlay.contains_key(&event.document_id) {
+            if event.collection_id == collection && !dropped.get() && !overlay.contains_key(&event.document_id) {
                 let id = event.document_id;
                 *bytes = bytes.saturating_add(id.len());
                 let before = event.before.map(|image| {

@@ -41,7 +41,7 @@ impl HotStore {
         if let Some((table, document)) = rows::get(self.sql.as_ref(), &tables(&forms), id)? {
             return Ok(Some((Place::Row(table), document)));
         }
-        for segment in forms.segments.iter().rev() {
+        for segment in forms.segments.iter().rev().filter(|segment| segment.live_rows() > 0) {
             if let Some(row) = self.row_of(segment, id)? {
                 let document = self.segment_document(segment, row)?;
                 return Ok(Some((Place::Segment(Rc::clone(segment), row), document)));
@@ -88,7 +88,7 @@ impl HotStore {
                 }
             }
         }
-        for segment in forms.segments.iter().rev() {
+        for segment in forms.segments.iter().rev().filter(|segment| segment.live_rows() > 0) {
             self.locate_in(segment, ids, &mut found)?;
         }
         Ok(found)

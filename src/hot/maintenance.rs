@@ -10,7 +10,7 @@ use super::merge::Merge;
 use super::rows::Generation;
 use super::{Collection, HotStore};
 use crate::error::Result;
-use crate::types::Timestamp;
+use crate::types::{CollectionId, Timestamp};
 
 /// The pause after a step that failed, in ms.
 const RETRY_MS: i64 = 30_000;
@@ -21,6 +21,8 @@ pub(super) struct Maintenance {
     merge: RefCell<Option<Merge>>,
     /// When to try again after a failure.
     not_before: Cell<Timestamp>,
+    /// The collection whose step failed last: others go before it.
+    failed: Cell<Option<CollectionId>>,
     /// Whether a merge may be due: something was added or deleted since none was.
     look_for_merges: Cell<bool>,
     looked_at: Cell<usize>,
@@ -53,6 +55,9 @@ impl HotStore {
 
     /// Does the next step that is due; `false` when there is none.
     pub fn maintain(&self, now: Timestamp) -> Result<bool> {
+        if now < self.maintenance.not_before.get() {
+            return Ok(false);
+        }
         let done = self.maintenance_step(now);
         match &done {
             Ok(_) => self.maintenance.not_before.set(0),
@@ -68,7 +73,10 @@ impl HotStore {
         self.check_alone()?;
         let merge = self.maintenance.merge.borrow_mut().take();
         if let Some(mut merge) = merge {
-            if merge.step(self)? {
+            self.maintenance.failed.set(Some(merge.collection_id()));
+            let done = merge.step(self)?;
+            self.maintenance.failed.set(None);
+            if done {
                 merge.finish(self)?;
             } else {
                 self.maintenance.merge.replace(Some(merge));
@@ -98,8 +106,9 @@ impl HotStore {
         let forms = self.directory.forms(life)?;
         let Some((last, closed)) = forms.generations.split_last() else { return Ok(None) };
         if let Some(oldest) = closed.first() {
-            let newest = oldest.extent.map_or(0, |extent| extent.newest);
-            return Ok(Some((oldest.table, newest.saturating_add(self.seal_min_age_ms(collection)))));
+            // Not by its newest row: one that is changed again and again would keep it from being sealed.
+            let closed = oldest.closed_at.unwrap_or(0);
+            return Ok(Some((oldest.table, closed.saturating_add(self.seal_min_age_ms(collection)))));
         }
         let extent = match last.extent {
             Some(extent) => extent,
@@ -128,12 +137,17 @@ impl HotStore {
     }
 
     fn find_merge(&self) -> Result<Option<Collection>> {
+        let failed = self.maintenance.failed.get();
+        let mut last = None;
         for collection in self.catalog()?.all_live() {
             if Merge::is_due(self, collection.life())? {
-                return Ok(Some(collection.clone()));
+                if failed != Some(collection.id) {
+                    return Ok(Some(collection.clone()));
+                }
+                last = Some(collection.clone());
             }
         }
-        Ok(None)
+        Ok(last)
     }
 
     /// Removes, within a transaction, the segments whose documents nobody can ask for any more: those that others
@@ -142,7 +156,6 @@ impl HotStore {
         let first = self.log.first_sequence()?;
         let lives: Vec<LifeKey> = self.directory.lives()?;
         for life in lives {
-            let is_live = self.catalog()?.all_live().any(|collection| collection.life() == life);
             let forms = self.directory.forms(life)?;
             let mut free: Vec<i64> = forms
                 .superseded
@@ -150,8 +163,8 @@ impl HotStore {
                 .filter(|segment| !segment.is_pinned(first))
                 .map(|segment| segment.number)
                 .collect();
-            // A dropped life's documents are the images of its drop until the log forgets it.
-            let empty = forms.segments.iter().filter(|segment| is_live && segment.live_rows() == 0);
+            // Of a dropped life too: the images of its drop are its current rows.
+            let empty = forms.segments.iter().filter(|segment| segment.live_rows() == 0);
             let hides = |numbers: &[i64]| {
                 forms.superseded.iter().any(|hidden| numbers.contains(&hidden.number) && hidden.is_pinned(first))
             };

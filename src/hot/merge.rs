@@ -3,18 +3,18 @@
 //! Which are merged is decided by [`choose`] alone. A merge reads its inputs, which never change, in steps between which
 //! anything may be written; the transaction that puts its result in their place looks up what was deleted meanwhile.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use roaring::RoaringBitmap;
 
 use super::directory::{Layout, LifeKey, Segment};
-use super::segment::build::{NewRow, SegmentBuilder};
+use super::segment::build::{BuiltSegment, NewRow, SegmentBuilder};
 use super::segment::{Origin, SEGMENT_MAX_ROWS, SEGMENT_MAX_TEXT_BYTES};
 use super::{Collection, HotStore};
 use crate::config::HotConfig;
 use crate::error::Result;
-use crate::types::Document;
+use crate::types::{CollectionId, Document};
 use crate::vortex::Bitmap;
 
 /// Segments of about one size that are merged into one.
@@ -130,7 +130,16 @@ fn fitting(segments: &[&Candidate], config: &HotConfig) -> Option<Vec<i64>> {
 pub(super) struct Merge {
     collection: Collection,
     inputs: Vec<Input>,
+    /// What is full already: more than one segment where the inputs had more bytes than was thought.
+    full: Vec<BuiltSegment>,
     builder: SegmentBuilder,
+}
+
+/// A row of one of the segments made.
+#[derive(Clone, Copy)]
+struct Output {
+    segment: usize,
+    row: u32,
 }
 
 struct Input {
@@ -140,8 +149,8 @@ struct Input {
     window: VecDeque<(usize, Document)>,
     /// The next row to be read.
     next: usize,
-    /// The rows taken, ascending, with their rows in the output.
-    taken: Vec<(u32, u32)>,
+    /// The rows taken, ascending, with where they are now.
+    taken: Vec<(u32, Output)>,
 }
 
 impl Merge {
@@ -158,7 +167,7 @@ impl Merge {
         });
         let Layout { columns, indexes } = collection.layout();
         let builder = SegmentBuilder::new(&columns, &indexes)?;
-        Ok(Some(Self { collection: collection.clone(), inputs: inputs.collect(), builder }))
+        Ok(Some(Self { collection: collection.clone(), inputs: inputs.collect(), full: Vec::new(), builder }))
     }
 
     /// Whether a life has segments to be merged.
@@ -169,6 +178,11 @@ impl Merge {
         }
         let candidates: Vec<Candidate> = forms.segments.iter().map(|segment| Candidate::of(segment)).collect();
         Ok(choose(&candidates, &store.config).is_some())
+    }
+
+    /// The collection that is merged.
+    pub fn collection_id(&self) -> CollectionId {
+        self.collection.id
     }
 
     /// Takes the next documents; `true` when all are taken.
@@ -182,9 +196,16 @@ impl Merge {
             let least = heads.min_by(|left, right| left.head().cmp(&right.head()));
             let Some(least) = least else { return Ok(true) };
             let Some((row, document)) = least.window.pop_front() else { return Ok(true) };
-            let place = u32::try_from(self.builder.rows()).unwrap_or(u32::MAX);
-            least.taken.push((u32::try_from(row).unwrap_or(u32::MAX), place));
             let Document { id, sequence, timestamp, text } = &document;
+            if is_full(&self.builder, text.len()) {
+                let Layout { columns, indexes } = self.collection.layout();
+                let next = SegmentBuilder::new(&columns, &indexes)?;
+                let full = std::mem::replace(&mut self.builder, next);
+                self.full.push(full.finish(Origin::Merged, Vec::new())?);
+            }
+            let place = u32::try_from(self.builder.rows()).unwrap_or(u32::MAX);
+            let output = Output { segment: self.full.len(), row: place };
+            least.taken.push((u32::try_from(row).unwrap_or(u32::MAX), output));
             self.builder.push(NewRow { id, sequence: *sequence, timestamp: *timestamp, text })?;
             bytes = bytes.saturating_add(text.len());
             if bytes >= STEP_BYTES {
@@ -196,7 +217,7 @@ impl Merge {
 
     /// Puts the result in the place of the inputs, in one transaction; without effect when they are not there any more.
     pub fn finish(self, store: &HotStore) -> Result<()> {
-        let Self { collection, inputs, builder } = self;
+        let Self { collection, inputs, full, builder } = self;
         let life = collection.life();
         store.transaction(|| {
             let forms = store.directory.forms(life)?;
@@ -211,12 +232,19 @@ impl Merge {
             let hidden = |number: &i64| forms.superseded.iter().any(|segment| segment.number == *number);
             let inherited = now.iter().flat_map(|segment| segment.supersedes.iter().copied()).filter(hidden);
             let supersedes = pinned.iter().map(|segment| segment.number).chain(inherited).collect();
-            let number = store.directory.next_number()?;
             let free: Vec<i64> = free.iter().map(|segment| segment.number).collect();
             store.directory.remove_segments(life, &free)?;
-            store.directory.add_segment(life, number, builder.finish(Origin::Merged, supersedes)?)?;
             let deleted = deleted_meanwhile(&inputs, &now);
-            if deleted.is_empty() { Ok(()) } else { store.directory.delete_rows(life, number, &deleted) }
+            // The last one hides the inputs that stay.
+            let last = builder.finish(Origin::Merged, supersedes)?;
+            for (output, built) in full.into_iter().chain([last]).enumerate() {
+                let number = store.directory.next_number()?;
+                store.directory.add_segment(life, number, built)?;
+                if let Some(rows) = deleted.get(&output) {
+                    store.directory.delete_rows(life, number, rows)?;
+                }
+            }
+            Ok(())
         })
     }
 }
@@ -230,7 +258,9 @@ impl Input {
         while self.window.is_empty() && self.next < self.segment.rows {
             let mut rows = Bitmap::repeated(false, self.segment.rows);
             let mut wanted = Vec::new();
-            while wanted.len() < WINDOW_ROWS && self.next < self.segment.rows {
+            let average = usize::try_from(self.segment.text_bytes).unwrap_or(usize::MAX) / self.segment.rows.max(1);
+            let window = STEP_BYTES.checked_div(average.max(1)).unwrap_or(1).clamp(1, WINDOW_ROWS);
+            while wanted.len() < window && self.next < self.segment.rows {
                 if self.segment.is_live(self.next) {
                     rows.set(self.next, true);
                     wanted.push(self.next);
@@ -246,13 +276,20 @@ impl Input {
     }
 }
 
-/// The rows of the output whose documents were replaced or deleted since the merge began.
-fn deleted_meanwhile(inputs: &[Input], now: &[Rc<Segment>]) -> RoaringBitmap {
-    let mut deleted = RoaringBitmap::new();
+/// Whether a document of so many bytes no longer fits.
+fn is_full(builder: &SegmentBuilder, bytes: usize) -> bool {
+    let text = usize::try_from(builder.text_bytes()).unwrap_or(usize::MAX);
+    builder.rows() > 0 && (builder.rows() >= SEGMENT_MAX_ROWS || text.saturating_add(bytes) > SEGMENT_MAX_TEXT_BYTES)
+}
+
+/// The rows of each output whose documents were replaced or deleted since the merge began.
+fn deleted_meanwhile(inputs: &[Input], now: &[Rc<Segment>]) -> HashMap<usize, RoaringBitmap> {
+    let mut deleted: HashMap<usize, RoaringBitmap> = HashMap::new();
     for (input, now) in inputs.iter().zip(now) {
         for row in &now.deleted - &input.segment.deleted {
             if let Ok(at) = input.taken.binary_search_by_key(&row, |(row, _)| *row) {
-                deleted.extend(input.taken.get(at).map(|(_, place)| *place));
+                let output = input.taken.get(at).map(|(_, output)| *output);
+                output.map(|Output { segment, row }| deleted.entry(segment).or_default().insert(row));
             }
         }
     }

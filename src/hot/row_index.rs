@@ -55,19 +55,19 @@ pub fn key(fields: &[FieldPath], document: &Json<'_>) -> Vec<u8> {
     key
 }
 
-/// The indexes that documents written to a table have keys in.
+/// The columns of keys that documents written to a table have. The key in an index that is not declared now is null, so
+/// that no old one stays where the index is declared again.
 #[derive(Clone, Debug, Default)]
 pub struct KeyColumns {
-    columns: Vec<(IndexId, Vec<FieldPath>)>,
+    columns: Vec<(IndexId, Option<Vec<FieldPath>>)>,
 }
 
 impl KeyColumns {
-    /// Of the declared indexes those that the table has.
+    /// Of a table that has these indexes.
     pub fn new(declared: &[Vec<String>], of_table: &[IndexId]) -> Self {
-        let columns = declared.iter().map(|fields| (IndexId::of(fields), fields));
-        let columns = columns.filter(|(id, _)| of_table.contains(id));
         let paths = |fields: &Vec<String>| fields.iter().map(|field| FieldPath::new(field.as_str())).collect();
-        Self { columns: columns.map(|(id, fields)| (id, paths(fields))).collect() }
+        let declared = |id: &IndexId| declared.iter().find(|fields| IndexId::of(fields) == *id).map(paths);
+        Self { columns: of_table.iter().map(|id| (*id, declared(id))).collect() }
     }
 
     /// How many there are.
@@ -85,13 +85,13 @@ impl KeyColumns {
         self.columns.iter().map(|(id, _)| id.column())
     }
 
-    /// The keys of a document.
-    pub fn keys(&self, text: &str) -> Result<Vec<Vec<u8>>> {
+    /// The keys of a document; `None` in an index that is not declared.
+    pub fn keys(&self, text: &str) -> Result<Vec<Option<Vec<u8>>>> {
         if self.columns.is_empty() {
             return Ok(Vec::new());
         }
         let document = Json::parse(text)?;
-        Ok(self.columns.iter().map(|(_, fields)| key(fields, &document)).collect())
+        Ok(self.columns.iter().map(|(_, fields)| fields.as_ref().map(|fields| key(fields, &document))).collect())
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::directory::Extent;
-use super::row_index::{IndexId, KeyColumns};
+use super::row_index::{IndexId, KeyColumns, KeyPair};
 use crate::error::Result;
 use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS, SQL_MAX_PARAMETERS};
 use crate::ports::{SqlParam, SqlRow, SqlStore, expect_integer, expect_text};
@@ -190,33 +190,39 @@ impl Generation {
             for (row, keys) in chunk.iter().zip(&of_rows) {
                 let (sequence, timestamp) = (SqlParam::Integer(row.sequence), SqlParam::Integer(row.timestamp));
                 params.extend([SqlParam::Text(row.id), sequence, timestamp, SqlParam::Text(row.text)]);
-                params.extend(keys.iter().map(|key| SqlParam::Blob(key)));
+                params.extend(keys.iter().map(|key| key.as_deref().map_or(SqlParam::Null, SqlParam::Blob)));
             }
             sql.query(&statement, &params)?;
         }
         Ok(())
     }
 
-    /// The next documents after an id whose key in an index lies between two, in the order of ids, bounded in number and
-    /// bytes.
+    /// The next documents after an id whose key in an index lies between two, or is null (`None`), in the order of ids,
+    /// bounded in number and bytes.
     pub fn indexed_after(
         self,
         sql: &dyn SqlStore,
-        (index, least, beyond): (IndexId, &[u8], &[u8]),
+        index: IndexId,
+        keys: Option<&KeyPair>,
         after: Option<&str>,
     ) -> Result<IndexedPage> {
         let (table, column) = (self.table(), index.column());
         // Named, for SQLite would rather read the whole table in the order of ids than sort a few.
-        let within =
-            format!("FROM {table} INDEXED BY {table}_{column} WHERE {column} >= ? AND {column} < ? AND id > ?");
+        let condition = match keys {
+            Some(_) => format!("{column} >= ? AND {column} < ?"),
+            None => format!("{column} IS NULL"),
+        };
+        let within = format!("FROM {table} INDEXED BY {table}_{column} WHERE {condition} AND id > ?");
         let sizes = format!("SELECT id, octet_length(data) {within} ORDER BY id LIMIT {SCAN_PAGE_MAX_ROWS}");
-        let from = [SqlParam::Blob(least), SqlParam::Blob(beyond), SqlParam::Text(after.unwrap_or_default())];
+        let between = keys.map(|(least, beyond)| [SqlParam::Blob(least), SqlParam::Blob(beyond)]);
+        let mut from: Vec<SqlParam<'_>> = between.into_iter().flatten().collect();
+        from.push(SqlParam::Text(after.unwrap_or_default()));
         let sizes: Vec<(String, usize)> = sql.query(&sizes, &from)?.into_iter().map(size).collect::<Result<_>>()?;
         let fitting = fitting(&sizes);
         let Some((last, _)) = sizes.get(..fitting).and_then(<[_]>::last) else { return Ok(IndexedPage::default()) };
         let statement = format!("SELECT id, sequence, timestamp, data {within} AND id <= ? ORDER BY id");
-        let [least, beyond, after] = from;
-        let rows = sql.query(&statement, &[least, beyond, after, SqlParam::Text(last)])?;
+        from.push(SqlParam::Text(last));
+        let rows = sql.query(&statement, &from)?;
         let is_cut = fitting < sizes.len() || sizes.len() >= SCAN_PAGE_MAX_ROWS;
         Ok(IndexedPage { documents: rows.into_iter().map(document).collect::<Result<_>>()?, is_cut })
     }

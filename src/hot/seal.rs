@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use super::directory::Extent;
 use super::directory::LifeKey;
 use super::rows::Generation;
 use super::segment::build::{NewRow, SegmentBuilder};
@@ -14,19 +15,25 @@ use crate::types::time::Month;
 
 /// Closed row generations that may wait for the alarm; one more, and a write seals the oldest itself.
 pub(super) const CLOSED_GENERATIONS_MAX: usize = 4;
+/// Documents, and bytes of their text, that a write seals: a larger generation is left to the alarm.
+const INLINE_MAX_ROWS: i64 = 2_048;
+const INLINE_MAX_BYTES: i64 = 4 * 1024 * 1024;
 /// Documents, and bytes of their text, that are sealed in one turn. A generation has more only where it was written before
 /// there were segments, or where batches are configured to stay in row form.
 const TURN_MAX_ROWS: i64 = 16_384;
 const TURN_MAX_BYTES: i64 = 16 * 1024 * 1024;
 
 impl HotStore {
-    /// Seals the oldest closed generation, within a transaction, when more wait than may.
+    /// Seals the oldest closed generation that is small, within a transaction, when more wait than may.
     pub(super) fn seal_overdue(&self, collection: &Collection) -> Result<()> {
         let forms = self.directory.forms(collection.life())?;
-        match forms.generations.as_slice() {
-            [oldest, rest @ ..] if rest.len() > CLOSED_GENERATIONS_MAX => self.seal(collection, oldest.table),
-            _ => Ok(()),
+        let Some((_, closed)) = forms.generations.split_last() else { return Ok(()) };
+        if closed.len() <= CLOSED_GENERATIONS_MAX {
+            return Ok(());
         }
+        let is_small = |extent: Extent| extent.rows <= INLINE_MAX_ROWS && extent.bytes <= INLINE_MAX_BYTES;
+        let small = closed.iter().find(|generation| generation.extent.is_some_and(is_small));
+        small.map_or(Ok(()), |generation| self.seal(collection, generation.table))
     }
 
     /// Makes segments of a generation's documents, one a month, and drops the generation, within a transaction. Of one

@@ -89,8 +89,9 @@ impl StoredRows<'_> {
         };
         let mut documents = Vec::new();
         let mut horizon: Option<String> = None;
-        for (least, beyond) in &range.keys {
-            let page = generation.table.indexed_after(self.sql, (range.index, least, beyond), after)?;
+        // A document that was written while the index was not declared has no key.
+        for keys in range.keys.iter().map(Some).chain([None]) {
+            let page = generation.table.indexed_after(self.sql, range.index, keys, after)?;
             if page.is_cut
                 && let Some(last) = page.documents.last()
                 && horizon.as_ref().is_none_or(|horizon| last.id < *horizon)
@@ -100,6 +101,8 @@ impl StoredRows<'_> {
             documents.extend(page.documents);
         }
         documents.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+        // Keys are cut, so that ranges of different values may be the same.
+        documents.dedup_by(|left, right| left.id == right.id);
         if let Some(horizon) = horizon {
             documents.truncate(documents.partition_point(|document| document.id <= horizon));
         }

@@ -248,6 +248,8 @@ impl Snapshotter {
                 bytes_written = self.stage_and_commit(&plan, &record.name, &objects).await?;
             }
             if !self.may_publish(caller).await? {
+                // What is due is not left for a run that only waits.
+                self.collect_garbage(objects.as_ref()).await?;
                 return Ok(bytes_written);
             }
             let mut publish = Publish {

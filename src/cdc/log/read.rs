@@ -37,6 +37,9 @@ pub trait Referenced {
     /// The next documents of a dropped collection in the order of ids, bounded in number and bytes; empty at the end.
     fn dropped(&self, rows: RowsReference, position: RowsPosition<'_>) -> Result<Vec<Document>>;
 
+    /// Told of a dropped collection whose events are passed over.
+    fn passed_over(&self, _rows: RowsReference) {}
+
     /// The first documents of a segment whose versions are from `from` to `through`, in the order of versions, whether
     /// they are current or not; at most `limit`, and bounded in bytes but for one; empty when there are none.
     fn versions(
@@ -296,6 +299,7 @@ impl Cursor<'_> {
         collection: &Rc<str>,
     ) -> Result<ControlFlow<()>> {
         if !self.references.dropped {
+            self.references.documents.passed_over(reference);
             return Ok(ControlFlow::Continue(()));
         }
         let rows = self.references.documents;

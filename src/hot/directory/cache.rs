@@ -1,7 +1,8 @@
 //! Heads and columns of segments in memory, within a number of bytes; the least recently used go first.
 //!
 //! Objects of one isolate share its memory, so that the bound is shared by all directories of the isolate: each gives way
-//! with its own when all of them together are beyond it.
+//! with its own when all of them together are beyond it, but for a small share, which an instance that is gone and not
+//! collected yet cannot take from the one in its place.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,6 +15,9 @@ thread_local! {
     /// Bytes that all caches of this isolate hold.
     static ISOLATE_BYTES: Cell<usize> = const { Cell::new(0) };
 }
+
+/// The part of the bound that a cache may always use is one in this many.
+const OWN_SHARE: usize = 16;
 
 /// What is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,10 +95,16 @@ impl Cache {
         if let Some(before) = self.entries.put(key, value) {
             self.give_back(before.bytes());
         }
-        while ISOLATE_BYTES.get() > self.max {
+        while ISOLATE_BYTES.get() > self.max && self.used > self.max / OWN_SHARE {
             let Some((_, value)) = self.entries.pop_lru() else { return };
             self.give_back(value.bytes());
         }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.give_back(self.used);
     }
 
     fn take(&mut self, bytes: usize) {
@@ -132,8 +142,11 @@ mod tests {
         assert!(one.bytes(Key::Group(2, 0)).is_none() && one.bytes(Key::Group(1, 0)).is_some());
         assert_eq!(one.used_bytes(), 80);
         let mut other = Cache::new(100);
-        other.insert_bytes(Key::Group(1, 0), bytes(40));
+        other.insert_bytes(Key::Group(1, 0), bytes(6));
+        other.insert_bytes(Key::Group(2, 0), bytes(40));
         assert_eq!(other.used_bytes(), 0, "the other cache holds too much already");
+        other.insert_bytes(Key::Group(1, 0), bytes(6));
+        assert_eq!(other.used_bytes(), 6, "a small share is its own");
         drop(one);
         other.insert_bytes(Key::Group(1, 0), bytes(40));
         other.insert_bytes(Key::Group(1, 0), bytes(50));

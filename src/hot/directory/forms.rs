@@ -39,6 +39,8 @@ pub struct RowGeneration {
     pub indexes: Rc<[IndexId]>,
     /// What it holds, once counted.
     pub extent: Option<Extent>,
+    /// When it was last written to before it was closed, if this instance has closed it.
+    pub closed_at: Option<Timestamp>,
 }
 
 impl RowGeneration {

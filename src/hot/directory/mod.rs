@@ -131,6 +131,7 @@ impl Directory {
     /// Forgets everything; it is read again when needed.
     pub fn forget(&self) {
         self.state.replace(None);
+        self.cache.borrow_mut().clear();
         self.journal.borrow_mut().clear();
     }
 
@@ -206,7 +207,11 @@ impl Directory {
         let table = Generation { collection: life.collection, life: life.number, number };
         table.create_table(self.sql.as_ref(), &indexes)?;
         self.update(life, |forms| {
-            forms.generations.push(RowGeneration { table, indexes, extent: Some(Extent::default()) });
+            if let Some(closed) = forms.generations.last_mut() {
+                closed.closed_at = closed.extent.map(|extent| extent.newest);
+            }
+            let extent = Some(Extent::default());
+            forms.generations.push(RowGeneration { table, indexes, extent, closed_at: None });
         })?;
         Ok(table)
     }

@@ -50,7 +50,12 @@ pub fn load(sql: &dyn SqlStore) -> Result<Loaded> {
         if let Some(table) = Generation::of_table(&name) {
             let life = LifeKey { collection: table.collection, number: table.life };
             let indexes = IndexId::of_table(&expect_text(row.into_iter().nth(1))?);
-            forms.entry(life).or_default().generations.push(RowGeneration { table, indexes, extent: None });
+            forms.entry(life).or_default().generations.push(RowGeneration {
+                table,
+                indexes,
+                extent: None,
+                closed_at: None,
+            });
         }
     }
     forms.values_mut().for_each(|forms| forms.generations.sort_unstable_by_key(|generation| generation.table.number));

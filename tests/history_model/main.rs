@@ -1,0 +1,73 @@
+//! Random histories against a plain map: every answer, every read, every query, the whole change feed and the archive
+//! agree.
+//!
+//! A failing history is made smaller and printed whole, with the seed that makes it again: set `PROPTEST_RNG_SEED` to
+//! it, and `PROPTEST_CASES` for more or fewer histories.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and tells its seeds and counts"
+)]
+
+mod answer;
+mod config;
+mod key;
+mod model;
+mod play;
+mod query;
+mod reads;
+#[path = "../support/mod.rs"]
+mod support;
+mod tally;
+mod values;
+mod vocabulary;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use play::Play;
+use tally::Tally;
+
+/// Histories of a short run.
+const HISTORIES: u32 = 24;
+/// Steps of a history, at most.
+const STEPS: usize = 36;
+/// Smaller histories that are tried for a failing one.
+const SHRINKS: u32 = 1_000;
+
+fn number_of(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok())
+}
+
+#[test]
+fn random_histories_agree_with_a_plain_map() {
+    let cases = number_of("PROPTEST_CASES").and_then(|cases| u32::try_from(cases).ok()).unwrap_or(HISTORIES);
+    let seed = number_of("PROPTEST_RNG_SEED").unwrap_or(0x7e57);
+    println!("seed {seed}, {cases} histories");
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: SHRINKS, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let steps = prop::collection::vec((vocabulary::step(), any::<u32>()), 1..STEPS);
+    let tally = Tally::default();
+    let outcome = runner.run(&(config::config(), steps), |(config, steps)| {
+        let mut play = Play::new(seed, config, &tally);
+        for (step, reads) in &steps {
+            play.take(step);
+            play.read(u64::from(*reads));
+        }
+        play.end();
+        tally.histories.add(1);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("seed {seed}: {error}");
+    }
+    println!("history_model: {tally}");
+}
