@@ -23,7 +23,7 @@ pub struct Bitmap {
 }
 
 impl Bitmap {
-    const WORD: usize = 64;
+    pub(super) const WORD: usize = 64;
 
     /// `length` bits alike.
     pub fn repeated(bit: bool, length: usize) -> Self {
@@ -103,6 +103,16 @@ impl Bitmap {
             *word |= u64::from(bit) << shift;
         }
         self.length += 1;
+    }
+
+    /// Appends the first `count` bits of a word, at most 64; the others must be 0.
+    pub(super) fn push_word(&mut self, word: u64, count: usize) {
+        if self.length.is_multiple_of(Self::WORD) {
+            self.words.push(word);
+            self.length += count;
+        } else {
+            (0..count).for_each(|bit| self.push(word >> bit & 1 == 1));
+        }
     }
 
     /// Bit `position`; false past the end.

@@ -45,6 +45,37 @@ pub enum Verdict {
 }
 
 impl Predicate<'_> {
+    /// The least and the greatest 64-bit integer that match, where those between them do too and no others.
+    pub(super) fn long_range(&self) -> Option<(i64, i64)> {
+        let long = |scalar: &Scalar<'_>| if let Scalar::Long(value) = scalar { Some(*value) } else { None };
+        Some(match self {
+            Self::Equal(value) => (long(value)?, long(value)?),
+            Self::Less(value, true) => (i64::MIN, long(value)?),
+            Self::Less(value, false) => (i64::MIN, long(value)?.checked_sub(1)?),
+            Self::Greater(value, true) => (long(value)?, i64::MAX),
+            Self::Greater(value, false) => (long(value)?.checked_add(1)?, i64::MAX),
+            Self::Between(low, high) => (long(low)?, long(high)?),
+            _ => return None,
+        })
+    }
+
+    /// The same of doubles; NaN is in no range.
+    pub(super) fn double_range(&self) -> Option<(f64, f64)> {
+        let double = |scalar: &Scalar<'_>| match scalar {
+            Scalar::Double(value) if value.is_finite() => Some(*value),
+            _ => None,
+        };
+        Some(match self {
+            Self::Equal(value) => (double(value)?, double(value)?),
+            Self::Less(value, true) => (f64::NEG_INFINITY, double(value)?),
+            Self::Less(value, false) => (f64::NEG_INFINITY, double(value)?.next_down()),
+            Self::Greater(value, true) => (double(value)?, f64::INFINITY),
+            Self::Greater(value, false) => (double(value)?.next_up(), f64::INFINITY),
+            Self::Between(low, high) => (double(low)?, double(high)?),
+            _ => return None,
+        })
+    }
+
     /// Whether a value matches.
     pub fn matches(&self, value: &Scalar<'_>) -> bool {
         match self {

@@ -92,9 +92,15 @@ impl EncodedValues<'_> {
             Self::Integer(values) if is_int(column_type) => {
                 values.matching(&|value: i64| test(i32::try_from(value).ok().map(Scalar::Int)), budget)?
             }
-            Self::Integer(values) => values.matching(&|value| test(Some(Scalar::Long(value))), budget)?,
+            Self::Integer(values) => match predicate.long_range() {
+                Some((low, high)) => values.matching(&|value| low <= value && value <= high, budget)?,
+                None => values.matching(&|value| test(Some(Scalar::Long(value))), budget)?,
+            },
             Self::Float(values) => values.matching(&|value| test(Some(Scalar::Float(value))), budget)?,
-            Self::Double(values) => values.matching(&|value| test(Some(Scalar::Double(value))), budget)?,
+            Self::Double(values) => match predicate.double_range() {
+                Some((low, high)) => values.matching(&|value| low <= value && value <= high, budget)?,
+                None => values.matching(&|value| test(Some(Scalar::Double(value))), budget)?,
+            },
             Self::Wide(values) => values.matching(&|value| test(Some(wide_scalar(column_type, value))), budget)?,
             Self::Bytes(values) if column_type == ColumnType::Binary => {
                 values.matching(&|value| test(Some(Scalar::Binary(Cow::Borrowed(value)))), budget)?

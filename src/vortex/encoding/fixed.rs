@@ -166,7 +166,10 @@ impl<'b, V: Fixed> Node<'b, V> {
                 for start in (0..*count).step_by(step) {
                     let block =
                         self.decode(start..count.min(&start.saturating_add(step)).to_owned(), &mut budget.clone())?;
-                    block.into_iter().for_each(|value| matching.push(test(value)));
+                    for values in block.chunks(Bitmap::WORD) {
+                        let bits = values.iter().enumerate().map(|(bit, value)| u64::from(test(*value)) << bit);
+                        matching.push_word(bits.fold(0, |word, bit| word | bit), values.len());
+                    }
                 }
                 Ok(matching)
             }
