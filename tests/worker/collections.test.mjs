@@ -18,6 +18,8 @@ test("a declaration makes the collection with 201 and tells what it is; the same
       { name: "year", type: "int", nullable: true, declared: true },
       { name: "price", type: "decimal(10,2)", nullable: true, declared: true },
     ],
+    indexes: [],
+    columnar: {},
     forms: { row: 0, segment: 0, cold: 0 },
     bytes: 0,
   });

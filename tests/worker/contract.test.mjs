@@ -76,22 +76,23 @@ test("a refused write writes no rows", async () => {
   assert.equal(written(await it.remove("movies", "none")), 0);
 });
 
-test("a batch and an import write one row a document and one for all their events", async () => {
+test("a batch and an import write one row for all their documents and one for all their events", async () => {
   const it = await populated();
   const documents = Array.from({ length: 100 }, (_, n) => ({ id: `d${n}`, n }));
   const batch = await it.batch(documents.map((doc) => ({ op: "insert", collection: "movies", doc })));
-  assert.equal(written(batch), 101);
+  assert.equal(written(batch), 2);
   const imported = await it.import("movies", documents.map((doc) => ({ ...doc, id: `i${doc.id}` })));
-  assert.equal(written(imported), 101);
+  assert.equal(written(imported), 2);
+  await it.put("movies", "row", {});
   const again = await it.batch(Array.from({ length: 100 }, () => ({ op: "update", collection: "movies", id: "d0", doc: { x: 1 } })));
-  assert.equal(written(again), 2, "a document changed often in one batch is written once");
+  assert.equal(written(again), 3, "a document changed often in one batch is written once, and its old version marked");
 });
 
-test("a point read reads one row, and a hot query no more than it looks at", async () => {
+test("a point read reads one row at most, and a hot query no more than it looks at", async () => {
   const it = await populated(100);
   await it.get("movies", "m1");
   const point = await it.get("movies", "m1");
-  assert.equal(read(point), 1);
+  assert.ok(read(point) <= 1, `${read(point)} rows read`);
   assert.equal(written(point), 0);
   const page = await it.query("movies", { limit: 10 });
   assert.ok(read(page) <= 250, `${read(page)} rows read`);
@@ -176,7 +177,6 @@ test("what this version does not have yet is refused, never ignored", async () =
   const it = await populated();
   for (const [method, path, body] of [
     ["PUT", "/collections/more", { immutable: true }],
-    ["PUT", "/collections/more", { indexes: [["city"]] }],
     ["PUT", "/collections/more", { retention: { days: 1 } }],
     ["POST", "/collections/movies/query", { asOf: 1 }],
     ["GET", "/collections/movies/docs/m0?asOf=1"],

@@ -163,9 +163,9 @@ test("a body of more than 65,536 documents is committed in several transactions,
   const { body, headers } = await it.import("movies", lines(count, (n) => ({ id: `${n}`.padStart(6, "0"), n })));
   assert.deepEqual(body, { imported: count, failed: 0, firstSequence: 1, lastSequence: count, errors: [] });
   const rowsWritten = Number(headers.get("thermocline-rows-written"));
-  assert.ok(rowsWritten >= count && rowsWritten < count + 200, `${rowsWritten} rows written`);
+  assert.ok(rowsWritten < 50, `${rowsWritten} rows written: a few a transaction, and the tables`);
   const { body: information } = await it.ok("GET", "/collections/movies");
-  assert.equal(information.forms.row, count);
+  assert.deepEqual(information.forms, { row: 0, segment: count, cold: 0 });
   for (const after of [0, 65_530, 69_990]) {
     const { body: page } = await it.ok("GET", `/cdc?after=${after}&limit=20&documents=false`);
     assertContinuous(page.events, after + 1);
@@ -194,7 +194,7 @@ test("what a body that breaks off has committed stays, whole and in order", asyn
     return sync.lastHotSequence > 0 && sync;
   });
   assert.equal(state.lastHotSequence, 65_536);
-  assert.equal((await it.ok("GET", "/collections/movies")).body.forms.row, 65_536);
+  assert.equal((await it.ok("GET", "/collections/movies")).body.forms.segment, 65_536);
   const rest = await it.import("movies", text, { resumeAfterLine: 65_536 });
   assert.deepEqual([rest.body.imported, rest.body.firstSequence, rest.body.lastSequence], [464, 65_537, 66_000]);
 });
@@ -206,6 +206,6 @@ test("two imports at once both go in whole", async () => {
     it.import("movies", inPieces(ndjson(lines(2_000, (n) => ({ id: `b${n}` }))), 1_500)),
   ]);
   assert.deepEqual([one.body.imported, other.body.imported], [2_000, 2_000]);
-  assert.equal((await it.ok("GET", "/collections/movies")).body.forms.row, 4_000);
+  assert.equal((await it.ok("GET", "/collections/movies")).body.forms.segment, 4_000);
   assertContinuous(await it.events({ documents: false }));
 });
