@@ -77,7 +77,7 @@ test("a refused write writes no rows", async () => {
 });
 
 test("a batch and an import write one row for all their documents and one for all their events", async () => {
-  const it = await populated();
+  const it = await populated(100);
   const documents = Array.from({ length: 100 }, (_, n) => ({ id: `d${n}`, n }));
   const batch = await it.batch(documents.map((doc) => ({ op: "insert", collection: "movies", doc })));
   assert.equal(written(batch), 2);
