@@ -6,8 +6,9 @@
 use std::rc::Rc;
 
 use super::definition::CollectionDefinition;
-use super::directory::{Layout, LifeKey};
+use super::directory::LifeKey;
 use super::schema;
+use super::segment::SegmentBuilder;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::{DECLARATIONS_MAX_BYTES, OBJECT_MAX_COLLECTIONS};
 use crate::ports::{SqlParam, SqlStore, expect_integer, expect_text};
@@ -34,9 +35,9 @@ impl Collection {
         LifeKey { collection: self.id, number: self.life }
     }
 
-    /// How its segments are built.
-    pub fn layout(&self) -> Layout {
-        Layout { columns: self.definition.declarations(), indexes: self.definition.indexes.clone() }
+    /// Begins a segment of its documents.
+    pub fn segment_builder(&self) -> Result<SegmentBuilder> {
+        SegmentBuilder::new(&self.definition.declarations(), &self.definition.indexes)
     }
 }
 

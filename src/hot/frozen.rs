@@ -85,7 +85,7 @@ impl<'s> FrozenRows<'s> {
         while !self.done {
             self.store.check_alone()?;
             self.undo_newer(life)?;
-            let rows = self.store.page_of(life, self.cursor.as_deref())?.documents;
+            let rows = self.store.page_of(life, self.cursor.as_deref())?;
             let end = rows.last().map(|row| row.id.clone());
             let page = self.merge(rows, end.as_deref())?;
             self.done = end.is_none();

@@ -114,7 +114,7 @@ impl HotStore {
         } else {
             read::find_all(&blob, &candidates, &mut Budget::new(READ_MAX_BYTES))?
         };
-        let bytes = usize::try_from(segment.text_bytes).unwrap_or(usize::MAX).checked_div(segment.rows).unwrap_or(0);
+        let bytes = segment.average_bytes();
         for (id, row) in candidates.into_iter().zip(rows) {
             if let Some(row) = row.filter(|row| segment.is_live(*row)) {
                 found.insert(id.to_owned(), Located { place: Place::Segment(Rc::clone(segment), row), bytes });

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use roaring::RoaringBitmap;
 
-use super::directory::{Layout, LifeKey, Segment};
+use super::directory::{Forms, LifeKey, Segment};
 use super::segment::build::{BuiltSegment, NewRow, SegmentBuilder};
 use super::segment::{Origin, SEGMENT_MAX_ROWS, SEGMENT_MAX_TEXT_BYTES};
 use super::{Collection, HotStore};
@@ -126,6 +126,12 @@ fn fitting(segments: &[&Candidate], config: &HotConfig) -> Option<Vec<i64>> {
     (numbers.len() > 1).then_some(numbers)
 }
 
+/// The segments of a life to be merged next.
+fn chosen_of(forms: &Forms, config: &HotConfig) -> Option<Vec<i64>> {
+    let candidates: Vec<Candidate> = forms.segments.iter().map(|segment| Candidate::of(segment)).collect();
+    choose(&candidates, config)
+}
+
 /// A merge on its way.
 pub(super) struct Merge {
     collection: Collection,
@@ -157,27 +163,21 @@ impl Merge {
     /// Begins a merge of a collection's segments, if one is due.
     pub fn begin(store: &HotStore, collection: &Collection) -> Result<Option<Self>> {
         let forms = store.directory.forms(collection.life())?;
-        let candidates: Vec<Candidate> = forms.segments.iter().map(|segment| Candidate::of(segment)).collect();
-        let Some(numbers) = choose(&candidates, &store.config) else { return Ok(None) };
+        let Some(numbers) = chosen_of(&forms, &store.config) else { return Ok(None) };
         let inputs = numbers.iter().filter_map(|number| forms.visible(*number)).map(|segment| Input {
             segment: Rc::clone(segment),
             window: VecDeque::new(),
             next: 0,
             taken: Vec::new(),
         });
-        let Layout { columns, indexes } = collection.layout();
-        let builder = SegmentBuilder::new(&columns, &indexes)?;
+        let builder = collection.segment_builder()?;
         Ok(Some(Self { collection: collection.clone(), inputs: inputs.collect(), full: Vec::new(), builder }))
     }
 
     /// Whether a life has segments to be merged.
     pub fn is_due(store: &HotStore, life: LifeKey) -> Result<bool> {
         let forms = store.directory.forms(life)?;
-        if forms.segments.is_empty() {
-            return Ok(false);
-        }
-        let candidates: Vec<Candidate> = forms.segments.iter().map(|segment| Candidate::of(segment)).collect();
-        Ok(choose(&candidates, &store.config).is_some())
+        Ok(chosen_of(&forms, &store.config).is_some())
     }
 
     /// The collection that is merged.
@@ -198,8 +198,7 @@ impl Merge {
             let Some((row, document)) = least.window.pop_front() else { return Ok(true) };
             let Document { id, sequence, timestamp, text } = &document;
             if is_full(&self.builder, text.len()) {
-                let Layout { columns, indexes } = self.collection.layout();
-                let next = SegmentBuilder::new(&columns, &indexes)?;
+                let next = self.collection.segment_builder()?;
                 let full = std::mem::replace(&mut self.builder, next);
                 self.full.push(full.finish(Origin::Merged, Vec::new())?);
             }
@@ -258,8 +257,7 @@ impl Input {
         while self.window.is_empty() && self.next < self.segment.rows {
             let mut rows = Bitmap::repeated(false, self.segment.rows);
             let mut wanted = Vec::new();
-            let average = usize::try_from(self.segment.text_bytes).unwrap_or(usize::MAX) / self.segment.rows.max(1);
-            let window = STEP_BYTES.checked_div(average.max(1)).unwrap_or(1).clamp(1, WINDOW_ROWS);
+            let window = STEP_BYTES.checked_div(self.segment.average_bytes().max(1)).unwrap_or(1).clamp(1, WINDOW_ROWS);
             while wanted.len() < window && self.next < self.segment.rows {
                 if self.segment.is_live(self.next) {
                     rows.set(self.next, true);

@@ -33,7 +33,6 @@ pub use crate::cdc::{LoggedEvent, References};
 pub use catalog::{Catalog, Collection};
 pub use definition::{CollectionDefinition, Columnar, DeclaredColumn};
 pub use directory::{BuiltBytes, LifeKey};
-pub use rows::RowPage;
 pub use schema::ObjectRecord;
 pub use sources::QuerySources;
 pub use write::{Condition, Mutation, Versions, Write, WriteOutcome};
@@ -126,13 +125,16 @@ impl HotStore {
                 self.directory.roll_back(mark);
             }
             // What the store itself has failed at is read again.
-            Err(_) => {
-                self.catalog.replace(None);
-                self.log.forget();
-                self.directory.forget();
-            }
+            Err(_) => self.forget(),
         }
         result
+    }
+
+    /// Forgets what is remembered of the tables: it is read again.
+    fn forget(&self) {
+        self.catalog.replace(None);
+        self.log.forget();
+        self.directory.forget();
     }
 
     /// What segments there are, what went into them, and what of them is in memory.
@@ -151,9 +153,7 @@ impl HotStore {
         if self.log.is_current()? {
             return Ok(());
         }
-        self.catalog.replace(None);
-        self.log.forget();
-        self.directory.forget();
+        self.forget();
         Err(StorageError::new(
             ErrorKind::Unavailable,
             StorageTier::Hot,
@@ -167,14 +167,6 @@ impl HotStore {
         match self.catalog()?.live(collection) {
             Some(collection) => Ok(self.find(collection.life(), id)?.map(|(_, document)| document)),
             None => Ok(None),
-        }
-    }
-
-    /// The documents after `after` in the order of ids, bounded in number and bytes; empty at the end.
-    pub fn page(&self, collection: &str, after: Option<&str>) -> Result<RowPage> {
-        match self.catalog()?.live(collection) {
-            Some(collection) => self.page_of(collection.life(), after),
-            None => Ok(RowPage::default()),
         }
     }
 
@@ -192,7 +184,6 @@ impl HotStore {
             counts.bytes = counts.bytes.saturating_add(extent.bytes);
         }
         let forms = self.directory.forms(life)?;
-        let signed = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         for segment in forms.segments.iter() {
             counts.segment = counts.segment.saturating_add(signed(segment.live_rows()));
             counts.bytes = counts.bytes.saturating_add(i64::try_from(segment.live_bytes()).unwrap_or(i64::MAX));
@@ -327,6 +318,10 @@ impl FormCounts {
     }
 }
 
+fn signed(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
 /// Whether an error says that the caller was refused, and nothing of the store itself.
 fn is_refusal(kind: ErrorKind) -> bool {
     !matches!(kind, ErrorKind::Corrupt | ErrorKind::Internal | ErrorKind::Unavailable | ErrorKind::Full)
@@ -335,15 +330,14 @@ fn is_refusal(kind: ErrorKind) -> bool {
 impl Referenced for HotStore {
     fn dropped(&self, rows: RowsReference, position: RowsPosition<'_>) -> Result<Vec<Document>> {
         let life = LifeKey { collection: rows.collection, number: rows.life };
-        let page = match position {
+        match position {
             RowsPosition::Skip(0) => self.page_of(life, None),
             RowsPosition::Skip(count) => match self.id_at(life, usize::try_from(count).unwrap_or(usize::MAX))? {
                 Some(id) => self.page_of(life, Some(&id)),
-                None => Ok(RowPage::default()),
+                None => Ok(Vec::new()),
             },
             RowsPosition::After(id) => self.page_of(life, Some(id)),
-        };
-        page.map(|page| page.documents)
+        }
     }
 
     fn versions(

@@ -8,10 +8,11 @@ use std::collections::HashMap;
 
 use super::directory::Extent;
 use super::row_index::{IndexId, KeyColumns, KeyPair};
+use super::segment::NewRow;
 use crate::error::Result;
 use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS, SQL_MAX_PARAMETERS};
 use crate::ports::{SqlParam, SqlRow, SqlStore, expect_integer, expect_text};
-use crate::types::{CollectionId, Document, Sequence, Timestamp};
+use crate::types::{CollectionId, Document};
 
 const COLUMNS: usize = 4;
 
@@ -27,28 +28,6 @@ pub struct Generation {
     pub life: i64,
     /// The generation's number in that life: later ones have greater numbers.
     pub number: i64,
-}
-
-/// A version to be stored.
-#[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
-    /// The document's id.
-    pub id: &'a str,
-    /// Its version.
-    pub sequence: Sequence,
-    /// When it was committed.
-    pub timestamp: Timestamp,
-    /// Its JSON text.
-    pub text: &'a str,
-}
-
-/// Documents in the order of their ids.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RowPage {
-    /// The documents; empty at the end.
-    pub documents: Vec<Document>,
-    /// Bytes of their JSON text.
-    pub bytes: usize,
 }
 
 /// Documents that an index has found, in the order of their ids.
@@ -173,7 +152,7 @@ impl Generation {
     }
 
     /// Stores versions of documents, new or in the place of older ones: one row written each, and one more an index.
-    pub fn put_all(self, sql: &dyn SqlStore, rows: &[Row<'_>], keys: &KeyColumns) -> Result<()> {
+    pub fn put_all(self, sql: &dyn SqlStore, rows: &[NewRow<'_>], keys: &KeyColumns) -> Result<()> {
         let names: String = keys.names().map(|name| format!(", {name}")).collect();
         let updates: String = keys.names().map(|name| format!(", {name} = excluded.{name}")).collect();
         let values = format!("(?, ?, ?, ?{})", ", ?".repeat(keys.len()));

@@ -4,10 +4,10 @@
 
 use std::rc::Rc;
 
+use super::HotStore;
 use super::directory::{LifeKey, Segment};
 use super::rows::Generation;
 use super::segment::read;
-use super::{HotStore, RowPage};
 use crate::cdc::SegmentReference;
 use crate::error::Result;
 use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS};
@@ -41,9 +41,9 @@ struct IdPage {
 
 impl HotStore {
     /// The documents of a life after an id, bounded in number and bytes; empty at the end.
-    pub(super) fn page_of(&self, life: LifeKey, after: Option<&str>) -> Result<RowPage> {
+    pub(super) fn page_of(&self, life: LifeKey, after: Option<&str>) -> Result<Vec<Document>> {
         let page = self.id_page(life, after)?;
-        let Some(last) = &page.last else { return Ok(RowPage::default()) };
+        let Some(last) = &page.last else { return Ok(Vec::new()) };
         let mut documents: Vec<Document> = Vec::new();
         for ids in &page.sources {
             let wanted = ids.ids.iter().take_while(|(id, ..)| id <= last);
@@ -68,8 +68,7 @@ impl HotStore {
         if page.sources.len() > 1 {
             documents.sort_unstable_by(|left, right| left.id.cmp(&right.id));
         }
-        let bytes = documents.iter().map(|document| document.text.len()).fold(0, usize::saturating_add);
-        Ok(RowPage { documents, bytes })
+        Ok(documents)
     }
 
     /// The id after which there are `count` documents less; `None` when there are not as many.
@@ -107,20 +106,12 @@ impl HotStore {
         let columns = self.directory.all_columns(segment.number, &head)?;
         let blob = columns.blob(&head.index);
         let mut budget = Budget::new(super::lookup::READ_MAX_BYTES);
-        let mut versions: Vec<(Sequence, usize)> = read::versions(&blob, 0..segment.rows, &mut budget)?
-            .into_iter()
-            .zip(0..)
-            .filter(|(version, _)| (from..=through).contains(version))
-            .collect();
-        let average = usize::try_from(segment.text_bytes).unwrap_or(usize::MAX).checked_div(segment.rows).unwrap_or(0);
-        let fitting = SCAN_PAGE_MAX_BYTES.checked_div(average.max(1)).unwrap_or(1);
+        let fitting = SCAN_PAGE_MAX_BYTES.checked_div(segment.average_bytes().max(1)).unwrap_or(1);
         let wanted = limit.min(fitting).max(1);
-        if wanted < versions.len() {
-            versions.select_nth_unstable(wanted);
-            versions.truncate(wanted);
-        }
         let mut rows = Bitmap::repeated(false, segment.rows);
-        versions.iter().for_each(|(_, row)| rows.set(*row, true));
+        for row in read::rows_by_sequence(&head, &blob, from..=through, wanted, &mut budget)? {
+            rows.set(row, true);
+        }
         let mut documents = read::documents(&head, &blob, &rows, &mut budget)?;
         documents.sort_unstable_by_key(|document| document.sequence);
         Ok(documents)
@@ -163,7 +154,7 @@ impl HotStore {
         let head = self.directory.head(segment.number)?;
         let columns = self.directory.columns(segment.number, &head, &[read::ID_POSITION])?;
         let blob = columns.blob(&head.index);
-        let bytes = usize::try_from(segment.text_bytes).unwrap_or(usize::MAX).checked_div(segment.rows).unwrap_or(0);
+        let bytes = segment.average_bytes();
         let mut start = read::first_after(&blob, after)?;
         let mut ids = Vec::new();
         while ids.len() < SEGMENT_PAGE_ROWS && start < segment.rows {

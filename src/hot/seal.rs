@@ -8,7 +8,7 @@ use super::directory::LifeKey;
 use super::rows::Generation;
 use super::segment::build::{NewRow, SegmentBuilder};
 use super::segment::{Origin, SEGMENT_MAX_ROWS};
-use super::{Collection, HotStore};
+use super::{Collection, HotStore, signed};
 use crate::error::Result;
 use crate::types::Document;
 use crate::types::time::Month;
@@ -105,10 +105,7 @@ impl Sealing<'_> {
         }
         let builder = match self.open.entry(month) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                let layout = self.collection.layout();
-                entry.insert(SegmentBuilder::new(&layout.columns, &layout.indexes)?)
-            }
+            Entry::Vacant(entry) => entry.insert(self.collection.segment_builder()?),
         };
         let Document { id, sequence, timestamp, text } = document;
         builder.push(NewRow { id, sequence: *sequence, timestamp: *timestamp, text })
@@ -118,8 +115,4 @@ impl Sealing<'_> {
         let life = self.collection.life();
         self.open.into_values().try_for_each(|builder| self.store.add_sealed(life, builder))
     }
-}
-
-fn signed(value: usize) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

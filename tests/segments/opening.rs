@@ -44,7 +44,7 @@ fn exercise(bytes: &[u8], group: &Rc<[u8]>) -> bool {
     drop(read::documents(&head, &blob, 3..usize::MAX, &mut budget()));
     drop(read::documents(&head, &blob, &Bitmap::repeated(true, 2), &mut budget()));
     drop(read::ids(&blob, 0..head.rows, &mut budget()));
-    drop(read::rows_by_sequence(&head, &blob, &mut budget()));
+    drop(read::rows_by_sequence(&head, &blob, 0..=i64::MAX, usize::MAX, &mut budget()));
     true
 }
 

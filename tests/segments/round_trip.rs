@@ -27,10 +27,11 @@ fn check(documents: &[Document], declared: &[ColumnDeclaration], selected: &[boo
     assert_eq!(read::ids(&blob, &selected, &mut ample()).unwrap(), ids);
     let versions: Vec<i64> = documents[middle.clone()].iter().map(|document| document.sequence).collect();
     assert_eq!(read::versions(&blob, middle, &mut ample()).unwrap(), versions);
-    let by_sequence = read::rows_by_sequence(&head, &blob, &mut ample()).unwrap();
-    let mut expected: Vec<u32> = (0..head.rows as u32).collect();
-    expected.sort_by_key(|row| (documents[*row as usize].sequence, *row));
-    assert_eq!(by_sequence, expected);
+    let by_sequence = |limit| read::rows_by_sequence(&head, &blob, i64::MIN..=i64::MAX, limit, &mut ample()).unwrap();
+    let mut expected: Vec<usize> = (0..head.rows).collect();
+    expected.sort_by_key(|row| (documents[*row].sequence, *row));
+    assert_eq!(by_sequence(usize::MAX), expected);
+    assert_eq!(by_sequence(head.rows / 2), expected[..head.rows / 2]);
 
     let sequences = || documents.iter().map(|document| document.sequence);
     assert_eq!(head.first_sequence..=head.last_sequence, sequences().min().unwrap()..=sequences().max().unwrap());

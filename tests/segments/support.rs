@@ -5,6 +5,7 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 use thermocline::hot::segment::{BuiltSegment, ColumnBytes, NewRow, Origin, SegmentBuilder, SegmentHead};
+use thermocline::ports::native::SplitMix64;
 use thermocline::types::{Document, Json};
 use thermocline::vortex::blob::Budget;
 use thermocline::vortex::{ColumnDeclaration, ColumnType};
@@ -181,19 +182,15 @@ pub fn any_declarations() -> impl Strategy<Value = Vec<ColumnDeclaration>> {
 }
 
 /// Numbers that only their seed decides.
-pub struct Random(u64);
+pub struct Random(SplitMix64);
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64::new(seed))
     }
 
     pub fn next(&mut self) -> u64 {
-        // SplitMix64 (Steele, Lea, Flood 2014).
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
+        self.0.next_u64()
     }
 
     pub fn below(&mut self, limit: u64) -> u64 {

@@ -106,6 +106,11 @@ impl Segment {
         self.text_bytes.saturating_mul(live).checked_div(rows).unwrap_or(0)
     }
 
+    /// About how many bytes of JSON text a document of it has.
+    pub fn average_bytes(&self) -> usize {
+        usize::try_from(self.text_bytes).unwrap_or(usize::MAX).checked_div(self.rows).unwrap_or(0)
+    }
+
     /// Whether a row is current.
     pub fn is_live(&self, row: usize) -> bool {
         row < self.rows && u32::try_from(row).is_ok_and(|row| !self.deleted.contains(row))

@@ -29,7 +29,6 @@ use super::segment::{ColumnBytes, Origin, SegmentHead};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::SqlStore;
 use crate::types::StorageTier;
-use crate::vortex::ColumnDeclaration;
 
 /// The directory of one object.
 pub struct Directory {
@@ -340,15 +339,6 @@ impl Directory {
     pub fn cached_bytes(&self) -> usize {
         self.cache.borrow().used_bytes()
     }
-}
-
-/// How a segment of a collection is built.
-#[derive(Clone, Debug, Default)]
-pub struct Layout {
-    /// The declared columns.
-    pub columns: Vec<ColumnDeclaration>,
-    /// The declared indexes, each a list of fields.
-    pub indexes: Vec<Vec<String>>,
 }
 
 fn internal(message: &str) -> StorageError {

@@ -22,7 +22,7 @@ const RESHRED_AT_ONCE: usize = 4_096;
 /// Bytes of the names of stray fields, at most, before giving up on naming them: they are kept in memory.
 const STRAY_MAX_BYTES: usize = 16_384;
 
-/// A document for a segment.
+/// A version of a document to be stored.
 #[derive(Clone, Copy, Debug)]
 pub struct NewRow<'a> {
     /// Its id.

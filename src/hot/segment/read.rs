@@ -4,7 +4,7 @@
 //! column, each after its checksum.
 
 use std::cmp::Ordering;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::head::SegmentHead;
 use super::{EXTRA_NAME, corrupt};
@@ -147,12 +147,23 @@ pub fn versions<'r>(blob: &Blob<'_>, rows: impl Into<Rows<'r>>, budget: &mut Bud
     }
 }
 
-/// All rows in the order of their versions. Needs the column of versions.
-pub fn rows_by_sequence(head: &SegmentHead, blob: &Blob<'_>, budget: &mut Budget) -> Result<Vec<u32>> {
+/// The first `limit` rows whose versions are in a range, in the order of versions. Needs the column of versions.
+pub fn rows_by_sequence(
+    head: &SegmentHead,
+    blob: &Blob<'_>,
+    range: RangeInclusive<Sequence>,
+    limit: usize,
+    budget: &mut Budget,
+) -> Result<Vec<usize>> {
     check(head, blob)?;
     let versions = versions(blob, 0..head.rows, budget)?;
-    budget.take(versions.len().saturating_mul(size_of::<(Sequence, u32)>().saturating_add(size_of::<u32>())))?;
-    let mut rows: Vec<(Sequence, u32)> = versions.into_iter().zip(0..).collect();
+    budget.take(versions.len().saturating_mul(size_of::<(Sequence, usize)>().saturating_add(size_of::<usize>())))?;
+    let within = versions.into_iter().zip(0..).filter(|(version, _)| range.contains(version));
+    let mut rows: Vec<(Sequence, usize)> = within.collect();
+    if limit < rows.len() {
+        rows.select_nth_unstable(limit);
+        rows.truncate(limit);
+    }
     rows.sort_unstable();
     Ok(rows.into_iter().map(|(_, row)| row).collect())
 }

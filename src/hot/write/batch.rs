@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::versions::Documents;
 use crate::cdc::{After, Appender, Change, Image, InlineEvent};
 use crate::error::Result;
-use crate::hot::segment::build::{BuiltSegment, NewRow, SegmentBuilder};
+use crate::hot::segment::build::{BuiltSegment, NewRow};
 use crate::hot::segment::{Origin, SEGMENT_MAX_ROWS, SEGMENT_MAX_TEXT_BYTES};
 use crate::hot::{Collection, HotStore};
 
@@ -33,8 +33,7 @@ impl Run<'_> {
         if made.len() < self.store.config.direct_batch || !fits {
             return self.store_as_rows(appender);
         }
-        let layout = self.collection.layout();
-        let mut builder = SegmentBuilder::new(&layout.columns, &layout.indexes)?;
+        let mut builder = self.collection.segment_builder()?;
         for (id, made) in made {
             builder.push(NewRow { id, sequence: made.sequence, timestamp: made.timestamp, text: &made.text })?;
         }

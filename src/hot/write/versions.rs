@@ -11,8 +11,9 @@ use crate::error::Result;
 use crate::hot::directory::LifeKey;
 use crate::hot::lookup::{Located, Place};
 use crate::hot::row_index::KeyColumns;
-use crate::hot::rows::{Generation, Row};
-use crate::hot::{Collection, HotStore};
+use crate::hot::rows::Generation;
+use crate::hot::segment::NewRow;
+use crate::hot::{Collection, HotStore, signed};
 use crate::limits::SCAN_PAGE_MAX_BYTES;
 use crate::types::{Sequence, Timestamp};
 
@@ -54,7 +55,7 @@ pub(super) struct Documents {
 /// Rows of one table to be written.
 #[derive(Default)]
 struct TableChange<'d> {
-    put: Vec<Row<'d>>,
+    put: Vec<NewRow<'d>>,
     delete: Vec<&'d str>,
     added_rows: i64,
     added_bytes: i64,
@@ -166,7 +167,7 @@ impl Documents {
             };
             change.added_rows = change.added_rows.saturating_add(i64::from(old.is_none()));
             change.added_bytes = change.added_bytes.saturating_add(difference(made.text.len(), old.unwrap_or(0)));
-            change.put.push(Row { id, sequence: made.sequence, timestamp: made.timestamp, text: &made.text });
+            change.put.push(NewRow { id, sequence: made.sequence, timestamp: made.timestamp, text: &made.text });
         }
         for (id, located) in self.deleted() {
             if let Place::Row(table) = &located.place {
@@ -248,6 +249,5 @@ fn store_tables(store: &HotStore, collection: &Collection, tables: HashMap<Gener
 }
 
 fn difference(new: usize, old: usize) -> i64 {
-    let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
     signed(new).saturating_sub(signed(old))
 }
