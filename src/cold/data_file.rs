@@ -32,13 +32,44 @@ pub struct ColumnMetrics {
     pub upper: Option<Vec<u8>>,
 }
 
+/// What the rows of a file are (spec, "Manifests", field `content`). The numbers are the spec's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FileContent {
+    /// Rows of the table.
+    #[default]
+    Data = 0,
+    /// Positions of rows of data files of the same partition that are deleted.
+    PositionDeletes = 1,
+}
+
+/// Neighbouring rows of a data file that its writer knows by a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilePart {
+    /// The number.
+    pub number: i64,
+    /// How many rows.
+    pub rows: i64,
+}
+
 /// A Parquet file of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DataFile {
-    /// The version of this stored form: [`DataFile::FORMAT`]; another is refused.
+    /// The version of this stored form, at most [`DataFile::FORMAT`]; another is refused. Version 1 has only sorted data
+    /// files without parts.
     #[serde(deserialize_with = "known_format::<{ DataFile::FORMAT }, _>")]
     pub format: u32,
+    /// What its rows are.
+    #[serde(default, skip_serializing_if = "is_data")]
+    pub content: FileContent,
+    /// Whether all of its rows ascend by the table's sort field.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub sorted: bool,
+    /// The parts that its rows are, in their order, where its writer told; otherwise none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<FilePart>,
     /// The object's key in the bucket.
     pub key: String,
     /// The partition: months since January 1970.
@@ -64,7 +95,7 @@ pub struct DataFile {
 
 impl DataFile {
     /// The version of the stored form that this code writes.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 
     /// Whether readers miss values of this file once `schema` is the table's: a column with values whose field id the
     /// schema has no more, because the column was dropped or has another type under a new id. Reading documents back
@@ -89,6 +120,18 @@ pub struct LiveFile {
     pub snapshot_id: i64,
     /// The sequence number of that snapshot: the file's data and file sequence number.
     pub sequence_number: i64,
+}
+
+fn is_data(content: &FileContent) -> bool {
+    *content == FileContent::Data
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 mod bytes_as_text {
@@ -138,6 +181,9 @@ mod tests {
         let column = ColumnMetrics { id: 1, size: 40, nulls: 0, nans: None, lower: Some(vec![0, 255]), upper: None };
         let mut file = DataFile {
             format: DataFile::FORMAT,
+            content: FileContent::Data,
+            sorted: true,
+            parts: Vec::new(),
             key: "k".to_owned(),
             month: 650,
             record_count: 2,
@@ -152,10 +198,17 @@ mod tests {
         let text = serde_json::to_string(&file).unwrap();
         assert_eq!(
             text,
-            r#"{"format":1,"key":"k","month":650,"recordCount":2,"fileSize":500,"checksum":18446744073709551615,"footerSize":100,"footerChecksum":1,"splitOffsets":[4],"columns":[{"id":1,"size":40,"nulls":0,"lower":"AP8="}],"stray":[]}"#
+            r#"{"format":2,"key":"k","month":650,"recordCount":2,"fileSize":500,"checksum":18446744073709551615,"footerSize":100,"footerChecksum":1,"splitOffsets":[4],"columns":[{"id":1,"size":40,"nulls":0,"lower":"AP8="}],"stray":[]}"#
         );
         assert_eq!(serde_json::from_str::<DataFile>(&text).unwrap(), file);
-        assert!(serde_json::from_str::<DataFile>(&text.replace("\"format\":1", "\"format\":2")).is_err());
+        assert!(serde_json::from_str::<DataFile>(&text.replace("\"format\":2", "\"format\":3")).is_err());
+        let older = serde_json::from_str::<DataFile>(&text.replace("\"format\":2", "\"format\":1")).unwrap();
+        assert_eq!(older, DataFile { format: 1, ..file.clone() });
+        file.parts = vec![FilePart { number: 7, rows: 2 }];
+        file.sorted = false;
+        let text = serde_json::to_string(&file).unwrap();
+        assert!(text.starts_with(r#"{"format":2,"sorted":false,"parts":[{"number":7,"rows":2}],"key":"k","#), "{text}");
+        assert_eq!(serde_json::from_str::<DataFile>(&text).unwrap(), file);
         for stray in [StrayFields::Any, StrayFields::Some(BTreeSet::from(["a".to_owned()]))] {
             file.stray = stray;
             let text = serde_json::to_string(&file).unwrap();

@@ -26,7 +26,7 @@ pub mod table;
 
 pub use changes::{ChangeRecord, ChangesFileWriter};
 pub use commit::{BuiltCommit, Commit, CommitOperation, StagedObject, plan_commit, snapshot_id};
-pub use data_file::{ColumnMetrics, DataFile, LiveFile};
+pub use data_file::{ColumnMetrics, DataFile, FileContent, FilePart, LiveFile};
 pub use documents::DocumentFileWriter;
 pub use paths::TablePath;
 pub use scan::{ChangesRange, ScanStats, scan, scan_changes};

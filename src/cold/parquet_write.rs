@@ -17,7 +17,7 @@ use parquet::schema::types::ColumnPath;
 use xxhash_rust::xxh64::xxh64;
 
 use super::bounds::{Bounds, nan_count};
-use super::data_file::{ColumnMetrics, DataFile};
+use super::data_file::{ColumnMetrics, DataFile, FileContent};
 use super::parquet_schema::{FILE_NOTES_KEY, FileNotes, RowGroupNotes, decimal_length, message_type};
 use super::schema::{Field, Schema, TableKind};
 use crate::error::{ErrorKind, Result, StorageError};
@@ -136,6 +136,9 @@ impl DataFileWriter {
         let footer = footer_of(&bytes)?;
         let file = DataFile {
             format: DataFile::FORMAT,
+            content: FileContent::Data,
+            sorted: true,
+            parts: Vec::new(),
             key: key(month),
             month: month.ordinal(),
             record_count: self.rows,

@@ -119,11 +119,11 @@ pub struct TableState {
     pub totals: Totals,
 }
 
-/// Reads the version of a stored form, of which only `FORMAT` is known.
+/// Reads the version of a stored form, of which those up to `FORMAT` are known.
 pub(super) fn known_format<'de, const FORMAT: u32, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     match u32::deserialize(deserializer)? {
-        format if format == FORMAT => Ok(format),
-        other => Err(serde::de::Error::custom(format!("expected format {FORMAT}, got {other}"))),
+        format if (1..=FORMAT).contains(&format) => Ok(format),
+        other => Err(serde::de::Error::custom(format!("expected format 1 to {FORMAT}, got {other}"))),
     }
 }
 
