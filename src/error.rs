@@ -81,6 +81,11 @@ impl StorageError {
         self
     }
 
+    /// The failure underneath, when it is of this type.
+    pub fn cause_as<T: Error + 'static>(&self) -> Option<&T> {
+        self.0.cause.as_deref().and_then(|cause| cause.downcast_ref())
+    }
+
     /// Adds an invalid place of the request.
     #[must_use]
     pub fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {

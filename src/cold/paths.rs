@@ -39,6 +39,11 @@ impl TablePath {
         format!("{}/data/year={:04}/month={:02}/{attempt}-{number}.parquet", self.0, month.year, month.month)
     }
 
+    /// Position-delete file `number` of an attempt.
+    pub fn delete_file(&self, month: Month, attempt: Uuid, number: usize) -> String {
+        format!("{}/data/year={:04}/month={:02}/{attempt}-{number}-deletes.parquet", self.0, month.year, month.month)
+    }
+
     /// Manifest `number` of an attempt.
     pub fn manifest(&self, attempt: Uuid, number: usize) -> String {
         format!("{}/metadata/{attempt}-m{number}.avro", self.0)
@@ -79,6 +84,10 @@ mod tests {
         assert_eq!(
             path.data_file(month, attempt, 3),
             "iceberg/demo/one/movies/data/year=2024/month=02/00000000-0000-0000-0000-000000000007-3.parquet"
+        );
+        assert_eq!(
+            path.delete_file(month, attempt, 4),
+            "iceberg/demo/one/movies/data/year=2024/month=02/00000000-0000-0000-0000-000000000007-4-deletes.parquet"
         );
         assert_eq!(
             path.manifest(attempt, 0),

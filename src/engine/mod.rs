@@ -8,6 +8,7 @@ mod cached;
 mod changes;
 mod collections;
 mod documents;
+mod history;
 mod queries;
 
 use std::cell::{Cell, RefCell};
@@ -21,6 +22,7 @@ pub use crate::hot::{
 pub use cached::DocumentCache;
 pub use collections::{CollectionInfo, ColumnInfo};
 pub use documents::Tier;
+pub use history::AsOf;
 
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};

@@ -3,6 +3,9 @@
 //! The documents are read as they are now, and changes after the sequence are undone with the before-images of the change
 //! log. Every reading at the same sequence gives the same documents in the same order, however often it is
 //! interrupted, so that what is staged from it can be staged again.
+//!
+//! With a bound only those documents are read that were not in a segment with a lower number: what a plan has still to
+//! archive beside the segments that it names.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -23,11 +26,15 @@ pub struct FrozenRows<'s> {
     /// The life current at the sequence; `None` when the collection did not exist then.
     life: Option<LifeKey>,
     at: Sequence,
+    /// Documents of segments with numbers below it are left out.
+    bound: i64,
     cursor: Option<String>,
     done: bool,
     /// What documents changed since were at the sequence; `None` for those that did not exist.
     overlay: BTreeMap<String, Option<Document>>,
     overlay_bytes: usize,
+    /// The ids whose images were taken since it was looked up where they are.
+    unplaced: Vec<String>,
     overlay_through: Sequence,
     /// Whether the life was dropped since: what comes after that is of another.
     dropped: Cell<bool>,
@@ -70,13 +77,21 @@ impl<'s> FrozenRows<'s> {
             collection,
             life,
             at,
+            bound: i64::MIN,
             cursor: None,
             done: life.is_none(),
             overlay: BTreeMap::new(),
             overlay_bytes: 0,
+            unplaced: Vec::new(),
             overlay_through: at,
             dropped: Cell::new(false),
         }
+    }
+
+    /// Leaves out what was in a segment with a number below `bound`. All these segments must still be there.
+    pub fn without_segments_before(mut self, bound: i64) -> Self {
+        self.bound = bound;
+        self
     }
 
     /// The next documents, bounded in number and bytes; `None` at the end. Between two calls anything may be written.
@@ -85,7 +100,8 @@ impl<'s> FrozenRows<'s> {
         while !self.done {
             self.store.check_alone()?;
             self.undo_newer(life)?;
-            let rows = self.store.page_of(life, self.cursor.as_deref())?;
+            self.forget_planned(life)?;
+            let rows = self.store.page_without(life, self.bound, self.cursor.as_deref())?;
             let end = rows.last().map(|row| row.id.clone());
             let page = self.merge(rows, end.as_deref())?;
             self.done = end.is_none();
@@ -101,6 +117,7 @@ impl<'s> FrozenRows<'s> {
     fn undo_newer(&mut self, life: LifeKey) -> Result<()> {
         let through = self.store.log().last_sequence()?;
         let (collection, overlay, bytes) = (self.collection, &mut self.overlay, &mut self.overlay_bytes);
+        let (bounded, unplaced) = (self.bound > i64::MIN, &mut self.unplaced);
         // The documents of a collection that was dropped since are still where they were.
         let dropped = &self.dropped;
         let documents = UntilDropped { store: self.store, life, dropped };
@@ -113,6 +130,9 @@ impl<'s> FrozenRows<'s> {
                     *bytes = bytes.saturating_add(image.text.len());
                     Document { id: id.clone(), sequence: image.sequence, timestamp: image.timestamp, text: image.text }
                 });
+                if bounded && before.is_some() {
+                    unplaced.push(id.clone());
+                }
                 overlay.insert(id, before);
             }
             Ok(ControlFlow::Continue(()))
@@ -127,6 +147,20 @@ impl<'s> FrozenRows<'s> {
             "read frozen rows",
             format!("expected at most {OVERLAY_MAX_BYTES} bytes to be changed while an archive is made, got more"),
         ))
+    }
+
+    /// Finds out which of the images taken are of documents in segments that are left out.
+    fn forget_planned(&mut self, life: LifeKey) -> Result<()> {
+        for id in std::mem::take(&mut self.unplaced) {
+            if let Some(before) = self.overlay.get_mut(&id)
+                && let Some(document) = before
+                && self.store.is_in_planned(life, self.bound, &id, document.sequence)?
+            {
+                self.overlay_bytes = self.overlay_bytes.saturating_sub(document.text.len());
+                *before = None;
+            }
+        }
+        Ok(())
     }
 
     /// The rows up to `end` (all that are left without one) with newer versions replaced by those at the sequence.

@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use super::HotStore;
 use super::directory::{Forms, LifeKey, Segment};
+use super::evicted::Missing;
 use super::rows::{self, Generation};
-use super::segment::read;
+use super::segment::{corrupt, read};
 use crate::error::Result;
 use crate::limits::SQL_MAX_PARAMETERS;
 use crate::types::Document;
@@ -59,12 +60,18 @@ impl HotStore {
         if !head.may_have_id(id) {
             return Ok(None);
         }
-        let columns = self.directory.columns(segment.number, &head, &[read::ID_POSITION])?;
+        let columns = self.directory.id_column(segment, &head)?;
         let row = read::find(&columns.blob(&head.index), id)?;
         Ok(row.filter(|row| segment.is_live(*row)))
     }
 
     fn segment_document(&self, segment: &Segment, row: usize) -> Result<Document> {
+        if segment.place.is_some() {
+            let mut only = Bitmap::repeated(false, segment.rows);
+            only.set(row, true);
+            let found = self.segment_documents(segment, &only)?.pop();
+            return found.ok_or_else(|| corrupt("expected a document to be lent, got none"));
+        }
         let head = self.directory.head(segment.number)?;
         let columns = self.directory.all_columns(segment.number, &head)?;
         read::document(&head, &columns.blob(&head.index), row)
@@ -72,6 +79,9 @@ impl HotStore {
 
     /// The documents at rows of a segment, in the order of rows.
     pub(super) fn segment_documents(&self, segment: &Segment, rows: &Bitmap) -> Result<Vec<Document>> {
+        if let Some(place) = &segment.place {
+            return self.lent_documents(segment, place, rows);
+        }
         let head = self.directory.head(segment.number)?;
         let columns = self.directory.all_columns(segment.number, &head)?;
         read::documents(&head, &columns.blob(&head.index), rows, &mut Budget::new(READ_MAX_BYTES))
@@ -107,7 +117,7 @@ impl HotStore {
         if candidates.is_empty() {
             return Ok(());
         }
-        let columns = self.directory.columns(segment.number, &head, &[read::ID_POSITION])?;
+        let columns = self.directory.id_column(segment, &head)?;
         let blob = columns.blob(&head.index);
         let rows = if candidates.len() <= POINT_LOOKUPS_MAX {
             candidates.iter().map(|id| read::find(&blob, id)).collect::<Result<Vec<_>>>()?
@@ -144,9 +154,11 @@ impl HotStore {
                 documents.append(&mut table.get_all(self.sql.as_ref(), chunk)?);
             }
         }
+        let mut missing = Missing::default();
         for (segment, rows) in by_segment.into_values() {
-            documents.append(&mut self.segment_documents(&segment, &rows)?);
+            documents.append(&mut missing.take(self.segment_documents(&segment, &rows))?);
         }
+        missing.check()?;
         Ok(documents)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::directory::LifeKey;
+use super::directory::{LifeKey, Segment};
 use super::merge::Merge;
 use super::rows::Generation;
 use super::{Collection, HotStore};
@@ -26,6 +26,18 @@ pub(super) struct Maintenance {
     /// Whether a merge may be due: something was added or deleted since none was.
     look_for_merges: Cell<bool>,
     looked_at: Cell<usize>,
+}
+
+impl Maintenance {
+    /// Whether a merge on its way reads a segment.
+    pub(super) fn reads(&self, number: i64) -> bool {
+        self.merge.borrow().as_ref().is_some_and(|merge| merge.reads(number))
+    }
+
+    /// Looks again although no segment has changed.
+    pub(super) fn look_for_merges(&self) {
+        self.look_for_merges.set(true);
+    }
 }
 
 impl HotStore {
@@ -151,26 +163,23 @@ impl HotStore {
     }
 
     /// Removes, within a transaction, the segments whose documents nobody can ask for any more: those that others
-    /// supersede, and those without a current row, once the log does not refer to them.
+    /// supersede, and those without a current row, once neither the log nor a plan needs them.
     pub(super) fn remove_unreachable(&self) -> Result<()> {
-        let first = self.log.first_sequence()?;
+        let (first, planned) = (self.log.first_sequence()?, self.planned_before()?);
+        let is_pinned = |segment: &Segment| segment.is_pinned(first) || segment.number < planned;
         let lives: Vec<LifeKey> = self.directory.lives()?;
         for life in lives {
             let forms = self.directory.forms(life)?;
-            let mut free: Vec<i64> = forms
-                .superseded
-                .iter()
-                .filter(|segment| !segment.is_pinned(first))
-                .map(|segment| segment.number)
-                .collect();
+            let mut free: Vec<i64> =
+                forms.superseded.iter().filter(|segment| !is_pinned(segment)).map(|segment| segment.number).collect();
             // Of a dropped life too: the images of its drop are its current rows.
             let empty = forms.segments.iter().filter(|segment| segment.live_rows() == 0);
             let hides = |numbers: &[i64]| {
-                forms.superseded.iter().any(|hidden| numbers.contains(&hidden.number) && hidden.is_pinned(first))
+                forms.superseded.iter().any(|hidden| numbers.contains(&hidden.number) && is_pinned(hidden))
             };
             free.extend(
                 empty
-                    .filter(|segment| !segment.is_pinned(first) && !hides(&segment.supersedes))
+                    .filter(|segment| !is_pinned(segment) && !hides(&segment.supersedes))
                     .map(|segment| segment.number),
             );
             if !free.is_empty() {

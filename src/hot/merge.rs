@@ -126,10 +126,14 @@ fn fitting(segments: &[&Candidate], config: &HotConfig) -> Option<Vec<i64>> {
     (numbers.len() > 1).then_some(numbers)
 }
 
-/// The segments of a life to be merged next.
-fn chosen_of(forms: &Forms, config: &HotConfig) -> Option<Vec<i64>> {
-    let candidates: Vec<Candidate> = forms.segments.iter().map(|segment| Candidate::of(segment)).collect();
-    choose(&candidates, config)
+/// The segments of a life to be merged next. Those that a plan on its way names are not merged with others.
+fn chosen_of(forms: &Forms, config: &HotConfig, planned_before: i64) -> Option<Vec<i64>> {
+    let (named, others): (Vec<_>, Vec<_>) =
+        forms.segments.iter().filter(|segment| segment.place.is_none()).partition(|segment| segment.comes_from_before(planned_before));
+    [named, others].into_iter().find_map(|segments| {
+        let candidates: Vec<Candidate> = segments.into_iter().map(|segment| Candidate::of(segment)).collect();
+        choose(&candidates, config)
+    })
 }
 
 /// A merge on its way.
@@ -163,7 +167,7 @@ impl Merge {
     /// Begins a merge of a collection's segments, if one is due.
     pub fn begin(store: &HotStore, collection: &Collection) -> Result<Option<Self>> {
         let forms = store.directory.forms(collection.life())?;
-        let Some(numbers) = chosen_of(&forms, &store.config) else { return Ok(None) };
+        let Some(numbers) = chosen_of(&forms, &store.config, store.planned_before()?) else { return Ok(None) };
         let inputs = numbers.iter().filter_map(|number| forms.visible(*number)).map(|segment| Input {
             segment: Rc::clone(segment),
             window: VecDeque::new(),
@@ -177,7 +181,15 @@ impl Merge {
     /// Whether a life has segments to be merged.
     pub fn is_due(store: &HotStore, life: LifeKey) -> Result<bool> {
         let forms = store.directory.forms(life)?;
-        Ok(chosen_of(&forms, &store.config).is_some())
+        if forms.segments.is_empty() {
+            return Ok(false);
+        }
+        Ok(chosen_of(&forms, &store.config, store.planned_before()?).is_some())
+    }
+
+    /// Whether it reads a segment.
+    pub fn reads(&self, number: i64) -> bool {
+        self.inputs.iter().any(|input| input.segment.number == number)
     }
 
     /// The collection that is merged.
@@ -225,18 +237,19 @@ impl Merge {
             let Some(now) = inputs.iter().map(visible).collect::<Option<Vec<_>>>().filter(|_| is_current) else {
                 return Ok(());
             };
-            let first = store.log.first_sequence()?;
+            let (first, planned) = (store.log.first_sequence()?, store.planned_before()?);
             let (pinned, free): (Vec<&Rc<Segment>>, Vec<&Rc<Segment>>) =
-                now.iter().partition(|segment| segment.is_pinned(first));
+                now.iter().partition(|segment| segment.is_pinned(first) || segment.number < planned);
             let hidden = |number: &i64| forms.superseded.iter().any(|segment| segment.number == *number);
             let inherited = now.iter().flat_map(|segment| segment.supersedes.iter().copied()).filter(hidden);
-            let supersedes = pinned.iter().map(|segment| segment.number).chain(inherited).collect();
+            let supersedes: Vec<i64> = pinned.iter().map(|segment| segment.number).chain(inherited).collect();
             let free: Vec<i64> = free.iter().map(|segment| segment.number).collect();
             store.directory.remove_segments(life, &free)?;
             let deleted = deleted_meanwhile(&inputs, &now);
-            // The last one hides the inputs that stay.
-            let last = builder.finish(Origin::Merged, supersedes)?;
-            for (output, built) in full.into_iter().chain([last]).enumerate() {
+            let last = builder.finish(Origin::Merged, Vec::new())?;
+            for (output, mut built) in full.into_iter().chain([last]).enumerate() {
+                // Each hides the inputs that stay, and tells that it comes from them.
+                built.head.supersedes.clone_from(&supersedes);
                 let number = store.directory.next_number()?;
                 store.directory.add_segment(life, number, built)?;
                 if let Some(rows) = deleted.get(&output) {

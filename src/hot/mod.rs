@@ -5,6 +5,7 @@
 //! transaction; a document is in exactly one row of one row generation or at one undeleted row of one segment; names from
 //! outside are never part of a statement, tables are named by numbers.
 
+pub mod archiving;
 pub mod catalog;
 pub mod definition;
 pub mod directory;
@@ -17,6 +18,7 @@ pub mod rows;
 pub mod segment;
 pub mod write;
 
+mod evicted;
 mod lookup;
 mod maintenance;
 mod merge;
@@ -30,6 +32,8 @@ use std::rc::Rc;
 
 pub use crate::cdc::feed::event_namespace;
 pub use crate::cdc::{LoggedEvent, References};
+pub use archiving::PlannedSegments;
+pub use evicted::{EvictedRows, NeedsCold};
 pub use catalog::{Catalog, Collection};
 pub use definition::{CollectionDefinition, Columnar, DeclaredColumn};
 pub use directory::{BuiltBytes, LifeKey};
@@ -38,6 +42,7 @@ pub use sources::QuerySources;
 pub use write::{Condition, Mutation, Versions, Write, WriteOutcome};
 
 use self::directory::{Directory, Extent};
+use self::evicted::Lent;
 use self::maintenance::Maintenance;
 use self::rows::Generation;
 use crate::cdc::{ChangeLog, Referenced, RowsPosition, RowsReference, SegmentReference};
@@ -55,6 +60,8 @@ pub struct HotStore {
     catalog: RefCell<Option<Rc<Catalog>>>,
     directory: Directory,
     maintenance: Maintenance,
+    planned: RefCell<Option<Rc<dyn PlannedSegments>>>,
+    lent: RefCell<Lent>,
     /// Transactions open now, one inside the other.
     depth: Cell<u32>,
 }
@@ -70,6 +77,8 @@ impl HotStore {
             config,
             catalog: RefCell::new(None),
             maintenance: Maintenance::default(),
+            planned: RefCell::new(None),
+            lent: RefCell::default(),
             depth: Cell::new(0),
         }
     }
@@ -119,7 +128,7 @@ impl HotStore {
         match &result {
             Ok(_) if depth == 0 => self.directory.committed(),
             Ok(_) => {}
-            Err(error) if is_refusal(error.kind()) => {
+            Err(error) if is_refusal(error.kind()) || error.cause_as::<NeedsCold>().is_some() => {
                 self.catalog.replace(catalog);
                 self.log.restore(log);
                 self.directory.roll_back(mark);
@@ -185,7 +194,8 @@ impl HotStore {
         }
         let forms = self.directory.forms(life)?;
         for segment in forms.segments.iter() {
-            counts.segment = counts.segment.saturating_add(signed(segment.live_rows()));
+            let of_form = if segment.place.is_some() { &mut counts.cold } else { &mut counts.segment };
+            *of_form = of_form.saturating_add(signed(segment.live_rows()));
             counts.bytes = counts.bytes.saturating_add(i64::try_from(segment.live_bytes()).unwrap_or(i64::MAX));
         }
         Ok(counts)
@@ -281,11 +291,20 @@ impl HotStore {
         for generation in &forms.generations {
             self.directory.drop_generation(life, generation.table)?;
         }
-        let first = self.log.first_sequence()?;
+        let (first, planned) = (self.log.first_sequence()?, self.planned_before()?);
         let segments = forms.segments.iter().chain(forms.superseded.iter());
-        let free: Vec<i64> =
-            segments.filter(|segment| !segment.is_pinned(first)).map(|segment| segment.number).collect();
-        self.directory.remove_segments(life, &free)
+        let (pinned, free): (Vec<_>, Vec<_>) =
+            segments.partition(|segment| segment.is_pinned(first) || segment.number < planned);
+        let free: Vec<i64> = free.iter().map(|segment| segment.number).collect();
+        self.directory.remove_segments(life, &free)?;
+        // What stays goes when it is let go of, like every segment without a current row.
+        for segment in
+            pinned.iter().filter(|segment| forms.visible(segment.number).is_some() && segment.live_rows() > 0)
+        {
+            let all = (0..u32::try_from(segment.rows).unwrap_or(u32::MAX)).collect();
+            self.directory.delete_rows(life, segment.number, &all)?;
+        }
+        Ok(())
     }
 }
 
@@ -307,6 +326,8 @@ pub struct FormCounts {
     pub row: i64,
     /// In segments.
     pub segment: i64,
+    /// In evicted segments.
+    pub cold: i64,
     /// Bytes of JSON text of all of them; of those in segments whose rows were partly deleted, about.
     pub bytes: i64,
 }
@@ -314,7 +335,7 @@ pub struct FormCounts {
 impl FormCounts {
     /// All documents.
     pub fn documents(&self) -> i64 {
-        self.row.saturating_add(self.segment)
+        self.row.saturating_add(self.segment).saturating_add(self.cold)
     }
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::HotStore;
 use super::directory::{LifeKey, Segment};
+use super::evicted::Missing;
 use super::rows::Generation;
 use super::segment::read;
 use crate::cdc::SegmentReference;
@@ -42,9 +43,14 @@ struct IdPage {
 impl HotStore {
     /// The documents of a life after an id, bounded in number and bytes; empty at the end.
     pub(super) fn page_of(&self, life: LifeKey, after: Option<&str>) -> Result<Vec<Document>> {
-        let page = self.id_page(life, after)?;
+        self.page_without(life, i64::MIN, after)
+    }
+
+    /// The same without the documents of segments with numbers below `bound`, or that come from such.
+    pub(super) fn page_without(&self, life: LifeKey, bound: i64, after: Option<&str>) -> Result<Vec<Document>> {
+        let page = self.id_page(life, bound, after)?;
         let Some(last) = &page.last else { return Ok(Vec::new()) };
-        let mut documents: Vec<Document> = Vec::new();
+        let (mut documents, mut missing) = (Vec::new(), Missing::default());
         for ids in &page.sources {
             let wanted = ids.ids.iter().take_while(|(id, ..)| id <= last);
             match &ids.source {
@@ -60,13 +66,14 @@ impl HotStore {
                         any = true;
                     }
                     if any {
-                        documents.append(&mut self.segment_documents(segment, &rows)?);
+                        documents.append(&mut missing.take(self.segment_documents(segment, &rows))?);
                     }
                 }
             }
         }
+        missing.check()?;
         if page.sources.len() > 1 {
-            documents.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+            documents.sort_unstable_by(|left: &Document, right: &Document| left.id.cmp(&right.id));
         }
         Ok(documents)
     }
@@ -76,7 +83,7 @@ impl HotStore {
         let mut left = count;
         let mut after: Option<String> = None;
         loop {
-            let page = self.id_page(life, after.as_deref())?;
+            let page = self.id_page(life, i64::MIN, after.as_deref())?;
             let Some(last) = page.last else { return Ok(None) };
             let mut ids: Vec<&String> = page
                 .sources
@@ -117,7 +124,7 @@ impl HotStore {
         Ok(documents)
     }
 
-    fn id_page(&self, life: LifeKey, after: Option<&str>) -> Result<IdPage> {
+    fn id_page(&self, life: LifeKey, bound: i64, after: Option<&str>) -> Result<IdPage> {
         let forms = self.directory.forms(life)?;
         let mut sources = Vec::new();
         for generation in forms.generations.iter().filter(|generation| !generation.is_empty()) {
@@ -126,7 +133,7 @@ impl HotStore {
             let ids = sizes.into_iter().map(|(id, bytes)| (id, 0, bytes)).collect();
             sources.push(Ids { source: Source::Rows(generation.table), ids, more });
         }
-        for segment in forms.segments.iter() {
+        for segment in forms.segments.iter().filter(|segment| !segment.comes_from_before(bound)) {
             if after.is_none_or(|after| after < segment.last_id.as_str()) && segment.live_rows() > 0 {
                 sources.push(self.segment_ids(segment, after)?);
             }
@@ -152,7 +159,7 @@ impl HotStore {
 
     fn segment_ids(&self, segment: &Rc<Segment>, after: Option<&str>) -> Result<Ids> {
         let head = self.directory.head(segment.number)?;
-        let columns = self.directory.columns(segment.number, &head, &[read::ID_POSITION])?;
+        let columns = self.directory.id_column(segment, &head)?;
         let blob = columns.blob(&head.index);
         let bytes = segment.average_bytes();
         let mut start = read::first_after(&blob, after)?;

@@ -9,6 +9,8 @@ use crate::types::{StorageTier, Timestamp};
 const FORMAT_ROWS: i64 = 1;
 /// The version of the tables of an object that has, or had, segments.
 pub const FORMAT_SEGMENTS: i64 = 2;
+/// The version of the tables of an object that has, or had, evicted segments.
+pub const FORMAT_STUBS: i64 = 3;
 
 const TABLES: [&str; 2] = [
     "CREATE TABLE object (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, doc_type TEXT NOT NULL, \
@@ -35,9 +37,9 @@ impl ObjectRecord {
         let row =
             rows.into_iter().next().ok_or_else(|| corrupt("expected the object's record, got none".to_owned()))?;
         let format = expect_integer(row.first())?;
-        if !(FORMAT_ROWS..=FORMAT_SEGMENTS).contains(&format) {
+        if !(FORMAT_ROWS..=FORMAT_STUBS).contains(&format) {
             return Err(corrupt(format!(
-                "expected tables of a format up to {FORMAT_SEGMENTS}, got {format}; a newer program wrote this object"
+                "expected tables of a format up to {FORMAT_STUBS}, got {format}; a newer program wrote this object"
             )));
         }
         let doc_type = expect_text(row.get(1).cloned())?;

@@ -1,17 +1,20 @@
 //! The forms of a collection as a query reads them.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::HotStore;
 use super::directory::{Directory, LifeKey, RowGeneration, Segment};
-use super::query::{Filter, OrderKey, RowSource, SegmentSource};
+use super::evicted::EvictedRows;
+use super::lookup::READ_MAX_BYTES;
+use super::query::{Filter, OrderKey, Query, RowSource, SegmentSource, may_answer};
 use super::row_index::{self, IndexRange};
-use super::segment::{ColumnBytes, SegmentHead};
+use super::segment::{ColumnBytes, SegmentHead, read};
 use crate::error::Result;
 use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS};
 use crate::ports::SqlStore;
 use crate::types::Document;
-use crate::vortex::blob::BlobIndex;
+use crate::vortex::blob::{BlobIndex, Budget};
 use crate::vortex::{Bitmap, StrayFields};
 
 /// A segment and where its columns are.
@@ -113,7 +116,7 @@ impl StoredRows<'_> {
 
 /// What a query reads of a collection.
 pub struct QuerySources<'s> {
-    /// Its segments.
+    /// Its segments, but for those that are evicted.
     pub segments: Vec<Rc<dyn SegmentSource + 's>>,
     /// Its documents in row form; with a condition that an index serves, at least those that satisfy it.
     pub rows: Box<dyn RowSource + 's>,
@@ -129,7 +132,7 @@ impl HotStore {
         };
         let life = collection.life();
         let forms = self.directory.forms(life)?;
-        let segments = forms.segments.iter().filter(|segment| segment.live_rows() > 0);
+        let segments = forms.segments.iter().filter(|segment| segment.place.is_none() && segment.live_rows() > 0);
         let segments = segments.map(|segment| self.segment_source(segment)).collect::<Result<Vec<_>>>()?;
         let generations = forms.generations.iter().filter(|generation| !generation.is_empty()).cloned().collect();
         let range = filter.and_then(|filter| row_index::choose(filter, &collection.definition.indexes));
@@ -140,6 +143,59 @@ impl HotStore {
     fn segment_source<'s>(&'s self, segment: &Segment) -> Result<Rc<dyn SegmentSource + 's>> {
         let head = self.directory.head(segment.number)?;
         Ok(Rc::new(StoredSegment { directory: &self.directory, number: segment.number, head, live: segment.live() }))
+    }
+
+    /// The evicted segments of a collection that have a current row; none of one that does not exist.
+    pub fn evicted_segments(&self, collection: &str) -> Result<Vec<Rc<Segment>>> {
+        let catalog = self.catalog()?;
+        let Some(collection) = catalog.live(collection) else { return Ok(Vec::new()) };
+        let forms = self.directory.forms(collection.life())?;
+        let evicted = forms.segments.iter().filter(|segment| segment.place.is_some() && segment.live_rows() > 0);
+        Ok(evicted.map(Rc::clone).collect())
+    }
+
+    /// Whether an evicted segment can have a document that a query answers.
+    pub fn may_answer(&self, query: &Query, segment: &Segment) -> Result<bool> {
+        Ok(may_answer(query, self.segment_source(segment)?.as_ref()))
+    }
+
+    /// The first current rows of evicted segments after an id, in the order of ids, by segment and row: at most `limit`.
+    pub fn first_evicted_rows(
+        &self,
+        segments: &[Rc<Segment>],
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<EvictedRows>> {
+        let mut first: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        for (position, segment) in segments.iter().enumerate() {
+            let head = self.directory.head(segment.number)?;
+            let columns = self.directory.id_column(segment, &head)?;
+            let blob = columns.blob(&head.index);
+            let mut start = read::first_after(&blob, after)?;
+            let mut left = limit;
+            while left > 0 && start < segment.rows {
+                let end = start.saturating_add(limit).min(segment.rows);
+                let ids = read::ids(&blob, start..end, &mut Budget::new(READ_MAX_BYTES))?;
+                for (row, id) in (start..end).zip(ids).filter(|(row, _)| segment.is_live(*row)).take(left) {
+                    left = left.saturating_sub(1);
+                    first.insert(id, (position, row));
+                }
+                start = end;
+            }
+            while first.len() > limit {
+                first.pop_last();
+            }
+        }
+        let mut rows: Vec<Vec<usize>> = segments.iter().map(|_| Vec::new()).collect();
+        for (position, row) in first.into_values() {
+            rows.get_mut(position).into_iter().for_each(|rows| rows.push(row));
+        }
+        let of_segment = |(segment, rows): (&Rc<Segment>, Vec<usize>)| EvictedRows {
+            segment: segment.number,
+            place: segment.place.as_deref().unwrap_or_default().to_owned(),
+            rows,
+        };
+        Ok(segments.iter().zip(rows).map(of_segment).filter(|evicted| !evicted.rows.is_empty()).collect())
     }
 
     /// The documents in row form, if they were counted since the wake.

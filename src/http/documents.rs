@@ -1,10 +1,11 @@
 //! Single documents.
 
+use super::as_of;
 use super::body::{invalid, json_text};
 use super::etag::{etag, known_versions, write_condition};
 use super::message::{Request, Response};
-use super::object::{SEQUENCE_HEADER, change_context, not_supported};
-use super::params::QueryParams;
+use super::object::{SEQUENCE_HEADER, change_context};
+use super::params::{QueryParams, refuse};
 use crate::engine::{Condition, Engine, Mutation, NewDocument, Tier, Write, WriteOutcome};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::DOCUMENT_MAX_BYTES;
@@ -67,8 +68,9 @@ pub async fn delete(engine: &Engine, request: &mut Request, collection: &str, id
 /// `GET …/docs/{id}`
 pub async fn get(engine: &Engine, request: &Request, collection: &str, id: &str) -> Result<Response> {
     let params = QueryParams::read(&request.query, &["consistency", "asOf", "tiers"])?;
-    if params.get("asOf").is_some() {
-        return Err(not_supported("", "asOf"));
+    let as_of = params.get("asOf").map(as_of::from_text).transpose().map_err(refuse)?;
+    if as_of.is_some() && params.get("tiers").is_some() {
+        return Err(refuse("expected asOf or tiers, got both".to_owned()));
     }
     let tier = params.choice(
         "tiers",
@@ -76,7 +78,11 @@ pub async fn get(engine: &Engine, request: &Request, collection: &str, id: &str)
         &[("hot", Tier::Hot), ("cold", Tier::Cold), ("hot,cold", Tier::Current)],
     )?;
     let cached = params.choice("consistency", false, &[("strong", false), ("cached", true)])?;
-    let Some(document) = engine.get(collection, id, tier).await? else {
+    let found = match as_of {
+        Some(as_of) => engine.get_as_of(collection, id, as_of).await?,
+        None => engine.get(collection, id, tier).await?,
+    };
+    let Some(document) = found else {
         return Err(StorageError::new(
             ErrorKind::NotFound,
             if tier == Tier::Cold { StorageTier::Cold } else { StorageTier::Hot },
@@ -88,7 +94,7 @@ pub async fn get(engine: &Engine, request: &Request, collection: &str, id: &str)
     let fresh = known_versions(request)?.is_some_and(|known| known.contain(Some(document.sequence)));
     let mut response = if fresh { Response::empty(304) } else { Response::json(200, document.text) };
     response = response.with_header("etag", tag);
-    if cached && tier == Tier::Current && !fresh {
+    if cached && tier == Tier::Current && as_of.is_none() && !fresh {
         response = response
             .with_header(GENERATION_HEADER, engine.cache_generation()?.to_string())
             .with_header(SEQUENCE_HEADER, engine.last_sequence()?.to_string());

@@ -5,6 +5,7 @@
 pub mod edge;
 pub mod object;
 
+mod as_of;
 mod batch;
 mod body;
 mod cdc;

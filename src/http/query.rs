@@ -4,15 +4,15 @@ mod groups;
 
 use serde::Serialize;
 
+use super::as_of;
 use super::body::{invalid, json_text, to_json};
 use super::cursor;
 use super::message::{Request, Response};
-use super::object::not_supported;
 use super::params::QueryParams;
 use crate::engine::query::{
     Comparison, FieldPath, Filter, Operand, Operands, OrderBy, OrderKey, Query, QueryAnswer, QueryStats,
 };
-use crate::engine::{Engine, Tier};
+use crate::engine::{AsOf, Engine, Tier};
 use crate::error::{Result, StorageError};
 use crate::limits::{FILTER_MAX_CONDITIONS, FILTER_MAX_VALUES, PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS};
 use crate::types::Json;
@@ -28,9 +28,12 @@ pub async fn query(engine: &Engine, request: &mut Request, collection: &str) -> 
     QueryParams::read(&request.query, &[])?;
     let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
     let body = Json::parse(if text.trim().is_empty() { "{}" } else { &text })?;
-    let (query, tier, hash) = read(collection, &body)?;
+    let QueryBody { query, tier, as_of, hash } = read(collection, &body)?;
     let started = engine.now_ms();
-    let answer = engine.query(collection, &query, tier).await?;
+    let answer = match as_of {
+        Some(as_of) => engine.query_as_of(collection, &query, as_of).await?,
+        None => engine.query(collection, &query, tier).await?,
+    };
     render(answer, hash, engine.now_ms().saturating_sub(started))
 }
 
@@ -66,13 +69,21 @@ fn render(answer: QueryAnswer, hash: u64, elapsed_ms: i64) -> Result<Response> {
     Ok(Response::json(200, body))
 }
 
-/// The query, the tier, and the hash that its cursors carry.
-fn read(collection: &str, body: &Json<'_>) -> Result<(Query, Tier, u64)> {
+/// What a body asks for.
+struct QueryBody {
+    query: Query,
+    tier: Tier,
+    as_of: Option<AsOf>,
+    /// What its cursors carry.
+    hash: u64,
+}
+
+fn read(collection: &str, body: &Json<'_>) -> Result<QueryBody> {
     let Json::Object(members) = body else {
         return Err(refuse("", format!("expected an object, got {}", body.kind())));
     };
     let mut query = Query { limit: PAGE_DEFAULT_ITEMS, ..Query::default() };
-    let mut tier = Tier::Current;
+    let (mut tier, mut as_of) = (None, None);
     let mut after = None;
     // What a cursor belongs to: everything but where the page starts and ends.
     let mut identity = format!("{collection}\n");
@@ -83,12 +94,12 @@ fn read(collection: &str, body: &Json<'_>) -> Result<(Query, Tier, u64)> {
             "orderBy" => query.order_by = order(value)?,
             "limit" => query.limit = limit(value)?,
             "cursor" => after = Some(text("/cursor", value)?),
-            "tiers" => tier = tiers(value)?,
+            "tiers" => tier = Some(tiers(value)?),
             "groupBy" => query.group_by = groups::keys(value)?,
             "aggregates" => query.aggregates = groups::aggregates(value)?,
-            "asOf" => return Err(not_supported(&format!("/{name}"), name)),
+            "asOf" => as_of = Some(as_of::from_json(value).map_err(|detail| refuse("/asOf", detail))?),
             other => {
-                let known = "select, where, groupBy, aggregates, orderBy, limit, cursor, tiers";
+                let known = "select, where, groupBy, aggregates, orderBy, limit, cursor, asOf, tiers";
                 return Err(refuse(
                     &format!("/{}", pointer_token(other)),
                     format!("expected one of {known}, got another key"),
@@ -100,12 +111,15 @@ fn read(collection: &str, body: &Json<'_>) -> Result<(Query, Tier, u64)> {
             value.write(&mut identity);
         }
     }
+    if tier.is_some() && as_of.is_some() {
+        return Err(refuse("/tiers", "expected asOf or tiers, got both".to_owned()));
+    }
     groups::check(&query)?;
     let hash = cursor::query_hash(&identity);
     if let Some(after) = after {
         query.after = Some(cursor::decode(hash, after, query.key_width())?);
     }
-    Ok((query, tier, hash))
+    Ok(QueryBody { query, tier: tier.unwrap_or_default(), as_of, hash })
 }
 
 fn limit(value: &Json<'_>) -> Result<usize> {
@@ -293,7 +307,15 @@ mod tests {
     use crate::error::ErrorKind;
 
     fn parsed(text: &str) -> Result<Query> {
-        read("movies", &Json::parse(text).unwrap()).map(|(query, _, _)| query)
+        read("movies", &Json::parse(text).unwrap()).map(|body| body.query)
+    }
+
+    #[test]
+    fn the_past_is_asked_for_without_a_tier() {
+        let read = |text: &str| read("movies", &Json::parse(text).unwrap());
+        assert_eq!(read(r#"{"asOf":5}"#).unwrap().as_of, Some(AsOf::Time(5)));
+        assert_eq!(read("{}").unwrap().as_of, None);
+        assert_ne!(read(r#"{"asOf":5}"#).unwrap().hash, read(r#"{"asOf":6}"#).unwrap().hash, "cursors are of one moment");
     }
 
     #[test]
@@ -328,7 +350,9 @@ mod tests {
             (r#"{"orderBy":[{"column":"a","direction":"up"}]}"#, "/orderBy/0"),
             (r#"{"tiers":["warm"]}"#, "/tiers"),
             (r#"{"cursor":"x"}"#, "/cursor"),
-            (r#"{"asOf":1}"#, "/asOf"),
+            (r#"{"asOf":-1}"#, "/asOf"),
+            (r#"{"asOf":"now"}"#, "/asOf"),
+            (r#"{"asOf":1,"tiers":["hot"]}"#, "/tiers"),
         ] {
             match parsed(text) {
                 Err(error) => {

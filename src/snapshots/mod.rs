@@ -9,10 +9,12 @@
 //! - an unknown outcome deletes nothing: objects are deleted only when they are noted as garbage;
 //! - two runs at once, of this instance or of an older one, stage the same bytes and commit once.
 
+mod history;
 mod plan;
 mod publish;
 mod schedule;
 mod snapshotter;
 mod stage;
 
+pub use history::{AsOf, Wanted};
 pub use snapshotter::{Published, Snapshotter};

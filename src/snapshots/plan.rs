@@ -1,16 +1,27 @@
 //! What one commit will archive: decided in one transaction, stored, and never changed.
+//!
+//! A plan names the segments that there are when it is made, those with numbers below its bound, and copies the deleted
+//! rows of the months whose data files or position deletes have to change. A month has not changed when no segment of it
+//! is new, and as many of its archived rows are current as the committed table has: archived rows are only ever deleted.
 
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::cold::catalog::ColdCatalog;
+use crate::cold::catalog::{CatalogFile, ColdCatalog, TableId};
+use crate::cold::{FileContent, TableKind};
 use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::directory::Segment;
 use crate::hot::{Collection, CollectionDefinition, HotStore, LifeKey};
 use crate::types::{CollectionId, Sequence, StorageTier, Timestamp};
 
-const FORMAT: u32 = 1;
+/// The version of the stored form that is written. Version 1 names no segments.
+const FORMAT: u32 = 2;
 
 /// A collection as it was when the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,18 +35,56 @@ pub struct PlannedCollection {
     pub life: Option<i64>,
     /// What was declared of it.
     pub definition: CollectionDefinition,
+    /// The months of segments that have changed, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub months: Vec<PlannedMonth>,
+}
+
+/// All segments of a month, as they were when the plan was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedMonth {
+    /// The month, counted from January 1970.
+    pub month: i32,
+    /// Its segments that had a current row, ascending by number.
+    pub segments: Vec<PlannedSegment>,
+}
+
+/// A segment as it was when the plan was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedSegment {
+    /// Its number.
+    pub number: i64,
+    /// Its rows, deleted ones included.
+    pub rows: i64,
+    /// Its deleted rows: a Roaring bitmap in its portable format, as Base64; missing when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleted: Option<String>,
+}
+
+impl PlannedSegment {
+    fn of(segment: &Segment) -> Result<Self> {
+        let mut bytes = Vec::new();
+        if !segment.deleted.is_empty() {
+            segment.deleted.serialize_into(&mut bytes).map_err(|error| unwritable().caused_by(error))?;
+        }
+        Ok(Self {
+            number: segment.number,
+            rows: i64::try_from(segment.rows).unwrap_or(i64::MAX),
+            deleted: (!bytes.is_empty()).then(|| STANDARD.encode(bytes)),
+        })
+    }
+
+    /// Its deleted rows.
+    pub fn deleted(&self) -> Result<RoaringBitmap> {
+        let Some(text) = &self.deleted else { return Ok(RoaringBitmap::new()) };
+        let bytes =
+            STANDARD.decode(text).map_err(|_| corrupt("expected Base64, got another text"))?;
+        RoaringBitmap::deserialize_from(bytes.as_slice())
+            .map_err(|error| corrupt("expected a Roaring bitmap, got other bytes").caused_by(error))
+    }
 }
 
 impl PlannedCollection {
-    fn of(collection: &Collection) -> Self {
-        Self {
-            id: collection.id,
-            name: collection.name.to_string(),
-            life: collection.live.then_some(collection.life),
-            definition: collection.definition.as_ref().clone(),
-        }
-    }
-
     /// Its life, if it existed.
     pub fn life(&self) -> Option<LifeKey> {
         self.life.map(|number| LifeKey { collection: self.id, number })
@@ -54,6 +103,9 @@ pub struct Plan {
     pub through: Sequence,
     /// When the plan was made: the commit's time.
     pub timestamp: Timestamp,
+    /// The segments with numbers below it are those that there were when the plan was made.
+    #[serde(default)]
+    pub segments_before: i64,
     /// The collections that have changed, by number.
     pub collections: Vec<PlannedCollection>,
 }
@@ -61,10 +113,10 @@ pub struct Plan {
 impl Plan {
     /// Makes and stores a plan for everything that is not archived; `None` when that is nothing.
     pub fn make(hot: &Rc<HotStore>, catalog: &ColdCatalog, attempt: Uuid, now: Timestamp) -> Result<Option<Self>> {
+        if !catalog.exists()? {
+            hot.transaction(|| catalog.create())?;
+        }
         hot.transaction(|| {
-            if !catalog.exists()? {
-                catalog.create()?;
-            }
             let (after, through) = (catalog.progress()?.archived, hot.log().last_sequence()?);
             if after >= through {
                 return Ok(None);
@@ -74,9 +126,10 @@ impl Plan {
             let untold = after.saturating_add(1) < hot.log().first_sequence()?;
             let known = hot.catalog()?;
             let changed = known.all().iter().filter(|collection| untold || changed.contains(&collection.id));
-            let collections = changed.map(PlannedCollection::of).collect();
+            let collections = changed.map(|collection| planned(hot, catalog, collection)).collect::<Result<_>>()?;
             let timestamp = now.max(hot.log().last_timestamp()?);
-            let plan = Self { format: FORMAT, attempt, after, through, timestamp, collections };
+            let segments_before = hot.segments_bound()?;
+            let plan = Self { format: FORMAT, attempt, after, through, timestamp, segments_before, collections };
             catalog.insert_plan(attempt, &plan.to_text()?)?;
             hot.log().rotate(now)?;
             Ok(Some(plan))
@@ -84,23 +137,85 @@ impl Plan {
     }
 
     fn to_text(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|error| {
-            StorageError::new(ErrorKind::Internal, StorageTier::Cold, "store plan", "expected the plan to become JSON")
-                .caused_by(error)
-        })
+        serde_json::to_string(self).map_err(|error| unwritable().caused_by(error))
     }
 
     /// Reads a stored plan.
     pub fn from_text(text: &str) -> Result<Self> {
-        let corrupt =
-            |message: &'static str| StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "read plan", message);
         let plan: Self =
             serde_json::from_str(text).map_err(|error| corrupt("expected a plan, got other text").caused_by(error))?;
-        if plan.format != FORMAT {
-            return Err(corrupt("expected a plan of format 1; a newer program wrote this object"));
+        if !(1..=FORMAT).contains(&plan.format) {
+            return Err(corrupt("expected a plan of format 1 or 2; a newer program wrote this object"));
         }
         Ok(plan)
     }
+}
+
+fn planned(hot: &HotStore, catalog: &ColdCatalog, collection: &Collection) -> Result<PlannedCollection> {
+    let life = collection.live.then_some(collection.life);
+    let mut planned = PlannedCollection {
+        id: collection.id,
+        name: collection.name.to_string(),
+        life,
+        definition: collection.definition.as_ref().clone(),
+        months: Vec::new(),
+    };
+    if life.is_some() {
+        let table = TableId { collection: collection.id, kind: TableKind::State };
+        let version = catalog.table(table)?.map_or(0, |record| record.state.version);
+        planned.months = changed_months(&hot.segments(collection.life())?, &catalog.files(table, version)?)?;
+    }
+    Ok(planned)
+}
+
+/// What a committed table has of a month.
+#[derive(Default)]
+struct Archived {
+    /// The numbers of the segments in its files.
+    parts: HashSet<i64>,
+    /// Rows that are not deleted.
+    live_rows: i64,
+}
+
+/// The months whose segments are not as the table's files have them.
+fn changed_months(segments: &[Rc<Segment>], files: &[CatalogFile]) -> Result<Vec<PlannedMonth>> {
+    let mut months: BTreeMap<i32, (Archived, Vec<&Rc<Segment>>)> = BTreeMap::new();
+    for file in files.iter().map(|file| &file.file.file) {
+        match file.content {
+            FileContent::Data if file.parts.is_empty() => {}
+            FileContent::Data => {
+                let (archived, _) = months.entry(file.month).or_default();
+                archived.live_rows = archived.live_rows.saturating_add(file.record_count);
+                archived.parts.extend(file.parts.iter().map(|part| part.number));
+            }
+            FileContent::PositionDeletes => {
+                let (archived, _) = months.entry(file.month).or_default();
+                archived.live_rows = archived.live_rows.saturating_sub(file.record_count);
+            }
+        }
+    }
+    for segment in segments.iter().filter(|segment| segment.live_rows() > 0) {
+        months.entry(segment.month).or_default().1.push(segment);
+    }
+    let mut changed = Vec::new();
+    for (month, (archived, segments)) in months {
+        let is_archived = |segment: &&Rc<Segment>| archived.parts.contains(&segment.number);
+        let live = segments.iter().map(|segment| i64::try_from(segment.live_rows()).unwrap_or(i64::MAX));
+        if segments.iter().all(is_archived) && live.fold(0, i64::saturating_add) == archived.live_rows {
+            continue;
+        }
+        let segments = segments.into_iter().map(|segment| PlannedSegment::of(segment)).collect::<Result<_>>()?;
+        changed.push(PlannedMonth { month, segments });
+    }
+    Ok(changed)
+}
+
+fn corrupt(message: &'static str) -> StorageError {
+    StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "read plan", message)
+}
+
+fn unwritable() -> StorageError {
+    StorageError::new(ErrorKind::Internal, StorageTier::Cold, "store plan", "expected a plan that can be written")
 }
 
 #[cfg(test)]
@@ -108,11 +223,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stored_form_of_version_1_is_read() {
+    fn the_stored_forms_of_all_versions_are_read() {
         let text = r#"{"format":1,"attempt":"0192d3f0-0000-7000-8000-000000000000","after":3,"through":9,"timestamp":5,"collections":[{"id":1,"name":"movies","generation":2,"definition":{"columns":[]}}]}"#;
         let plan = Plan::from_text(text).unwrap();
         assert_eq!(plan.collections[0].life(), Some(LifeKey { collection: 1, number: 2 }));
+        assert_eq!((plan.segments_before, plan.collections[0].months.len()), (0, 0));
+        let text = r#"{"format":2,"attempt":"0192d3f0-0000-7000-8000-000000000000","after":3,"through":9,"timestamp":5,"segments_before":8,"collections":[{"id":1,"name":"movies","generation":2,"definition":{"columns":[]},"months":[{"month":650,"segments":[{"number":3,"rows":70},{"number":7,"rows":9,"deleted":"OjAAAAEAAAAAAAIAEAAAAAEABQAIAA=="}]}]}]}"#;
+        let plan = Plan::from_text(text).unwrap();
         assert_eq!(plan.to_text().unwrap(), text);
-        assert!(Plan::from_text(&text.replace("\"format\":1", "\"format\":2")).is_err());
+        let segments = &plan.collections[0].months[0].segments;
+        assert_eq!(segments[0].deleted().unwrap(), RoaringBitmap::new());
+        assert_eq!(segments[1].deleted().unwrap(), [1, 5, 8].into_iter().collect());
+        assert!(Plan::from_text(&text.replace("\"format\":2", "\"format\":3")).is_err());
     }
 }

@@ -12,7 +12,7 @@ use crate::cold::catalog::{ColdCatalog, Progress, TableId, UNTIL_PUBLISHED};
 use crate::cold::{ChangesRange, DataFile, ScanStats, TableKind, scan, scan_changes};
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::hot::{Collection, CollectionDefinition, HotStore};
+use crate::hot::{Collection, CollectionDefinition, HotStore, PlannedSegments};
 use crate::limits::R2_SAME_KEY_INTERVAL_MS;
 use crate::ports::{ObjectStore, Ports, uuid_v7};
 use crate::types::names::ObjectName;
@@ -66,12 +66,22 @@ impl Drop for RunInFlight<'_> {
     }
 }
 
+/// The plan on its way, for the hot tier.
+struct PlanOnItsWay(ColdCatalog);
+
+impl PlannedSegments for PlanOnItsWay {
+    fn planned_before(&self) -> Result<Option<i64>> {
+        let stored = self.0.plan()?.filter(|plan| !plan.committed);
+        stored.map(|stored| Plan::from_text(&stored.plan).map(|plan| plan.segments_before)).transpose()
+    }
+}
+
 /// Archives one object.
 pub struct Snapshotter {
-    ports: Ports,
+    pub(super) ports: Ports,
     config: StorageConfig,
-    hot: Rc<HotStore>,
-    catalog: ColdCatalog,
+    pub(super) hot: Rc<HotStore>,
+    pub(super) catalog: ColdCatalog,
     known: RefCell<Option<Known>>,
     /// When the run in flight started.
     running: Cell<Option<Timestamp>>,
@@ -85,8 +95,10 @@ pub struct Snapshotter {
 impl Snapshotter {
     /// Archives `hot` over the ports.
     pub fn new(ports: Ports, config: StorageConfig, hot: Rc<HotStore>) -> Self {
+        let catalog = ColdCatalog::new(Rc::clone(&ports.sql));
+        hot.set_planned_segments(Rc::new(PlanOnItsWay(catalog.clone())));
         Self {
-            catalog: ColdCatalog::new(Rc::clone(&ports.sql)),
+            catalog,
             ports,
             config,
             hot,
@@ -325,7 +337,8 @@ impl Snapshotter {
                 self.catalog.add_garbage(UNTIL_PUBLISHED, &table.built.garbage)?;
             }
             self.catalog.set_archived(plan.through)?;
-            self.catalog.mark_committed()
+            self.catalog.mark_committed()?;
+            self.hot.plan_ended()
         })?;
         self.known.replace(None);
         Ok(())
@@ -338,7 +351,8 @@ impl Snapshotter {
             let Some(stored) = stored else { return Ok(()) };
             let not_before = self.ports.clock.now_ms().saturating_add(self.config.cold.orphan_min_age_ms);
             self.catalog.add_garbage(not_before, &stored.staged)?;
-            self.catalog.delete_plan()
+            self.catalog.delete_plan()?;
+            self.hot.plan_ended()
         })
     }
 
@@ -383,7 +397,7 @@ impl Snapshotter {
         Ok(())
     }
 
-    fn bucket(&self) -> Result<Rc<dyn ObjectStore>> {
+    pub(super) fn bucket(&self) -> Result<Rc<dyn ObjectStore>> {
         self.ports.objects.clone().ok_or_else(|| {
             StorageError::new(
                 ErrorKind::Unavailable,

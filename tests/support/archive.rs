@@ -137,7 +137,12 @@ fn check_references(world: &World, state: &TableState, published: i64) {
 
 /// Fires the alarm until nothing is pending, as the platform would.
 pub fn settle(world: &World) {
-    let object = Object::wake(world);
+    settle_with(world, "");
+}
+
+/// The same with a configuration.
+pub fn settle_with(world: &World, config: &str) {
+    let object = Object::wake_with(world, config);
     for _ in 0..20 {
         if object.ok("GET", "/sync", "")["pendingChanges"] == 0 {
             return;

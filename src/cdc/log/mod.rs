@@ -9,6 +9,7 @@
 
 mod append;
 mod generations;
+mod history;
 mod read;
 
 use std::cell::{Cell, RefCell};

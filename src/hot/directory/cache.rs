@@ -26,6 +26,8 @@ pub enum Key {
     Head(i64),
     /// A group of columns of a segment.
     Group(i64, usize),
+    /// The column of ids of an evicted segment.
+    StubIds(i64),
 }
 
 enum Value {

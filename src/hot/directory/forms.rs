@@ -75,6 +75,8 @@ pub struct Segment {
     pub supersedes: Vec<i64>,
     /// Its deleted rows.
     pub deleted: RoaringBitmap,
+    /// Where its rows are, when it is evicted: what whoever evicted it has told.
+    pub place: Option<Rc<str>>,
 }
 
 impl Segment {
@@ -92,6 +94,7 @@ impl Segment {
             last_id: head.last_id.clone(),
             supersedes: head.supersedes.clone(),
             deleted: RoaringBitmap::new(),
+            place: None,
         }
     }
 
@@ -123,6 +126,11 @@ impl Segment {
             live.set(usize::try_from(row).unwrap_or(usize::MAX), false);
         }
         live
+    }
+
+    /// Whether its rows were in segments with numbers below `bound`, all of which are still there.
+    pub fn comes_from_before(&self, bound: i64) -> bool {
+        self.number < bound || self.supersedes.iter().any(|number| *number < bound)
     }
 
     /// Whether records of a log that begins at `first` may refer to it.

@@ -15,6 +15,7 @@ mod tables;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use roaring::RoaringBitmap;
@@ -25,6 +26,7 @@ use self::cache::{Cache, Key};
 use super::row_index::IndexId;
 use super::rows::Generation;
 use super::segment::build::BuiltSegment;
+use super::segment::read::ID_POSITION;
 use super::segment::{ColumnBytes, Origin, SegmentHead};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::SqlStore;
@@ -44,6 +46,9 @@ pub struct Directory {
     version: Cell<usize>,
     /// Bytes of JSON text that went into segments, by their origin, since this instance started.
     built: Cell<BuiltBytes>,
+    /// When segments were last used: how many uses there had been.
+    used: RefCell<HashMap<i64, u64>>,
+    uses: Cell<u64>,
 }
 
 /// Bytes of JSON text that went into segments since an instance started.
@@ -72,12 +77,15 @@ impl BuiltBytes {
 struct State {
     /// Whether the tables of segments exist.
     has_segments: bool,
+    /// Whether the table of stubs exists.
+    has_stubs: bool,
     forms: HashMap<LifeKey, Rc<Forms>>,
 }
 
 enum Change {
     Forms(LifeKey, Option<Rc<Forms>>),
     Tables,
+    Stubs,
 }
 
 impl Directory {
@@ -91,6 +99,8 @@ impl Directory {
             next_number: Cell::new(1),
             version: Cell::new(1),
             built: Cell::default(),
+            used: RefCell::default(),
+            uses: Cell::new(0),
         }
     }
 
@@ -117,6 +127,7 @@ impl Directory {
                     state.forms.remove(&life);
                 }
                 (Some(Change::Tables), Some(state)) => state.has_segments = false,
+                (Some(Change::Stubs), Some(state)) => state.has_stubs = false,
                 _ => {}
             }
         }
@@ -159,7 +170,8 @@ impl Directory {
         if self.state.borrow().is_none() {
             let loaded = tables::load(self.sql.as_ref())?;
             self.next_number.set(self.next_number.get().max(loaded.last_number.saturating_add(1)));
-            let state = State { has_segments: loaded.has_segments, forms: loaded.forms };
+            let tables::Loaded { has_segments, has_stubs, forms, .. } = loaded;
+            let state = State { has_segments, has_stubs, forms };
             self.state.replace(Some(state));
         }
         match self.state.borrow_mut().as_mut() {
@@ -239,6 +251,14 @@ impl Directory {
         self.update(life, |forms| forms.generations.retain(|generation| generation.table != table))
     }
 
+    /// The greatest number of a segment that there is, visible or not; 0 when there is none.
+    pub fn last_number(&self) -> Result<i64> {
+        self.with_state(|state| {
+            let all = state.forms.values().flat_map(|forms| forms.segments.iter().chain(forms.superseded.iter()));
+            all.map(|segment| segment.number).max().unwrap_or(0)
+        })
+    }
+
     /// A number for a segment.
     pub fn next_number(&self) -> Result<i64> {
         self.with_state(|_| ())?;
@@ -280,14 +300,45 @@ impl Directory {
 
     /// Removes segments whose documents nobody can ask for any more.
     pub fn remove_segments(&self, life: LifeKey, numbers: &[i64]) -> Result<()> {
+        let has_stubs = self.with_state(|state| state.has_stubs)?;
         for number in numbers {
             tables::remove(self.sql.as_ref(), *number)?;
+            if has_stubs {
+                tables::remove_stub(self.sql.as_ref(), *number)?;
+            }
+            self.used.borrow_mut().remove(number);
         }
         self.update(life, |forms| forms.remove(numbers))
     }
 
+    /// Takes the groups of a visible segment away, within a transaction, and keeps its ids.
+    pub fn evict(&self, life: LifeKey, number: i64, place: &str) -> Result<()> {
+        let forms = self.forms(life)?;
+        let segment = forms.visible(number).ok_or_else(|| internal("expected a visible segment to evict"))?;
+        if !self.with_state(|state| state.has_stubs)? {
+            tables::create_stubs(self.sql.as_ref())?;
+            self.with_state(|state| state.has_stubs = true)?;
+            self.journal.borrow_mut().push(Change::Stubs);
+        }
+        let head = self.head(number)?;
+        let (bytes, range) = self.ids(segment, &head)?;
+        let ids = bytes.get(range).ok_or_else(|| internal("expected the ids of the segment to evict"))?;
+        tables::evict(self.sql.as_ref(), number, place, ids)?;
+        let mut segment = segment.as_ref().clone();
+        segment.place = Some(place.into());
+        self.version.set(self.version.get().wrapping_add(1));
+        self.update(life, |forms| forms.replace(Rc::new(segment)))
+    }
+
+    /// When a segment was last used since this instance started, by the number of uses there had been; 0 if it was not.
+    pub fn last_used(&self, number: i64) -> u64 {
+        self.used.borrow().get(&number).copied().unwrap_or(0)
+    }
+
     /// A segment's head.
     pub fn head(&self, number: i64) -> Result<Rc<SegmentHead>> {
+        self.uses.set(self.uses.get().saturating_add(1));
+        self.used.borrow_mut().insert(number, self.uses.get());
         if let Some(head) = self.cache.borrow_mut().head(number) {
             return Ok(head);
         }
@@ -306,6 +357,34 @@ impl Directory {
             columns.insert(*position, self.group(number, head, group)?, range);
         }
         Ok(columns)
+    }
+
+    /// The column of ids of a segment, which an evicted one has too.
+    pub fn id_column(&self, segment: &Segment, head: &SegmentHead) -> Result<ColumnBytes> {
+        let (bytes, range) = self.ids(segment, head)?;
+        let mut columns = ColumnBytes::default();
+        columns.insert(ID_POSITION, bytes, range);
+        Ok(columns)
+    }
+
+    fn ids(&self, segment: &Segment, head: &SegmentHead) -> Result<(Rc<[u8]>, Range<usize>)> {
+        let (group, range) =
+            head.group_of(ID_POSITION).ok_or_else(|| internal("expected a segment to have a column of ids"))?;
+        if segment.place.is_none() {
+            return Ok((self.group(segment.number, head, group)?, range));
+        }
+        let key = Key::StubIds(segment.number);
+        let known = self.cache.borrow_mut().bytes(key);
+        let bytes = match known {
+            Some(bytes) => bytes,
+            None => {
+                let bytes: Rc<[u8]> = tables::stub_ids(self.sql.as_ref(), segment.number, range.len())?.into();
+                self.cache.borrow_mut().insert_bytes(key, Rc::clone(&bytes));
+                bytes
+            }
+        };
+        let all = 0..bytes.len();
+        Ok((bytes, all))
     }
 
     /// All columns of a segment.

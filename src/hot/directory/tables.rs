@@ -2,9 +2,11 @@
 //!
 //! `segments` has a row a segment: what the directory knows of it, its head, and its first group of columns where head and
 //! group fit one row. `segment_parts` has the other groups, cut into rows. `segment_deletes` has the deleted rows of a
-//! segment that has any. So a small segment is one row written, and a change of its deleted rows one small one.
+//! segment that has any. `segment_stubs`, made by the first eviction, has the ids of evicted segments, cut into rows, and where
+//! their rows are; an evicted segment has no groups. So a small segment is one row written, and a change of its deleted rows one small one.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::deleted;
 use super::forms::{Forms, LifeKey, RowGeneration, Segment};
@@ -30,23 +32,27 @@ const TABLES: [&str; 3] = [
 ];
 const SUMMARY: &str = "number, collection, life, month, origin, rows, text_bytes, first_sequence, last_sequence, first_id, \
      last_id, supersedes";
+const STUBS: &str = "CREATE TABLE segment_stubs (segment INTEGER NOT NULL, part INTEGER NOT NULL, place TEXT, \
+     ids BLOB NOT NULL, PRIMARY KEY (segment, part)) STRICT, WITHOUT ROWID";
 /// Parts are numbered by their group and their place in it.
 const PARTS_OF_GROUP: i64 = 1_000;
 
 /// What the tables tell.
 pub struct Loaded {
     pub has_segments: bool,
-    pub forms: HashMap<LifeKey, std::rc::Rc<Forms>>,
+    pub has_stubs: bool,
+    pub forms: HashMap<LifeKey, Rc<Forms>>,
     pub last_number: i64,
 }
 
 /// Reads which row generations and segments there are.
 pub fn load(sql: &dyn SqlStore) -> Result<Loaded> {
     let mut forms: HashMap<LifeKey, Forms> = HashMap::new();
-    let mut has_segments = false;
+    let (mut has_segments, mut has_stubs) = (false, false);
     for row in sql.query("SELECT name, sql FROM sqlite_master WHERE type = 'table'", &[])? {
         let name = expect_text(row.first().cloned())?;
         has_segments |= name == "segments";
+        has_stubs |= name == "segment_stubs";
         if let Some(table) = Generation::of_table(&name) {
             let life = LifeKey { collection: table.collection, number: table.life };
             let indexes = IndexId::of_table(&expect_text(row.into_iter().nth(1))?);
@@ -62,12 +68,14 @@ pub fn load(sql: &dyn SqlStore) -> Result<Loaded> {
     let mut last_number = 0;
     if has_segments {
         let mut deletes = load_deleted(sql)?;
+        let mut places = if has_stubs { load_places(sql)? } else { HashMap::new() };
         let mut segments: HashMap<LifeKey, Vec<Segment>> = HashMap::new();
         for row in sql.query(&format!("SELECT {SUMMARY} FROM segments ORDER BY number"), &[])? {
             let (life, mut segment) = read_summary(row)?;
             if let Some(bytes) = deletes.remove(&segment.number) {
                 segment.deleted = deleted::read(&bytes, segment.rows)?;
             }
+            segment.place = places.remove(&segment.number);
             last_number = segment.number;
             segments.entry(life).or_default().push(segment);
         }
@@ -76,13 +84,18 @@ pub fn load(sql: &dyn SqlStore) -> Result<Loaded> {
             forms.insert(life, with);
         }
     }
-    let forms = forms.into_iter().map(|(life, forms)| (life, std::rc::Rc::new(forms))).collect();
-    Ok(Loaded { has_segments, forms, last_number })
+    let forms = forms.into_iter().map(|(life, forms)| (life, Rc::new(forms))).collect();
+    Ok(Loaded { has_segments, has_stubs, forms, last_number })
 }
 
 fn load_deleted(sql: &dyn SqlStore) -> Result<HashMap<i64, Vec<u8>>> {
     let rows = sql.query("SELECT segment, rows FROM segment_deletes", &[])?;
     rows.into_iter().map(|row| Ok((expect_integer(row.first())?, expect_blob(row.into_iter().nth(1))?))).collect()
+}
+
+fn load_places(sql: &dyn SqlStore) -> Result<HashMap<i64, Rc<str>>> {
+    let rows = sql.query("SELECT segment, place FROM segment_stubs WHERE part = 0", &[])?;
+    rows.into_iter().map(|row| Ok((expect_integer(row.first())?, expect_text(row.into_iter().nth(1))?.into()))).collect()
 }
 
 fn read_summary(row: SqlRow) -> Result<(LifeKey, Segment)> {
@@ -110,6 +123,7 @@ fn read_summary(row: SqlRow) -> Result<(LifeKey, Segment)> {
         last_id: text(10)?,
         supersedes: supersedes.map_err(|error| corrupt("expected numbers of segments".to_owned()).caused_by(error))?,
         deleted: RoaringBitmap::new(),
+        place: None,
     };
     Ok((life, segment))
 }
@@ -207,6 +221,44 @@ pub fn put_deleted(sql: &dyn SqlStore, number: i64, rows: usize, deleted: &Roari
         "INSERT INTO segment_deletes (segment, rows) VALUES (?, ?) ON CONFLICT (segment) DO UPDATE SET rows = excluded.rows",
         &[SqlParam::Integer(number), SqlParam::Blob(&bytes)],
     )?;
+    Ok(())
+}
+
+/// Makes the table of stubs; an older program refuses the object from then on.
+pub fn create_stubs(sql: &dyn SqlStore) -> Result<()> {
+    sql.query(STUBS, &[])?;
+    schema::set_format(sql, schema::FORMAT_STUBS)
+}
+
+/// Takes a segment's groups away and keeps its ids.
+pub fn evict(sql: &dyn SqlStore, number: i64, place: &str, ids: &[u8]) -> Result<()> {
+    let segment = SqlParam::Integer(number);
+    for (part, bytes) in (0..).zip(ids.chunks(SEGMENT_ROW_MAX_BYTES)) {
+        let place = if part == 0 { SqlParam::Text(place) } else { SqlParam::Null };
+        let params = [segment, SqlParam::Integer(part), place, SqlParam::Blob(bytes)];
+        sql.query("INSERT INTO segment_stubs (segment, part, place, ids) VALUES (?, ?, ?, ?)", &params)?;
+    }
+    sql.query("UPDATE segments SET data = NULL WHERE number = ?", &[segment])?;
+    sql.query("DELETE FROM segment_parts WHERE segment = ?", &[segment])?;
+    Ok(())
+}
+
+/// The bytes of the column of ids of an evicted segment, which are `length`.
+pub fn stub_ids(sql: &dyn SqlStore, number: i64, length: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let statement = "SELECT ids FROM segment_stubs WHERE segment = ? ORDER BY part";
+    for row in sql.query(statement, &[SqlParam::Integer(number)])? {
+        bytes.append(&mut expect_blob(row.into_iter().next())?);
+    }
+    if bytes.len() == length {
+        return Ok(bytes);
+    }
+    Err(corrupt(format!("expected {length} bytes of ids of segment {number}, got {}", bytes.len())))
+}
+
+/// Forgets the stub of a segment that is removed.
+pub fn remove_stub(sql: &dyn SqlStore, number: i64) -> Result<()> {
+    sql.query("DELETE FROM segment_stubs WHERE segment = ?", &[SqlParam::Integer(number)])?;
     Ok(())
 }
 

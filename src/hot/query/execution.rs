@@ -61,12 +61,7 @@ impl<'q> Execution<'q> {
             top.leave_out();
             return Ok(ControlFlow::Break(()));
         }
-        self.meter.look(1);
-        self.meter.decode(document.text.len());
-        let parsed = Json::parse(&document.text)?;
-        if self.query.filter.as_ref().is_none_or(|filter| filter.evaluate(&parsed) == Some(true)) {
-            self.take(document, &parsed)?;
-        }
+        self.look_at(document)?;
         if self.by_id && self.meter.is_exceeded() {
             // In the order of ids a page can end anywhere.
             self.stopped_after = Some(document.id.clone());
@@ -74,6 +69,22 @@ impl<'q> Execution<'q> {
         }
         self.meter.check()?;
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Looks at a document that comes in no order, before those that come in the order of ids.
+    pub fn push_unordered(&mut self, document: &Document) -> Result<()> {
+        self.look_at(document)?;
+        self.meter.check()
+    }
+
+    fn look_at(&mut self, document: &Document) -> Result<()> {
+        self.meter.look(1);
+        self.meter.decode(document.text.len());
+        let parsed = Json::parse(&document.text)?;
+        if self.query.filter.as_ref().is_none_or(|filter| filter.evaluate(&parsed) == Some(true)) {
+            self.take(document, &parsed)?;
+        }
+        Ok(())
     }
 
     fn take(&mut self, document: &Document, parsed: &Json<'_>) -> Result<()> {

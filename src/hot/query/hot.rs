@@ -44,8 +44,18 @@ pub fn run_hot(
     segments: &[Rc<dyn SegmentSource + '_>],
     rows: &mut dyn RowSource,
 ) -> Result<QueryAnswer> {
+    run_hot_after(Execution::new(query, budget, true), segments, rows)
+}
+
+/// The same with a query that has looked at some documents already.
+pub fn run_hot_after(
+    execution: Execution<'_>,
+    segments: &[Rc<dyn SegmentSource + '_>],
+    rows: &mut dyn RowSource,
+) -> Result<QueryAnswer> {
+    let query = execution.query;
     let scans = segments.iter().map(|segment| SegmentScan::new(segment.as_ref())).collect();
-    let hot = Hot { query, execution: Execution::new(query, budget, true), scans, held: 0 };
+    let hot = Hot { query, execution, scans, held: 0 };
     if query.is_grouped() {
         hot.groups(rows)
     } else if query.is_by_id() {
@@ -61,6 +71,11 @@ struct Hot<'q, 's> {
     scans: Vec<SegmentScan<'s>>,
     /// Bytes of columns that the scans hold.
     held: u64,
+}
+
+/// Whether a segment can have a document that a query answers, by what is known without its columns.
+pub fn may_answer(query: &Query, source: &dyn SegmentSource) -> bool {
+    examine(query, source).is_some()
 }
 
 /// What may be answered of a segment that its statistics do not exclude.

@@ -26,7 +26,7 @@ pub use aggregate::{Aggregate, AggregateFunction};
 pub use execution::{Execution, QueryAnswer};
 pub use filter::{Comparison, Filter, Operand, Operands};
 pub use group::{GROUP_STATE_MAX_BYTES, GROUPS_MAX};
-pub use hot::{RowSource, run_hot};
+pub use hot::{RowSource, may_answer, run_hot, run_hot_after};
 pub use meter::{Budget, QueryStats};
 pub use order::{KeyRef, OrderBy, OrderKey};
 pub use path::FieldPath;

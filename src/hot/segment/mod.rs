@@ -40,7 +40,7 @@ pub const TIMESTAMP_NAME: &str = "_ts";
 pub const EXTRA_NAME: &str = "_extra";
 
 #[cold]
-fn corrupt(message: impl Into<String>) -> StorageError {
+pub(super) fn corrupt(message: impl Into<String>) -> StorageError {
     StorageError::new(ErrorKind::Corrupt, StorageTier::Hot, "read segment", message)
 }
 

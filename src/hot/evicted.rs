@@ -1,0 +1,177 @@
+//! Evicted segments: their rows are in a cold file, a stub of them stays.
+//!
+//! - A stub has the segment's head, its ids, its deleted rows, and the *place* of its rows, which only those who evict
+//!   understand. So it is known here which documents there are, and which a segment cannot have.
+//! - Who needs a document of an evicted segment gets an error caused by [`NeedsCold`]. The documents are then fetched and
+//!   lent to the store, and the work is done again. A row of a segment never changes, so a lent document is right for ever;
+//!   whether it is current is looked up in the stub each time.
+//! - What the log or a plan on its way refers to is not evicted.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+
+use lru::LruCache;
+
+use super::HotStore;
+use super::directory::{LifeKey, Segment};
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::types::{Document, StorageTier};
+use crate::vortex::Bitmap;
+
+/// Bytes of lent documents that are kept, at most: what one transaction may replace, and some more.
+const LENT_MAX_BYTES: usize = 72 * 1024 * 1024;
+
+/// Rows of an evicted segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvictedRows {
+    /// The segment's number.
+    pub segment: i64,
+    /// Where its rows are, as it was told when it was evicted.
+    pub place: String,
+    /// Which rows, ascending.
+    pub rows: Vec<usize>,
+}
+
+/// The documents that are needed of evicted segments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeedsCold(pub Vec<EvictedRows>);
+
+impl fmt::Display for NeedsCold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: usize = self.0.iter().map(|evicted| evicted.rows.len()).sum();
+        write!(f, "{rows} documents of {} evicted segments", self.0.len())
+    }
+}
+
+impl std::error::Error for NeedsCold {}
+
+/// Documents of evicted segments, by segment and row. The least recently used go first.
+pub(super) struct Lent {
+    documents: LruCache<(i64, usize), Document>,
+    bytes: Cell<usize>,
+}
+
+impl Default for Lent {
+    fn default() -> Self {
+        Self { documents: LruCache::unbounded(), bytes: Cell::new(0) }
+    }
+}
+
+impl Lent {
+    fn insert(&mut self, segment: i64, row: usize, document: Document) {
+        self.bytes.set(self.bytes.get().saturating_add(size(&document)));
+        if let Some((_, before)) = self.documents.push((segment, row), document) {
+            self.bytes.set(self.bytes.get().saturating_sub(size(&before)));
+        }
+        while self.bytes.get() > LENT_MAX_BYTES
+            && let Some((_, oldest)) = self.documents.pop_lru()
+        {
+            self.bytes.set(self.bytes.get().saturating_sub(size(&oldest)));
+        }
+    }
+}
+
+fn size(document: &Document) -> usize {
+    document.text.len().saturating_add(document.id.len()).saturating_add(size_of::<Document>())
+}
+
+/// What several evicted segments lack, put together.
+#[derive(Default)]
+pub(super) struct Missing(Vec<EvictedRows>);
+
+impl Missing {
+    /// Takes documents, or notes what is missing of them.
+    pub(super) fn take(&mut self, found: Result<Vec<Document>>) -> Result<Vec<Document>> {
+        match found {
+            Err(error) => match error.cause_as::<NeedsCold>() {
+                Some(NeedsCold(rows)) => {
+                    self.0.extend(rows.iter().cloned());
+                    Ok(Vec::new())
+                }
+                None => Err(error),
+            },
+            found => found,
+        }
+    }
+
+    /// The error that says what is missing, if anything is.
+    pub(super) fn check(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(needs_cold(self.0)) }
+    }
+}
+
+fn needs_cold(rows: Vec<EvictedRows>) -> StorageError {
+    let needed = NeedsCold(rows);
+    let message = format!("expected the bucket to have given {needed}, got them not; try again later");
+    StorageError::new(ErrorKind::Unavailable, StorageTier::Cold, "read evicted documents", message).caused_by(needed)
+}
+
+impl HotStore {
+    /// Keeps documents of an evicted segment for those who need them next.
+    pub fn lend(&self, segment: i64, documents: impl IntoIterator<Item = (usize, Document)>) {
+        let mut lent = self.lent.borrow_mut();
+        for (row, document) in documents {
+            lent.insert(segment, row, document);
+        }
+    }
+
+    /// Forgets the documents that were lent.
+    pub fn take_back_lent(&self) {
+        self.lent.replace(Lent::default());
+    }
+
+    /// Documents of an evicted segment that were lent.
+    pub(super) fn lent_documents(&self, segment: &Segment, place: &str, rows: &Bitmap) -> Result<Vec<Document>> {
+        let mut lent = self.lent.borrow_mut();
+        let (mut documents, mut missing) = (Vec::new(), Vec::new());
+        for row in rows.positions() {
+            match lent.documents.get(&(segment.number, row)) {
+                Some(document) => documents.push(document.clone()),
+                None => missing.push(row),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(documents);
+        }
+        Err(needs_cold(vec![EvictedRows { segment: segment.number, place: place.to_owned(), rows: missing }]))
+    }
+
+    /// The segments of collections that exist which could be evicted: visible ones whose bytes are here, and to which
+    /// neither the log nor a plan refers. Those that were used longest ago come first.
+    pub fn evictable(&self) -> Result<Vec<(LifeKey, Rc<Segment>)>> {
+        let (first, planned) = (self.log.first_sequence()?, self.planned_before()?);
+        let mut found = Vec::new();
+        for collection in self.catalog()?.all_live() {
+            let life = collection.life();
+            let forms = self.directory.forms(life)?;
+            let here = forms.segments.iter().filter(|segment| segment.place.is_none());
+            let free = here.filter(|segment| {
+                !segment.is_pinned(first) && segment.number >= planned && !self.maintenance.reads(segment.number)
+            });
+            found.extend(free.map(|segment| (life, Rc::clone(segment))));
+        }
+        found.sort_by_key(|(_, segment)| (self.directory.last_used(segment.number), segment.number));
+        Ok(found)
+    }
+
+    /// Evicts a segment whose rows are at `place`; `false` when it can not be any more.
+    pub fn evict(&self, life: LifeKey, number: i64, place: &str) -> Result<bool> {
+        let is_free = self.evictable()?.iter().any(|(known, segment)| *known == life && segment.number == number);
+        if is_free {
+            self.transaction(|| self.directory.evict(life, number, place))?;
+        }
+        Ok(is_free)
+    }
+
+    /// The places of all evicted segments with a current row, also of dropped collections.
+    pub fn evicted_places(&self) -> Result<Vec<Rc<str>>> {
+        let mut places = Vec::new();
+        for life in self.directory.lives()? {
+            let forms = self.directory.forms(life)?;
+            let all = forms.segments.iter().chain(forms.superseded.iter());
+            places.extend(all.filter(|segment| segment.live_rows() > 0).filter_map(|segment| segment.place.clone()));
+        }
+        Ok(places)
+    }
+}

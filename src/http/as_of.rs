@@ -1,0 +1,51 @@
+//! `asOf`: a moment of the past, as Unix ms or RFC 3339.
+
+use jiff::Timestamp;
+
+use crate::engine::AsOf;
+use crate::types::Json;
+use crate::types::names::quoted;
+
+/// A moment from a query parameter; otherwise what was expected and got.
+pub fn from_text(text: &str) -> Result<AsOf, String> {
+    let refused = || format!("expected asOf to be Unix milliseconds or an RFC 3339 time, got {}", quoted(text));
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().map(AsOf::Time).map_err(|_| refused());
+    }
+    // A time without an offset would be read in another zone than it was meant in.
+    text.parse::<Timestamp>().map(|time| AsOf::Time(time.as_millisecond())).map_err(|_| refused())
+}
+
+/// A moment from a body: a number, or a text.
+pub fn from_json(value: &Json<'_>) -> Result<AsOf, String> {
+    match value {
+        Json::Number(text) => from_text(text),
+        Json::String(text) => from_text(text),
+        other => Err(format!("expected asOf to be Unix milliseconds or an RFC 3339 time, got {}", other.kind())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_milliseconds_or_rfc_3339() {
+        assert_eq!(from_text("1767225600123"), Ok(AsOf::Time(1_767_225_600_123)));
+        assert_eq!(from_text("2026-01-01T00:00:00.123Z"), Ok(AsOf::Time(1_767_225_600_123)));
+        assert_eq!(from_text("2026-01-01T01:00:00+01:00"), Ok(AsOf::Time(1_767_225_600_000)));
+        for bad in ["", "-1", "1.5", "yesterday", "2026-01-01", "2026-01-01T00:00:00", "99999999999999999999"] {
+            assert!(from_text(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_body_has_a_number_or_a_text() {
+        let read = |text: &str| from_json(&Json::parse(text).unwrap());
+        assert_eq!(read("5"), Ok(AsOf::Time(5)));
+        assert_eq!(read("\"5\""), Ok(AsOf::Time(5)));
+        for bad in ["5.5", "-5", "1e3", "null", "true", "{}", "[]"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

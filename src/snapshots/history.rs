@@ -1,0 +1,234 @@
+//! A collection as it was: from the hot tier while its log reaches back, otherwise the nearest older commit with the
+//! archived changes after it.
+//!
+//! Transactions are whole: a moment has all events that were committed at or before it. What is read is immutable, so that
+//! anything may be written meanwhile.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use super::Snapshotter;
+use crate::cold::catalog::{TableId, TableRecord};
+use crate::cold::table::Snapshot;
+use crate::cold::{ChangesRange, DataFile, ScanStats, TableKind, scan, scan_changes};
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::frozen::FrozenRows;
+use crate::hot::{Collection, LifeKey};
+use crate::types::statistics::ColumnStatistics;
+use crate::types::time::rfc3339;
+use crate::types::{Document, Sequence, StorageTier, Timestamp};
+
+/// Bytes of changed documents between a commit and the moment asked for that are kept in memory.
+const CHANGES_MAX_BYTES: usize = 24 * 1024 * 1024;
+
+/// A moment of an object's past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// Everything that was committed at or before it, Unix ms.
+    Time(Timestamp),
+    /// The state right after an event.
+    Sequence(Sequence),
+}
+
+impl AsOf {
+    fn has(self, sequence: Sequence, timestamp: Timestamp) -> bool {
+        match self {
+            Self::Time(moment) => timestamp <= moment,
+            Self::Sequence(last) => sequence <= last,
+        }
+    }
+}
+
+/// Documents of the past that are wanted.
+pub struct Wanted<'w> {
+    /// Only the document with this id.
+    pub id: Option<&'w str>,
+    /// `false` for statistics of documents none of which is wanted.
+    pub may_match: &'w dyn Fn(&dyn ColumnStatistics) -> bool,
+}
+
+type Sink<'s> = dyn FnMut(Document) -> Result<ControlFlow<()>> + 's;
+
+/// What became of documents after a commit; `None` for those that were deleted.
+type Changed = BTreeMap<String, Option<Document>>;
+
+impl Snapshotter {
+    /// Reads the documents of a collection as of a moment, in any order.
+    pub async fn scan_as_of(
+        &self,
+        collection: &str,
+        as_of: AsOf,
+        wanted: &Wanted<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<ScanStats> {
+        let catalog = self.hot.catalog()?;
+        let Some(collection) = catalog.known(collection) else { return Ok(ScanStats::default()) };
+        if let Some(sequence) = self.hot_sequence(as_of)? {
+            self.scan_hot_as_of(collection, sequence, wanted, sink).await?;
+            return Ok(ScanStats::default());
+        }
+        self.scan_cold_as_of(collection, as_of, wanted, sink).await
+    }
+
+    /// The sequence of a moment that the hot log reaches back to.
+    fn hot_sequence(&self, as_of: AsOf) -> Result<Option<Sequence>> {
+        let log = self.hot.log();
+        let sequence = match as_of {
+            AsOf::Time(moment) => log.sequence_at(moment)?,
+            AsOf::Sequence(sequence) => Some(sequence),
+        };
+        let first = log.first_sequence()?;
+        Ok(sequence.filter(|sequence| sequence.saturating_add(1) >= first))
+    }
+
+    async fn scan_hot_as_of(
+        &self,
+        collection: &Collection,
+        at: Sequence,
+        wanted: &Wanted<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<()> {
+        let dropped = self.hot.log().life_dropped_after(collection.id, at)?;
+        let number = dropped.or(collection.live.then_some(collection.life));
+        let life = number.map(|number| LifeKey { collection: collection.id, number });
+        let mut rows = FrozenRows::new(&self.hot, collection.id, life, at);
+        while let Some(page) = rows.next_page()? {
+            for document in page.into_iter().filter(|document| wanted.id.is_none_or(|id| id == document.id)) {
+                if sink(document)?.is_break() {
+                    return Ok(());
+                }
+            }
+            self.ports.clock.sleep_ms(0).await;
+        }
+        Ok(())
+    }
+
+    async fn scan_cold_as_of(
+        &self,
+        collection: &Collection,
+        as_of: AsOf,
+        wanted: &Wanted<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<ScanStats> {
+        let objects = self.bucket()?;
+        let id = TableId { collection: collection.id, kind: TableKind::State };
+        let Some(record) = self.catalog.table(id)? else { return Err(self.out_of_retention(None)?) };
+        let base = self.base(&record, as_of)?;
+        let (files, after) = match base {
+            Some(snapshot) => (self.catalog.files_of_snapshot(id, snapshot)?, sequence_of(snapshot)?),
+            None => (Vec::new(), 0),
+        };
+        let mut changed = self.changes_between(collection, after, as_of, wanted).await?;
+        let files: Vec<DataFile> = files.into_iter().map(|file| file.file.file).collect();
+        let mut ended = false;
+        let mut stats = scan(
+            objects.as_ref(),
+            &files,
+            &record.columns,
+            None,
+            &|statistics| !(wanted.may_match)(statistics),
+            &mut |document| {
+                if changed.contains_key(&document.id) || wanted.id.is_some_and(|id| id != document.id) {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                let flow = sink(document)?;
+                ended = flow.is_break();
+                Ok(flow)
+            },
+        )
+        .await?;
+        while !ended && let Some((_, document)) = changed.pop_first() {
+            if let Some(document) = document {
+                stats.rows_read = stats.rows_read.saturating_add(1);
+                ended = sink(document)?.is_break();
+            }
+        }
+        Ok(stats)
+    }
+
+    /// The newest kept commit that is not newer than a moment; `None` when the table was empty then.
+    fn base<'r>(&self, record: &'r TableRecord, as_of: AsOf) -> Result<Option<&'r Snapshot>> {
+        let snapshots = &record.state.snapshots;
+        let mut older = None;
+        for snapshot in snapshots {
+            if as_of.has(sequence_of(snapshot)?, snapshot.timestamp_ms) {
+                older = Some(snapshot);
+            }
+        }
+        match (older, snapshots.first()) {
+            (Some(snapshot), _) => Ok(Some(snapshot)),
+            // The table's first commit: there was nothing before the changes that it archived.
+            (None, Some(first)) if first.sequence_number == 1 => Ok(None),
+            (None, oldest) => Err(self.out_of_retention(oldest.map(|snapshot| snapshot.timestamp_ms))?),
+        }
+    }
+
+    /// What happened to documents after a commit and up to a moment.
+    async fn changes_between(
+        &self,
+        collection: &Collection,
+        after: Sequence,
+        as_of: AsOf,
+        wanted: &Wanted<'_>,
+    ) -> Result<Changed> {
+        let mut changed = Changed::new();
+        let id = TableId { collection: collection.id, kind: TableKind::Changes };
+        let Some(record) = self.catalog.table(id)? else { return Ok(changed) };
+        let files = self.catalog.files(id, record.state.version)?;
+        let files: Vec<DataFile> = files.into_iter().map(|file| file.file.file).collect();
+        let until = match as_of {
+            AsOf::Sequence(sequence) => sequence,
+            AsOf::Time(_) => Sequence::MAX,
+        };
+        let range = ChangesRange { after, until, images: true };
+        let mut bytes = 0_usize;
+        let objects = self.bucket()?;
+        scan_changes(objects.as_ref(), &files, &collection.name, range, &mut |record| {
+            let event = record.event;
+            if !as_of.has(event.sequence, event.timestamp) {
+                return Ok(ControlFlow::Break(()));
+            }
+            if wanted.id.is_some_and(|id| id != event.document_id) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let (id, sequence, timestamp) = (event.document_id, event.sequence, event.timestamp);
+            bytes = bytes.saturating_add(id.len()).saturating_add(event.after.as_ref().map_or(0, String::len));
+            if bytes > CHANGES_MAX_BYTES {
+                return Err(too_many_changes(after));
+            }
+            let document = event.after.map(|text| Document { id: id.clone(), sequence, timestamp, text });
+            changed.insert(id, document);
+            Ok(ControlFlow::Continue(()))
+        })
+        .await?;
+        Ok(changed)
+    }
+
+    /// The error for a moment that nothing tells of any more.
+    fn out_of_retention(&self, oldest: Option<Timestamp>) -> Result<StorageError> {
+        let oldest = match oldest {
+            Some(oldest) => Some(oldest),
+            None => self.hot.log().oldest_timestamp()?,
+        };
+        let oldest = oldest.map_or_else(|| "the present".to_owned(), rfc3339);
+        let message = format!("expected a moment from {oldest} on, the oldest that is kept, got an earlier one");
+        Ok(StorageError::new(ErrorKind::Gone, StorageTier::Cold, "read the past", message))
+    }
+}
+
+/// The last sequence that a commit contains.
+fn sequence_of(snapshot: &Snapshot) -> Result<Sequence> {
+    let sequence = snapshot.summary.get("thermocline.sequence").and_then(|text| text.parse().ok());
+    sequence.ok_or_else(|| {
+        let message = format!("expected snapshot {} to tell its sequence, got none", snapshot.snapshot_id);
+        StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "read the past", message)
+    })
+}
+
+fn too_many_changes(after: Sequence) -> StorageError {
+    let message = format!(
+        "expected at most {CHANGES_MAX_BYTES} bytes of changes between sequence {after}, which a commit is kept of, and the \
+         moment asked for, got more; ask for a moment nearer to a snapshot"
+    );
+    StorageError::new(ErrorKind::TooLarge, StorageTier::Cold, "read the past", message)
+}

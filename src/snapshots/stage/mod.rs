@@ -1,0 +1,234 @@
+//! Staging: every object of a plan's commits, put create-only, made from the plan alone.
+//!
+//! The change log is read once, which also teaches the tables their columns; then each collection's state is read as
+//! it was at the plan's last sequence. What is open in memory is bounded, and which file a row goes to depends on the
+//! plan and the rows alone, so that staging again makes the same objects and finds those that are there.
+
+mod changes;
+mod state;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use uuid::Uuid;
+
+use self::state::StateChange;
+use super::plan::{Plan, PlannedCollection};
+use crate::cold::catalog::{CatalogFile, ColdCatalog, TableId};
+use crate::cold::{
+    BuiltCommit, ChangesFileWriter, Commit, CommitOperation, DataFile, FileContent, LiveFile, Schema, TableKind,
+    TablePath, TableState, plan_commit,
+};
+use crate::config::ColdConfig;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::HotStore;
+use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition};
+use crate::types::names::ObjectName;
+use crate::types::time::Month;
+use crate::types::{CollectionId, Sequence, StorageTier};
+use crate::vortex::TableSchema;
+
+/// A data file ends when it has about this many bytes.
+const FILE_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of all files that are open at once; beyond it the largest ends.
+const OPEN_MAX_BYTES: usize = 24 * 1024 * 1024;
+const PARQUET: &str = "application/vnd.apache.parquet";
+const DAY_MS: i64 = 86_400_000;
+
+/// A table's commit, staged.
+pub struct StagedTable {
+    /// Which table.
+    pub id: TableId,
+    /// The version of the state that the commit was made from.
+    pub base_version: i64,
+    /// The commit.
+    pub built: BuiltCommit,
+    /// The table's columns after it.
+    pub columns: TableSchema,
+    /// The files that it removes.
+    pub removed: Vec<CatalogFile>,
+}
+
+/// What staging needs.
+pub struct Stage<'s> {
+    /// The hot tier that is archived.
+    pub hot: &'s HotStore,
+    /// The tables.
+    pub catalog: &'s ColdCatalog,
+    /// The bucket.
+    pub objects: Rc<dyn ObjectStore>,
+    /// Lets others have a turn between two pages.
+    pub clock: Rc<dyn Clock>,
+    /// How tables are laid out.
+    pub config: &'s ColdConfig,
+    /// The object's name.
+    pub name: &'s ObjectName,
+    /// The plan.
+    pub plan: &'s Plan,
+    /// Bytes put so far.
+    pub bytes_written: u64,
+}
+
+/// A collection on its way.
+struct CollectionStage<'p> {
+    planned: &'p PlannedCollection,
+    columns: TableSchema,
+    changes: Option<(Month, ChangesFileWriter)>,
+    change_files: Vec<DataFile>,
+}
+
+type Stages<'p> = BTreeMap<CollectionId, CollectionStage<'p>>;
+
+impl<'s> Stage<'s> {
+    /// Stages everything and says what is to be committed.
+    pub async fn run(&mut self) -> Result<Vec<StagedTable>> {
+        let plan = self.plan;
+        self.check_log()?;
+        let mut stages = Stages::new();
+        for planned in &plan.collections {
+            stages.insert(planned.id, self.begin(planned)?);
+        }
+        self.stage_changes(&mut stages).await?;
+        let mut tables = Vec::new();
+        for stage in stages.values_mut() {
+            tables.extend(self.stage_state_table(stage).await?);
+            tables.extend(self.build_changes(stage)?);
+        }
+        let objects = || tables.iter().flat_map(|table| &table.built.objects);
+        self.catalog.note_staged(&objects().map(|object| object.key.clone()).collect::<Vec<_>>())?;
+        for object in objects() {
+            self.put(&object.key, &object.bytes, object.content_type).await?;
+        }
+        Ok(tables)
+    }
+
+    /// Without the events after the plan it can not be told any more what was there when it was made.
+    fn check_log(&self) -> Result<()> {
+        let (first, through) = (self.hot.log().first_sequence()?, self.plan.through);
+        if first <= through.saturating_add(1) {
+            return Ok(());
+        }
+        let message = format!("expected the change log to have all events after {through}, got those from {first} on");
+        Err(StorageError::new(ErrorKind::Conflict, StorageTier::Cold, "stage plan", message))
+    }
+
+    fn begin<'p>(&self, planned: &'p PlannedCollection) -> Result<CollectionStage<'p>> {
+        let state = TableId { collection: planned.id, kind: TableKind::State };
+        let mut columns = self.catalog.table(state)?.map(|record| record.columns).unwrap_or_default();
+        // Whether the alteration is allowed was decided when it was declared.
+        columns.declare(&planned.definition.declarations(), true)?;
+        Ok(CollectionStage { planned, columns, changes: None, change_files: Vec::new() })
+    }
+
+    /// Stages the documents of a collection; a table that neither was nor is anything has no commit.
+    async fn stage_state_table(&mut self, stage: &CollectionStage<'_>) -> Result<Option<StagedTable>> {
+        let (id, state, existing) = self.table(stage, TableKind::State)?;
+        let change = self.stage_state(stage, &state.path, existing.clone()).await?;
+        self.build_commit(stage, (id, state, existing), change)
+    }
+
+    fn build_changes(&self, stage: &CollectionStage<'_>) -> Result<Option<StagedTable>> {
+        let change = StateChange { added: stage.change_files.clone(), removed: Vec::new() };
+        self.build_commit(stage, self.table(stage, TableKind::Changes)?, change)
+    }
+
+    /// A table as it is committed, or a new one, with its files.
+    fn table(&self, stage: &CollectionStage<'_>, kind: TableKind) -> Result<(TableId, TableState, Vec<CatalogFile>)> {
+        let id = TableId { collection: stage.planned.id, kind };
+        let record = self.catalog.table(id)?;
+        let state = record.map_or_else(|| self.new_table(stage.planned, kind), |record| record.state);
+        let files = self.catalog.files(id, state.version)?;
+        Ok((id, state, files))
+    }
+
+    fn build_commit(
+        &self,
+        stage: &CollectionStage<'_>,
+        (id, state, existing): (TableId, TableState, Vec<CatalogFile>),
+        StateChange { added, removed }: StateChange,
+    ) -> Result<Option<StagedTable>> {
+        let Some(operation) = operation(&added, &removed) else { return Ok(None) };
+        let schema = match id.kind {
+            TableKind::State => Schema::state(&stage.columns),
+            TableKind::Changes => Schema::changes(),
+        };
+        let live = |files: &[CatalogFile]| -> Vec<LiveFile> { files.iter().map(|file| file.file.clone()).collect() };
+        let commit = Commit {
+            operation,
+            attempt: self.plan.attempt,
+            timestamp_ms: self.plan.timestamp,
+            added,
+            live: Some(live(&existing)),
+            removed: live(&removed),
+            schema,
+            summary: self.summary(),
+            keep_snapshots: self.config.iceberg_keep_snapshots,
+            keep_ms: self.config.iceberg_keep_days.saturating_mul(DAY_MS),
+        };
+        let built = plan_commit(&state, &commit)?;
+        Ok(Some(StagedTable { id, base_version: state.version, built, columns: stage.columns.clone(), removed }))
+    }
+
+    fn new_table(&self, planned: &PlannedCollection, kind: TableKind) -> TableState {
+        let path = TablePath::new(self.name, &planned.name, kind);
+        // The attempt is random, and no other attempt makes this table.
+        let uuid = Uuid::new_v5(&self.plan.attempt, path.as_str().as_bytes());
+        TableState::create(uuid, &self.config.base_uri, path, kind, self.plan.timestamp)
+    }
+
+    fn summary(&self) -> BTreeMap<String, String> {
+        [
+            ("thermocline.object", self.name.path()),
+            ("thermocline.after-sequence", self.plan.after.to_string()),
+            ("thermocline.sequence", self.plan.through.to_string()),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+    }
+
+    /// Puts a Parquet file that a table gets.
+    async fn put_file(&mut self, file: DataFile, bytes: &[u8], added: &mut Vec<DataFile>) -> Result<()> {
+        self.catalog.note_staged(std::slice::from_ref(&file.key))?;
+        self.put(&file.key, bytes, PARQUET).await?;
+        added.push(file);
+        Ok(())
+    }
+
+    /// Puts an object of this attempt, whose key is noted. One that is there already was put by an earlier run of the
+    /// same plan.
+    async fn put(&mut self, key: &str, bytes: &[u8], content_type: &'static str) -> Result<()> {
+        let metadata = object_metadata(self.name, content_type, self.plan.timestamp, self.plan.through);
+        self.objects.put(key, bytes, PutCondition::IfAbsent, &metadata).await?;
+        self.bytes_written = self.bytes_written.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        Ok(())
+    }
+}
+
+/// What a commit of these files does, in the spec's words; `None` when it does nothing.
+fn operation(added: &[DataFile], removed: &[CatalogFile]) -> Option<CommitOperation> {
+    let adds_rows = added.iter().any(|file| file.content == FileContent::Data);
+    let adds_deletes = added.iter().any(|file| file.content == FileContent::PositionDeletes);
+    match (adds_rows, adds_deletes || !removed.is_empty()) {
+        (false, false) => None,
+        (true, false) => Some(CommitOperation::Append),
+        (true, true) => Some(CommitOperation::Overwrite),
+        (false, true) => Some(CommitOperation::Delete),
+    }
+}
+
+/// What every object carries: whose it is, when and of which version (REQUIREMENTS.md 10).
+pub fn object_metadata(
+    name: &ObjectName,
+    content_type: &'static str,
+    timestamp: i64,
+    version: Sequence,
+) -> ObjectMetadata {
+    let custom = vec![
+        ("doType", name.doc_type.clone()),
+        ("doId", name.doc_id.clone()),
+        ("timestamp", timestamp.to_string()),
+        ("version", version.to_string()),
+    ];
+    ObjectMetadata { content_type, custom }
+}
