@@ -27,23 +27,19 @@ pub enum Bounds {
 }
 
 impl Bounds {
-    /// The bounds of a column's values.
+    /// The bounds of a column's values, texts and bytes cut.
     pub fn of(values: &Values) -> Self {
-        let mut extremes: Option<(Scalar<'_>, Scalar<'_>)> = None;
-        for value in (0..values.len()).filter_map(|position| values.get(position)) {
-            if is_nan(&value) {
-                continue;
-            }
-            extremes = Some(match extremes {
-                None => (value.clone(), value),
-                Some((least, most)) if order(&value, &least) == Ordering::Less => (value, most),
-                Some((least, most)) if order(&value, &most) == Ordering::Greater => (least, value),
-                Some(unchanged) => unchanged,
-            });
-        }
-        match extremes {
+        match extremes(values) {
             None => Self::Empty,
             Some((least, most)) => Self::Known { lower: truncate_down(&least), upper: truncate_up(&most) },
+        }
+    }
+
+    /// The least and the greatest of a column's values, whole.
+    pub fn exactly(values: &Values) -> Self {
+        match extremes(values) {
+            None => Self::Empty,
+            Some((least, most)) => Self::Known { lower: owned(&least), upper: Some(owned(&most)) },
         }
     }
 
@@ -70,6 +66,23 @@ impl Bounds {
             Self::Known { lower, upper } => (Some(serialize(lower)), upper.as_ref().map(serialize)),
         }
     }
+}
+
+/// The least and the greatest of values that are not NaN.
+fn extremes(values: &Values) -> Option<(Scalar<'_>, Scalar<'_>)> {
+    let mut extremes: Option<(Scalar<'_>, Scalar<'_>)> = None;
+    for value in (0..values.len()).filter_map(|position| values.get(position)) {
+        if is_nan(&value) {
+            continue;
+        }
+        extremes = Some(match extremes {
+            None => (value.clone(), value),
+            Some((least, most)) if order(&value, &least) == Ordering::Less => (value, most),
+            Some((least, most)) if order(&value, &most) == Ordering::Greater => (least, value),
+            Some(unchanged) => unchanged,
+        });
+    }
+    extremes
 }
 
 /// How many of the values are NaN; `None` for types that have none.
@@ -190,7 +203,7 @@ fn bytes_above(bytes: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
-fn owned(value: &Scalar<'_>) -> Scalar<'static> {
+pub(super) fn owned(value: &Scalar<'_>) -> Scalar<'static> {
     match value {
         Scalar::Boolean(value) => Scalar::Boolean(*value),
         Scalar::Int(value) => Scalar::Int(*value),

@@ -4,9 +4,7 @@
 //! [`BuiltCommit::objects`], makes [`BuiltCommit::state`] the authority, publishes [`BuiltCommit::metadata`] and the
 //! version hint, and only then may delete [`BuiltCommit::garbage`], which it must have stored with the state.
 //!
-//! A commit rewrites the manifests of the months whose files it removes and carries the others over. The manifests of
-//! a state table hold one month each while there are few; a change log gets one manifest a commit. Beyond
-//! [`MANIFESTS_MAX`] they are merged into one.
+//! Which manifests it writes is told in [`super::manifest_plan`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,17 +12,16 @@ use uuid::Uuid;
 
 use super::data_file::{DataFile, LiveFile};
 use super::invariants::check_invariants;
-use super::manifest::{self, Entry, EntryStatus, ManifestContext, ManifestFile};
 use super::manifest_list::{self, ListContext};
+use super::manifest_plan::{ManifestPlan, write_manifests};
 use super::metadata;
-use super::schema::{Schema, TableKind};
-use super::table::{
-    LoggedMetadata, MANIFESTS_MAX, METADATA_LOG_MAX, RetiredObject, SCHEMAS_MAX_BYTES, Snapshot, TableState, Totals,
-};
+use super::schema::Schema;
+use super::summary::{summary, totals};
+use super::table::{LoggedMetadata, METADATA_LOG_MAX, RetiredObject, SCHEMAS_MAX_BYTES, Snapshot, TableState};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::{StorageTier, Timestamp};
 
-const AVRO: &str = "application/avro";
+pub(super) const AVRO: &str = "application/avro";
 const JSON: &str = "application/json";
 
 /// What a commit does to a table, in the spec's words (spec, "Snapshots", summary field `operation`).
@@ -32,16 +29,16 @@ const JSON: &str = "application/json";
 pub enum CommitOperation {
     /// Files are added, none removed.
     Append,
-    /// Files are replaced by others with other rows.
+    /// Rows are replaced by others: files removed and added, delete files among them or not.
     Overwrite,
-    /// Files are removed, none added.
+    /// Rows are deleted, none added: data files are removed, delete files added or replaced.
     Delete,
     /// Files are replaced by others with the same rows.
     Replace,
 }
 
 impl CommitOperation {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Append => "append",
             Self::Overwrite => "overwrite",
@@ -60,9 +57,9 @@ pub struct Commit {
     pub attempt: Uuid,
     /// Now, in Unix ms; never taken as earlier than the last commit.
     pub timestamp_ms: Timestamp,
-    /// New data files, staged by the caller.
+    /// New data files and delete files, staged by the caller.
     pub added: Vec<DataFile>,
-    /// Live files that it removes.
+    /// Live files of both contents that it removes.
     pub removed: Vec<LiveFile>,
     /// All files that are live before it; asked for when [`TableState::needs_live_files`] says so.
     pub live: Option<Vec<LiveFile>>,
@@ -117,14 +114,15 @@ pub fn snapshot_id(attempt: Uuid) -> i64 {
 pub fn plan_commit(state: &TableState, commit: &Commit) -> Result<BuiltCommit> {
     let snapshot_id = snapshot_id(commit.attempt);
     let mut next = state.clone();
+    next.format = TableState::FORMAT;
     next.version = state.version.saturating_add(1);
     next.last_sequence_number = state.last_sequence_number.saturating_add(1);
     next.last_updated_ms = commit.timestamp_ms.max(state.last_updated_ms);
     set_schema(&mut next, &commit.schema);
 
-    let plan = ManifestPlan::new(state, commit)?;
+    let plans = [ManifestPlan::of_data(state, commit)?, ManifestPlan::of_deletes(state, commit)?];
     let mut objects = Vec::new();
-    next.manifests = write_manifests(&next, commit, snapshot_id, plan, &mut objects)?;
+    next.manifests = write_manifests(&next, commit, snapshot_id, plans, &mut objects)?;
     next.totals = totals(state.totals, commit);
     push_snapshot(&mut next, state, commit, snapshot_id);
     objects.push(manifest_list(&next)?);
@@ -157,119 +155,6 @@ fn set_schema(next: &mut TableState, schema: &Schema) {
     next.last_column_id = next.last_column_id.max(highest);
 }
 
-/// Which manifests a commit carries over and which files go into new ones.
-struct ManifestPlan {
-    /// Carried over.
-    kept: Vec<ManifestFile>,
-    /// Files of rewritten manifests that stay.
-    existing: Vec<LiveFile>,
-    /// Whether each new manifest holds one month.
-    by_month: bool,
-}
-
-impl ManifestPlan {
-    fn new(state: &TableState, commit: &Commit) -> Result<Self> {
-        let affected = state.rewritten_manifests(&commit.added, &commit.removed);
-        let all = state.manifests.iter().enumerate();
-        let kept = all.filter(|(position, manifest)| !affected.contains(position) && manifest.live_files() > 0);
-        let kept = kept.map(|(_, manifest)| manifest.clone()).collect();
-        let rewritten = || affected.iter().filter_map(|position| state.manifests.get(*position));
-        let live: i64 = rewritten().map(ManifestFile::live_files).sum();
-        let staying = live.saturating_sub(count(commit.removed.len()));
-        let existing = if staying == 0 { Vec::new() } else { Self::existing(state, commit, &affected)? };
-        if count(existing.len()) != staying {
-            return Err(contradiction(format!(
-                "{staying} files to stay in the rewritten manifests, got {}",
-                existing.len()
-            )));
-        }
-        let single =
-            |manifest: &ManifestFile| manifest.live_files() == 0 || manifest.first_month == manifest.last_month;
-        let staying_months = existing.iter().map(|live| live.file.month);
-        let months = months(commit.added.iter().map(|file| file.month).chain(staying_months));
-        let few = months.len() <= MANIFESTS_MAX;
-        let by_month = state.kind == TableKind::State && few && rewritten().all(single);
-        Ok(Self { kept, existing, by_month })
-    }
-
-    /// The live files of the rewritten manifests that are not removed.
-    fn existing(state: &TableState, commit: &Commit, affected: &[usize]) -> Result<Vec<LiveFile>> {
-        let Some(live) = &commit.live else {
-            return Err(contradiction("all live files, because manifests must be rewritten, got none".to_owned()));
-        };
-        let removed: BTreeSet<&str> = commit.removed.iter().map(|live| live.file.key.as_str()).collect();
-        let spans: Vec<&ManifestFile> = affected.iter().filter_map(|position| state.manifests.get(*position)).collect();
-        let rewritten = |month: i32| {
-            spans.iter().any(|span| span.live_files() > 0 && span.first_month <= month && month <= span.last_month)
-        };
-        let stays = |live: &&LiveFile| rewritten(live.file.month) && !removed.contains(live.file.key.as_str());
-        Ok(live.iter().filter(stays).cloned().collect())
-    }
-}
-
-fn months(months: impl Iterator<Item = i32>) -> BTreeSet<i32> {
-    months.collect()
-}
-
-/// Writes the new manifests; all manifests of the snapshot, the new ones first.
-fn write_manifests(
-    next: &TableState,
-    commit: &Commit,
-    snapshot_id: i64,
-    plan: ManifestPlan,
-    objects: &mut Vec<StagedObject>,
-) -> Result<Vec<ManifestFile>> {
-    let sequence_number = next.last_sequence_number;
-    let added = commit.added.iter().map(|file| Entry::added(file, snapshot_id, sequence_number));
-    let existing = plan.existing.iter().map(Entry::existing);
-    let deleted = commit.removed.iter().map(|live| Entry::deleted(live, snapshot_id));
-    let mut entries: Vec<Entry<'_>> = added.chain(existing).chain(deleted).collect();
-    entries.sort_by(|left, right| (left.file.month, &left.file.key).cmp(&(right.file.month, &right.file.key)));
-
-    let Some(schema) = next.current_schema() else {
-        return Err(contradiction("a current schema, got none".to_owned()));
-    };
-    let base_uri = next.base_uri.as_str();
-    let attempt = commit.attempt;
-    let context = ManifestContext { base_uri, kind: next.kind, schema, attempt, snapshot_id, sequence_number };
-    let mut manifests = Vec::new();
-    for (number, group) in group(entries, plan.by_month).iter().enumerate() {
-        let (file, bytes) = manifest::write(&context, next.path.manifest(attempt, number), group)?;
-        objects.push(StagedObject { key: file.key.clone(), bytes, content_type: AVRO });
-        manifests.push(file);
-    }
-    manifests.extend(plan.kept);
-    Ok(manifests)
-}
-
-/// The entries of each new manifest. Months of which nothing stays share one, which the next commit drops.
-fn group(entries: Vec<Entry<'_>>, by_month: bool) -> Vec<Vec<Entry<'_>>> {
-    let live = entries.iter().filter(|entry| entry.status != EntryStatus::Deleted);
-    let live = months(live.map(|entry| entry.file.month));
-    let mut groups: BTreeMap<Option<i32>, Vec<Entry<'_>>> = BTreeMap::new();
-    for entry in entries {
-        let month = Some(entry.file.month).filter(|month| by_month && live.contains(month));
-        groups.entry(month).or_default().push(entry);
-    }
-    groups.into_values().collect()
-}
-
-fn totals(before: Totals, commit: &Commit) -> Totals {
-    let bytes = |file: &DataFile| i64::try_from(file.file_size).unwrap_or(i64::MAX);
-    let mut totals = before;
-    for file in &commit.added {
-        totals.files = totals.files.saturating_add(1);
-        totals.records = totals.records.saturating_add(file.record_count);
-        totals.bytes = totals.bytes.saturating_add(bytes(file));
-    }
-    for live in &commit.removed {
-        totals.files = totals.files.saturating_sub(1);
-        totals.records = totals.records.saturating_sub(live.file.record_count);
-        totals.bytes = totals.bytes.saturating_sub(bytes(&live.file));
-    }
-    totals
-}
-
 fn push_snapshot(next: &mut TableState, state: &TableState, commit: &Commit, snapshot_id: i64) {
     next.snapshots.push(Snapshot {
         snapshot_id,
@@ -280,27 +165,6 @@ fn push_snapshot(next: &mut TableState, state: &TableState, commit: &Commit, sna
         summary: summary(next.totals, commit),
         schema_id: next.current_schema_id,
     });
-}
-
-/// The summary of a snapshot (spec, Appendix F, "Optional Snapshot Summary Fields"): what engines plan by. It is repeated
-/// in every metadata file while the snapshot is kept, so sizes, which manifests tell, are left out.
-fn summary(totals: Totals, commit: &Commit) -> BTreeMap<String, String> {
-    let records = |sum: i64, file: &DataFile| sum.saturating_add(file.record_count);
-    let mut summary = commit.summary.clone();
-    let mut set = |name: &str, value: String| summary.insert(name.to_owned(), value);
-    set("operation", commit.operation.name().to_owned());
-    if !commit.added.is_empty() {
-        set("added-data-files", commit.added.len().to_string());
-        set("added-records", commit.added.iter().fold(0, records).to_string());
-    }
-    if !commit.removed.is_empty() {
-        set("deleted-data-files", commit.removed.len().to_string());
-        set("deleted-records", commit.removed.iter().map(|live| &live.file).fold(0, records).to_string());
-    }
-    set("total-data-files", totals.files.to_string());
-    set("total-records", totals.records.to_string());
-    set("total-position-deletes", "0".to_owned());
-    summary
 }
 
 fn manifest_list(next: &TableState) -> Result<StagedObject> {
@@ -378,10 +242,7 @@ fn trim_schemas(next: &mut TableState) {
     next.schemas = kept;
 }
 
-fn count(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn contradiction(expected: String) -> StorageError {
+/// The error for inputs that do not belong together.
+pub(super) fn contradiction(expected: String) -> StorageError {
     StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "plan commit", format!("expected {expected}"))
 }

@@ -64,7 +64,7 @@ pub struct DataFile {
     /// What its rows are.
     #[serde(default, skip_serializing_if = "is_data")]
     pub content: FileContent,
-    /// Whether all of its rows ascend by the table's sort field.
+    /// Whether all of its rows ascend by the table's sort field; those of a delete file do by path and position.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub sorted: bool,
     /// The parts that its rows are, in their order, where its writer told; otherwise none.
@@ -122,7 +122,7 @@ pub struct LiveFile {
     pub sequence_number: i64,
 }
 
-fn is_data(content: &FileContent) -> bool {
+pub(super) fn is_data(content: &FileContent) -> bool {
     *content == FileContent::Data
 }
 

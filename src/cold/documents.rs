@@ -1,6 +1,9 @@
 //! Data files of state tables, from documents.
+//!
+//! A file is either sorted by id, or of parts: sequences of documents that each ascend by id, one after the other, as
+//! segments come. Row groups know nothing of parts.
 
-use super::data_file::DataFile;
+use super::data_file::{DataFile, FilePart};
 use super::parquet_write::{DataFileWriter, ROW_GROUP_MAX_BYTES, ROW_GROUP_MAX_ROWS};
 use super::schema::{Schema, TableKind};
 use crate::error::Result;
@@ -8,19 +11,26 @@ use crate::types::Document;
 use crate::types::time::Month;
 use crate::vortex::{ShreddedBatch, Shredder, TableSchema};
 
-/// Writes one data file of a state table from documents in ascending order of their ids, all of one month.
+/// Writes one data file of a state table from documents of one month.
 pub struct DocumentFileWriter<'s> {
     shredder: Shredder<'s>,
     writer: DataFileWriter,
+    /// Rows of the parts that are ended.
+    ended: i64,
 }
 
 impl<'s> DocumentFileWriter<'s> {
-    /// A file of a table with these columns.
+    /// A sorted file of a table with these columns: the documents come in ascending order of their ids.
     pub fn new(columns: &'s TableSchema) -> Self {
-        Self {
-            shredder: Shredder::new(columns),
-            writer: DataFileWriter::new(&Schema::state(columns), TableKind::State),
-        }
+        let writer = DataFileWriter::new(&Schema::state(columns), TableKind::State);
+        Self { shredder: Shredder::new(columns), writer, ended: 0 }
+    }
+
+    /// A file of parts: the documents of each part, which [`end_part`](Self::end_part) ends, come in ascending order of
+    /// their ids, which is not checked.
+    pub fn of_parts(columns: &'s TableSchema) -> Self {
+        let writer = DataFileWriter::of_parts(&Schema::state(columns), TableKind::State);
+        Self { shredder: Shredder::new(columns), writer, ended: 0 }
     }
 
     /// Adds a document. On an error the file is not to be used.
@@ -30,6 +40,14 @@ impl<'s> DocumentFileWriter<'s> {
             self.end_row_group()?;
         }
         Ok(())
+    }
+
+    /// Says that the documents added since the part before are one part, known by `number`. A part without documents, a
+    /// document without a part, and a part of a sorted file make [`finish`](Self::finish) refuse the file.
+    pub fn end_part(&mut self, number: i64) {
+        let rows = self.rows();
+        self.writer.end_part(FilePart { number, rows: rows.saturating_sub(self.ended) });
+        self.ended = rows;
     }
 
     /// How many documents were added.

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::commit::Commit;
+use super::data_file::FileContent;
 use super::manifest::ManifestFile;
+use super::schema::TableKind;
 use super::table::TableState;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
@@ -15,7 +17,7 @@ pub(super) fn check_invariants(
     commit: &Commit,
     garbage: &[String],
 ) -> Result<()> {
-    let checks: [(&str, bool); 11] = [
+    let checks: [(&str, bool); 14] = [
         ("the version rises by one", next.version == previous.version.saturating_add(1)),
         (
             "the sequence number rises by one",
@@ -28,6 +30,9 @@ pub(super) fn check_invariants(
         ("field ids keep their meaning", fields_keep_their_meaning(previous, next)),
         ("the manifests' counts are the totals", counts_are_totals(next)),
         ("every added file is new and every removed file was live", files_are_once(previous, commit)),
+        ("all live files are told where they are needed", live_files_are_told(previous, commit)),
+        ("a state table has at most one delete file a month", one_delete_file_a_month(next, commit)),
+        ("there is no delete file without a data file", deletes_have_data(commit)),
         ("manifests are listed once", manifests_are_distinct(next)),
         ("nothing reachable is garbage", garbage_is_unreachable(next, commit, garbage)),
     ];
@@ -79,9 +84,17 @@ fn fields_keep_their_meaning(previous: &TableState, next: &TableState) -> bool {
 }
 
 fn counts_are_totals(next: &TableState) -> bool {
-    let files: i64 = next.manifests.iter().map(ManifestFile::live_files).sum();
-    let records: i64 = next.manifests.iter().map(ManifestFile::live_rows).sum();
-    (files, records) == (next.totals.files, next.totals.records) && next.totals.bytes >= 0
+    let of = |content: FileContent| {
+        let manifests = next.manifests.iter().filter(move |manifest| manifest.content == content);
+        let sum = |(files, rows): (i64, i64), manifest: &ManifestFile| {
+            (files.saturating_add(manifest.live_files()), rows.saturating_add(manifest.live_rows()))
+        };
+        manifests.fold((0, 0), sum)
+    };
+    let totals = next.totals;
+    of(FileContent::Data) == (totals.data_files, totals.records)
+        && of(FileContent::PositionDeletes) == (totals.delete_files, totals.position_deletes)
+        && totals.bytes >= 0
 }
 
 fn files_are_once(previous: &TableState, commit: &Commit) -> bool {
@@ -91,12 +104,43 @@ fn files_are_once(previous: &TableState, commit: &Commit) -> bool {
         added.len() == commit.added.len() && removed.len() == commit.removed.len() && added.is_disjoint(&removed);
     let Some(live) = &commit.live else { return distinct };
     let live_keys: BTreeSet<&str> = live.iter().map(|live| live.file.key.as_str()).collect();
-    let complete = i64::try_from(live.len()).is_ok_and(|files| files == previous.totals.files);
+    let count = |content: FileContent| {
+        i64::try_from(live.iter().filter(|live| live.file.content == content).count()).unwrap_or(i64::MAX)
+    };
+    let complete = count(FileContent::Data) == previous.totals.data_files
+        && count(FileContent::PositionDeletes) == previous.totals.delete_files;
     distinct
         && complete
         && live_keys.len() == live.len()
         && removed.is_subset(&live_keys)
         && added.is_disjoint(&live_keys)
+}
+
+/// The rules about delete files are told by the live files; a commit without them leaves delete files as they are, and
+/// removes nothing beside them.
+fn live_files_are_told(previous: &TableState, commit: &Commit) -> bool {
+    commit.live.is_some() || !previous.needs_live_files(&commit.added, &commit.removed)
+}
+
+/// The months of the files of a content that are live after the commit, ascending, one a file.
+fn live_months(commit: &Commit, content: FileContent) -> Vec<i32> {
+    let removed: BTreeSet<&str> = commit.removed.iter().map(|live| live.file.key.as_str()).collect();
+    let before = commit.live.iter().flatten().map(|live| &live.file);
+    let stays = before.filter(|file| !removed.contains(file.key.as_str()));
+    let files = stays.chain(&commit.added).filter(|file| file.content == content);
+    let mut months: Vec<i32> = files.map(|file| file.month).collect();
+    months.sort_unstable();
+    months
+}
+
+fn one_delete_file_a_month(next: &TableState, commit: &Commit) -> bool {
+    next.kind != TableKind::State
+        || live_months(commit, FileContent::PositionDeletes).is_sorted_by(|left, right| left < right)
+}
+
+fn deletes_have_data(commit: &Commit) -> bool {
+    let data: BTreeSet<i32> = live_months(commit, FileContent::Data).into_iter().collect();
+    live_months(commit, FileContent::PositionDeletes).iter().all(|month| data.contains(month))
 }
 
 fn manifests_are_distinct(next: &TableState) -> bool {

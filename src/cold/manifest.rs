@@ -1,4 +1,4 @@
-//! Manifests: the data files of a part of a table (spec, "Manifests").
+//! Manifests: the data files, or the delete files, of a part of a table (spec, "Manifests").
 //!
 //! A file that its manifest's own commit adds has no sequence numbers here: readers take those of the manifest from
 //! the manifest list (spec, "Sequence Number Inheritance"). Existing and deleted files carry theirs.
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::avro::{optional, record, write_container};
-use super::data_file::{ColumnMetrics, DataFile, LiveFile};
-use super::metadata::{SORT_ORDER_ID, partition_fields};
+use super::data_file::{ColumnMetrics, DataFile, FileContent, LiveFile, is_data};
+use super::metadata::{SORT_ORDER_ID, UNSORTED_ORDER_ID, partition_fields};
 use super::paths::location;
 use super::schema::{Schema, TableKind};
 use crate::error::{ErrorKind, Result, StorageError};
@@ -58,6 +58,9 @@ impl<'a> Entry<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ManifestFile {
+    /// What its files are.
+    #[serde(default, skip_serializing_if = "is_data")]
+    pub content: FileContent,
     /// The object's key.
     pub key: String,
     /// Its size in bytes.
@@ -102,6 +105,7 @@ impl ManifestFile {
 pub(super) struct ManifestContext<'a> {
     pub base_uri: &'a str,
     pub kind: TableKind,
+    pub content: FileContent,
     pub schema: &'a Schema,
     pub attempt: Uuid,
     pub snapshot_id: i64,
@@ -116,13 +120,17 @@ pub(super) fn write(
 ) -> Result<(ManifestFile, Vec<u8>)> {
     let (_, partition_name) = context.kind.partition_source();
     let avro_schema = manifest_schema(partition_name);
+    let content = match context.content {
+        FileContent::Data => "data",
+        FileContent::PositionDeletes => "deletes",
+    };
     let metadata = BTreeMap::from([
         ("schema", to_json(context.schema)?),
         ("schema-id", context.schema.schema_id.to_string()),
         ("partition-spec", to_json(&partition_fields(context.kind))?),
         ("partition-spec-id", "0".to_owned()),
         ("format-version", "2".to_owned()),
-        ("content", "data".to_owned()),
+        ("content", content.to_owned()),
     ]);
     let records = entries.iter().map(|entry| entry_value(context, partition_name, entry));
     let bytes = write_container(&avro_schema, &metadata, *context.attempt.as_bytes(), records)?;
@@ -136,6 +144,7 @@ fn summarise(context: &ManifestContext<'_>, key: String, bytes: &[u8], entries: 
     let months = || entries.iter().map(|entry| entry.file.month);
     let live = entries.iter().filter(|entry| entry.status != EntryStatus::Deleted);
     ManifestFile {
+        content: context.content,
         key,
         length: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
         sequence_number: context.sequence_number,
@@ -176,9 +185,15 @@ fn data_file_value(context: &ManifestContext<'_>, partition_name: &str, file: &D
     let bytes = |value: &dyn Fn(&ColumnMetrics) -> Option<Vec<u8>>| {
         map(file.columns.iter().filter_map(|column| Some((column.id, Value::Bytes(value(column)?)))))
     };
+    let sort_order = match (file.content, file.sorted) {
+        // Their order is not one of the table's.
+        (FileContent::PositionDeletes, _) => None,
+        (FileContent::Data, true) => Some(SORT_ORDER_ID),
+        (FileContent::Data, false) => Some(UNSORTED_ORDER_ID),
+    };
     let splits = file.split_offsets.iter().copied().map(Value::Long).collect();
     record([
-        ("content", Value::Int(0)),
+        ("content", Value::Int(content_number(file.content))),
         ("file_path", Value::String(location(context.base_uri, &file.key))),
         ("file_format", Value::String("PARQUET".to_owned())),
         ("partition", record([(partition_name, optional(Some(Value::Int(file.month))))])),
@@ -193,8 +208,16 @@ fn data_file_value(context: &ManifestContext<'_>, partition_name: &str, file: &D
         ("key_metadata", optional(None)),
         ("split_offsets", optional(Some(Value::Array(splits)))),
         ("equality_ids", optional(None)),
-        ("sort_order_id", optional(Some(Value::Int(SORT_ORDER_ID)))),
+        ("sort_order_id", optional(sort_order.map(Value::Int))),
     ])
+}
+
+/// The spec's number of a file's content. That of a manifest of deletes is the same as of a position delete file.
+pub(super) fn content_number(content: FileContent) -> i32 {
+    match content {
+        FileContent::Data => 0,
+        FileContent::PositionDeletes => 1,
+    }
 }
 
 /// A map whose keys are no strings: an array of pairs (spec, Appendix A, "Avro").

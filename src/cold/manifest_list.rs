@@ -6,7 +6,7 @@ use apache_avro::types::Value;
 use uuid::Uuid;
 
 use super::avro::{optional, record, write_container};
-use super::manifest::ManifestFile;
+use super::manifest::{ManifestFile, content_number};
 use super::paths::location;
 use crate::error::Result;
 
@@ -68,7 +68,7 @@ fn manifest_value(base_uri: &str, manifest: &ManifestFile) -> Value {
         ("manifest_path", Value::String(location(base_uri, &manifest.key))),
         ("manifest_length", Value::Long(manifest.length)),
         ("partition_spec_id", Value::Int(0)),
-        ("content", Value::Int(0)),
+        ("content", Value::Int(content_number(manifest.content))),
         ("sequence_number", Value::Long(manifest.sequence_number)),
         ("min_sequence_number", Value::Long(manifest.min_sequence_number)),
         ("added_snapshot_id", Value::Long(manifest.added_snapshot_id)),

@@ -12,8 +12,10 @@ use crate::types::StorageTier;
 
 /// The id of the one partition field: `month` of the commit time. Partition field ids start at 1000 by the spec.
 pub const PARTITION_FIELD_ID: i32 = 1_000;
-/// The id of the sort order that all data files have; 0 is by the spec the unsorted order.
+/// The id of the sort order of data files that are sorted.
 pub const SORT_ORDER_ID: i32 = 1;
+/// The spec's id for no order.
+pub const UNSORTED_ORDER_ID: i32 = 0;
 const SPEC_ID: i32 = 0;
 const FORMAT_VERSION: i32 = 2;
 /// The branch that readers follow.
@@ -155,7 +157,10 @@ pub fn to_json(state: &TableState) -> Result<Vec<u8>> {
 fn sort_orders(kind: TableKind) -> [SortOrder; 2] {
     let ascending =
         SortField { transform: "identity", source_id: kind.sort_source(), direction: "asc", null_order: "nulls-first" };
-    [SortOrder { order_id: 0, fields: Vec::new() }, SortOrder { order_id: SORT_ORDER_ID, fields: vec![ascending] }]
+    [
+        SortOrder { order_id: UNSORTED_ORDER_ID, fields: Vec::new() },
+        SortOrder { order_id: SORT_ORDER_ID, fields: vec![ascending] },
+    ]
 }
 
 fn properties(kind: TableKind) -> BTreeMap<&'static str, &'static str> {

@@ -65,6 +65,11 @@ impl Footer {
         Ok(footer)
     }
 
+    /// What the locations begin with that the file's rows name, if they name any.
+    pub(super) fn base_uri(&self) -> Option<&str> {
+        self.notes.base_uri.as_deref()
+    }
+
     /// The row groups in order.
     pub(super) fn groups(&self) -> impl Iterator<Item = Group<'_>> {
         let groups = self.metadata.row_groups().iter().zip(&self.notes.row_groups);

@@ -25,6 +25,9 @@ pub(super) struct FileNotes {
     pub format: u32,
     /// Field ids of the string columns that hold JSON text.
     pub json_fields: Vec<i32>,
+    /// What the locations begin with that the rows name; only of files that name any. The rest is a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_uri: Option<String>,
     /// One a row group.
     pub row_groups: Vec<RowGroupNotes>,
 }
@@ -193,7 +196,12 @@ mod tests {
             .collect();
         let json_fields =
             schema.fields.iter().filter(|field| field.field_type == ColumnType::Json).map(|field| field.id);
-        let notes = FileNotes { format: FileNotes::FORMAT, json_fields: json_fields.collect(), row_groups: Vec::new() };
+        let notes = FileNotes {
+            format: FileNotes::FORMAT,
+            json_fields: json_fields.collect(),
+            base_uri: None,
+            row_groups: Vec::new(),
+        };
         let descriptor = SchemaDescriptor::new(message_type(&schema).unwrap());
         for (field, column) in schema.fields.iter().zip(descriptor.columns()) {
             let told = file_column(column, &notes).unwrap();

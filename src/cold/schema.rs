@@ -36,6 +36,14 @@ pub mod change_fields {
     pub const COUNT: usize = 10;
 }
 
+/// Field ids of position delete files (spec, "Position Delete Files"); reserved for them in every table.
+pub mod delete_fields {
+    /// `file_path`, string, required: the location of a data file.
+    pub const FILE_PATH: i32 = 2_147_483_546;
+    /// `pos`, long, required: the position of a deleted row in it, counted from 0.
+    pub const POS: i32 = 2_147_483_545;
+}
+
 /// What a table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -175,6 +183,15 @@ impl Schema {
             Field::new(id::CORRELATION_ID, "correlation_id", ColumnType::String, false),
         ];
         Self { struct_type: StructType::Struct, schema_id: 0, identifier_field_ids: vec![id::SEQUENCE], fields }
+    }
+
+    /// The schema of position delete files.
+    pub fn position_deletes() -> Self {
+        let fields = vec![
+            Field::new(delete_fields::FILE_PATH, "file_path", ColumnType::String, true),
+            Field::new(delete_fields::POS, "pos", ColumnType::Long, true),
+        ];
+        Self { struct_type: StructType::Struct, schema_id: 0, identifier_field_ids: Vec::new(), fields }
     }
 
     /// The field under an id.

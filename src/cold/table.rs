@@ -10,13 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use super::data_file::{DataFile, LiveFile};
+use super::data_file::{DataFile, FileContent, LiveFile};
 use super::manifest::ManifestFile;
 use super::paths::{TablePath, location};
 use super::schema::{Schema, TableKind};
 use crate::types::Timestamp;
 
-/// Manifests of one snapshot; one more and they are merged.
+/// Manifests of data files in one snapshot; one more and they are merged. One of delete files may be beside them.
 pub const MANIFESTS_MAX: usize = 32;
 /// Earlier metadata versions that are kept, for readers that still hold one.
 pub const METADATA_LOG_MAX: usize = 10;
@@ -68,13 +68,20 @@ pub struct RetiredObject {
 
 /// Counts of the current snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Totals {
     /// Live data files.
-    pub files: i64,
-    /// Their rows.
+    #[serde(alias = "files")]
+    pub data_files: i64,
+    /// Live delete files; none in a state of format 1.
+    #[serde(default)]
+    pub delete_files: i64,
+    /// Rows of the data files, deleted ones too.
     pub records: i64,
-    /// Their bytes.
+    /// Rows of the delete files: how many of those are deleted.
+    #[serde(default)]
+    pub position_deletes: i64,
+    /// Bytes of all these files.
     pub bytes: i64,
 }
 
@@ -82,7 +89,7 @@ pub struct Totals {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TableState {
-    /// The version of this stored form: [`TableState::FORMAT`]; another is refused.
+    /// The version of this stored form, at most [`TableState::FORMAT`]; another is refused. Version 1 has no delete files.
     #[serde(deserialize_with = "known_format::<{ TableState::FORMAT }, _>")]
     pub format: u32,
     /// What the table holds.
@@ -129,7 +136,7 @@ pub(super) fn known_format<'de, const FORMAT: u32, D: Deserializer<'de>>(deseria
 
 impl TableState {
     /// The version of the stored form that this code writes.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 
     /// A table without snapshots. `base_uri` is `cold.baseUri`.
     pub fn create(uuid: Uuid, base_uri: &str, path: TablePath, kind: TableKind, now: Timestamp) -> Self {
@@ -175,31 +182,41 @@ impl TableState {
     }
 
     /// Whether a commit that adds and removes these files must be told all live files: when manifests must be
-    /// rewritten that have further files.
+    /// rewritten that have further files, and when it touches delete files or could leave one without a data file.
     pub fn needs_live_files(&self, added: &[DataFile], removed: &[LiveFile]) -> bool {
+        let is_deletes = |file: &DataFile| file.content == FileContent::PositionDeletes;
+        let touches_deletes = added.iter().chain(removed.iter().map(|live| &live.file)).any(is_deletes);
+        let has_files = self.manifests.iter().any(|manifest| manifest.live_files() > 0);
+        if has_files && (touches_deletes || (self.totals.delete_files > 0 && !removed.is_empty())) {
+            return true;
+        }
         let rewritten = self.rewritten_manifests(added, removed);
         let files = rewritten.iter().filter_map(|position| self.manifests.get(*position)).map(ManifestFile::live_files);
         i64::try_from(removed.len()).map_or(true, |removed| removed != files.sum::<i64>())
     }
 
-    /// The manifests that a commit rewrites: those that its removed files may be in, or all that there are when there
-    /// would be too many otherwise.
+    /// The data manifests that a commit rewrites: those that its removed data files may be in, or all that there are
+    /// when there would be too many otherwise.
     pub(super) fn rewritten_manifests(&self, added: &[DataFile], removed: &[LiveFile]) -> Vec<usize> {
         let affected = self.affected_manifests(removed);
-        let live = self.manifests.iter().filter(|manifest| manifest.live_files() > 0).count();
+        let data = self.manifests.iter().enumerate().filter(|(_, manifest)| manifest.content == FileContent::Data);
+        let live = data.clone().filter(|(_, manifest)| manifest.live_files() > 0).count();
         let kept = live.saturating_sub(affected.len());
+        let mut added = added.iter().filter(|file| file.content == FileContent::Data).peekable();
         // A change log gets one manifest a commit, a state table one a month.
         let new = match self.kind {
-            TableKind::State => added.iter().map(|file| file.month).collect::<BTreeSet<_>>().len(),
-            TableKind::Changes => 1,
+            TableKind::State => added.map(|file| file.month).collect::<BTreeSet<_>>().len(),
+            TableKind::Changes => usize::from(added.peek().is_some()),
         };
-        if kept.saturating_add(new) > MANIFESTS_MAX { (0..self.manifests.len()).collect() } else { affected }
+        let all = || data.map(|(position, _)| position).collect();
+        if kept.saturating_add(new) > MANIFESTS_MAX { all() } else { affected }
     }
 
-    /// The manifests that a commit which removes these files rewrites: those that may have one of them, and those
+    /// The data manifests that a commit which removes these files rewrites: those that may have one of them, and those
     /// whose months overlap the months of these, so that every file of these months is in a rewritten manifest.
     fn affected_manifests(&self, removed: &[LiveFile]) -> Vec<usize> {
-        let mut spans: Vec<(i32, i32)> = removed.iter().map(|live| (live.file.month, live.file.month)).collect();
+        let removed = removed.iter().filter(|live| live.file.content == FileContent::Data);
+        let mut spans: Vec<(i32, i32)> = removed.map(|live| (live.file.month, live.file.month)).collect();
         let mut affected: Vec<usize> = Vec::new();
         loop {
             let overlaps = |manifest: &ManifestFile| {
@@ -207,7 +224,10 @@ impl TableState {
                 spans.any(|(first, last)| manifest.first_month <= *last && *first <= manifest.last_month)
             };
             let found = self.manifests.iter().enumerate().filter(|(position, manifest)| {
-                manifest.live_files() > 0 && !affected.contains(position) && overlaps(manifest)
+                manifest.content == FileContent::Data
+                    && manifest.live_files() > 0
+                    && !affected.contains(position)
+                    && overlaps(manifest)
             });
             let found: Vec<(usize, (i32, i32))> =
                 found.map(|(position, manifest)| (position, (manifest.first_month, manifest.last_month))).collect();

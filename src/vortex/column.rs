@@ -387,6 +387,12 @@ impl<'a> ColumnCursor<'a> {
         self.value += 1;
         self.column.values.get(self.value - 1)
     }
+
+    /// Passes over the next row.
+    pub fn skip_value(&mut self) {
+        self.value += usize::from(self.column.validity.get(self.row));
+        self.row += 1;
+    }
 }
 
 /// Where a value of `length` bytes ends that begins at `start`.
@@ -424,6 +430,14 @@ mod tests {
             let mut cursor = column.cursor();
             for row in &rows {
                 prop_assert_eq!(cursor.next_value(), row.as_deref().map(|text| Scalar::Text(text.into())));
+            }
+            let mut cursor = column.cursor();
+            for (position, row) in rows.iter().enumerate() {
+                if position % 3 == 0 {
+                    cursor.skip_value();
+                } else {
+                    prop_assert_eq!(cursor.next_value(), row.as_deref().map(|text| Scalar::Text(text.into())));
+                }
             }
             prop_assert_eq!(column.validity().iter().collect::<Vec<_>>(), rows.iter().map(Option::is_some).collect::<Vec<_>>());
         }

@@ -52,6 +52,17 @@ impl<'a> Rebuilder<'a> {
         Ok(Self { ids, sequences, timestamps, fields, extra: extra.map(Column::cursor), wanted, rows, row: 0 })
     }
 
+    /// Passes over the next document.
+    pub fn skip_document(&mut self) {
+        if self.row >= self.rows {
+            return;
+        }
+        self.row += 1;
+        let own = [&mut self.ids, &mut self.sequences, &mut self.timestamps];
+        let fields = self.fields.iter_mut().map(|(_, cursor)| cursor);
+        own.into_iter().chain(fields).chain(self.extra.as_mut()).for_each(ColumnCursor::skip_value);
+    }
+
     /// The next document; `None` after the last.
     pub fn next_document(&mut self) -> Result<Option<Document>> {
         if self.row >= self.rows {

@@ -15,12 +15,12 @@ fn put(id: &'static str, fields: &str) -> Change {
     Change::Put(id, fields.to_owned())
 }
 
-fn metadata(bytes: &[u8]) -> serde_json::Value {
+pub fn metadata(bytes: &[u8]) -> serde_json::Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
 /// Everything that the metadata file makes reachable, by following it as a reader does.
-fn reachable(bucket: &MemoryBucket, table: &Table) -> BTreeSet<String> {
+pub fn reachable(bucket: &MemoryBucket, table: &Table) -> BTreeSet<String> {
     let key = |location: &str| location.strip_prefix("s3://cold/").unwrap().to_owned();
     let current = table.state.path.metadata(table.state.version);
     let parsed = metadata(&bucket.object(&current).unwrap().bytes);
@@ -30,11 +30,12 @@ fn reachable(bucket: &MemoryBucket, table: &Table) -> BTreeSet<String> {
     );
     for snapshot in parsed["snapshots"].as_array().unwrap() {
         let list = key(snapshot["manifest-list"].as_str().unwrap());
-        for manifest in records(bucket, &list) {
-            let manifest = key(text(&manifest, "manifest_path"));
+        for manifest_entry in records(bucket, &list) {
+            let manifest = key(text(&manifest_entry, "manifest_path"));
             for entry in records(bucket, &manifest) {
                 let file = field(&entry, "data_file");
                 let deleted = field(&entry, "status") == &Value::Int(2);
+                assert_eq!(field(file, "content"), field(&manifest_entry, "content"), "manifests are of one content");
                 if !deleted {
                     found.insert(key(text(file, "file_path")));
                 }
@@ -60,7 +61,7 @@ pub fn field<'v>(value: &'v Value, name: &str) -> &'v Value {
     }
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+pub fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     match field(value, name) {
         Value::String(text) => text,
         other => panic!("{other:?}"),
@@ -193,7 +194,7 @@ fn metadata_is_what_the_spec_asks() {
     let summary = serde_json::json!({
         "operation": "overwrite", "thermocline.sequence": "2", "added-data-files": "2", "added-records": "2",
         "deleted-data-files": "1", "deleted-records": "2", "total-data-files": "2", "total-records": "2",
-        "total-position-deletes": "0",
+        "total-delete-files": "0", "total-position-deletes": "0",
     });
     assert_eq!(second["summary"], summary);
 }
@@ -243,14 +244,14 @@ fn months_that_share_a_manifest_are_rewritten_together() {
         table.apply(&bucket, commit);
         assert!(table.state.manifests.len() <= 32);
     }
-    assert_eq!(table.state.totals.files, 40);
+    assert_eq!(table.state.totals.data_files, 40);
     let removed: LiveFile = table.live["k5"].clone();
     assert!(table.state.needs_live_files(&[], std::slice::from_ref(&removed)));
     let mut commit = table.commit(CommitOperation::Overwrite, 100, MARCH, schema);
     commit.removed = vec![removed];
     assert_eq!(plan_commit(&table.state, &commit).unwrap_err().kind(), ErrorKind::Corrupt, "live files are needed");
     let built = table.apply(&bucket, commit);
-    assert_eq!(built.state.totals.files, 39);
+    assert_eq!(built.state.totals.data_files, 39);
     assert_eq!(built.state.manifests.iter().map(|manifest| manifest.live_files()).sum::<i64>(), 39);
 }
 

@@ -142,7 +142,7 @@ fn described(name: &str, table: &Table) -> serde_json::Value {
         "location": state.location(),
         "metadata": state.path.metadata(state.version),
         "columns": state.current_schema().unwrap().fields.iter().map(|field| &field.name).collect::<Vec<_>>(),
-        "files": state.totals.files,
+        "files": state.totals.data_files,
     })
 }
 

@@ -1,20 +1,25 @@
-//! Files of format 1: the same input still makes the same bytes, and the files of every folder still read. The first
-//! have the members of `_extra` as the document had them, later ones by name. `THERMOCLINE_BLESS=1` writes the last folder
-//! anew; do that only with a folder that is made for it.
+//! Stored files: the same input still makes the same bytes, and the files of every folder still read. The first have the
+//! members of `_extra` as the document had them, later ones by name; since format 2 there are files of parts and delete
+//! files. `THERMOCLINE_BLESS=1` writes the last folder anew; do that only with a folder that is made for it.
 
 use std::path::PathBuf;
 
 use apache_avro::types::Value;
-use thermocline::cold::{CommitOperation, DataFile, LiveFile, Schema, TableKind, TableState};
+use thermocline::cold::{CommitOperation, DataFile, FileContent, LiveFile, Schema, TableKind, TableState};
 use thermocline::ports::native::MemoryBucket;
 use thermocline::types::Document;
 use thermocline::vortex::{TableSchema, infer};
 
 use super::commits::field;
-use super::support::{FEBRUARY, Table, assert_same_text, attempt, declare, document, document_file, put, read};
+use super::support::{
+    FEBRUARY, Table, assert_same_text, attempt, declare, delete_file, document, document_file, parts_file, put, read,
+};
 
-const WRITTEN: &str = "cold-v1-extra-by-name";
-const READ: [&str; 2] = ["cold-v1", WRITTEN];
+const WRITTEN: &str = "cold-v2";
+const READ: [&str; 3] = ["cold-v1", "cold-v1-extra-by-name", WRITTEN];
+
+/// The deleted rows of the file of parts.
+const DELETED: [u32; 3] = [0, 29, 30];
 
 fn path(folder: &str, name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder).join(name)
@@ -83,10 +88,64 @@ fn made() -> (Table, Vec<(String, Vec<u8>)>) {
     (table, files)
 }
 
+/// A table of one data file, of two parts, and the delete file beside it.
+fn made_with_deletes() -> Vec<(String, Vec<u8>)> {
+    let documents = documents();
+    let columns = columns(&documents);
+    let mut table = Table::new("s3://cold", "golden", TableKind::State);
+    let key = |number: usize| {
+        table.state.path.data_file(thermocline::types::time::Month { year: 2024, month: 2 }, attempt(1), number)
+    };
+    let (data, parts) = parts_file(&columns, &[(2, &documents[20..]), (1, &documents[..20])], &key(0));
+    let (deletes, deleted) = delete_file("s3://cold", &[(&parts, &DELETED)], &key(1));
+    let mut commit = table.commit(CommitOperation::Append, 1, FEBRUARY, Schema::state(&columns));
+    commit.added = vec![parts.clone(), deleted.clone()];
+    let built = table.apply(&MemoryBucket::new(), commit);
+    let [_, manifest, list] = built.objects.as_slice() else { panic!() };
+    vec![
+        ("parts.parquet".to_owned(), data),
+        ("parts-data-file.json".to_owned(), serde_json::to_vec(&parts).unwrap()),
+        ("deletes.parquet".to_owned(), deletes),
+        ("deletes-data-file.json".to_owned(), serde_json::to_vec(&deleted).unwrap()),
+        ("deletes-manifest.avro".to_owned(), manifest.bytes.clone()),
+        ("deletes-manifest-list.avro".to_owned(), list.bytes.clone()),
+        ("deletes-metadata.json".to_owned(), built.metadata.bytes.clone()),
+        ("deletes-table-state.json".to_owned(), serde_json::to_vec(&built.state).unwrap()),
+    ]
+}
+
 #[test]
 fn the_same_bytes_are_written() {
     let (_, files) = made();
-    files.iter().for_each(|(name, bytes)| assert_golden(name, bytes));
+    files.iter().chain(&made_with_deletes()).for_each(|(name, bytes)| assert_golden(name, bytes));
+}
+
+#[test]
+fn golden_delete_files_read() {
+    let stored = |name: &str| std::fs::read(path(WRITTEN, name)).unwrap();
+    let data: DataFile = serde_json::from_slice(&stored("parts-data-file.json")).unwrap();
+    let deletes: DataFile = serde_json::from_slice(&stored("deletes-data-file.json")).unwrap();
+    let parts: Vec<(i64, i64)> = data.parts.iter().map(|part| (part.number, part.rows)).collect();
+    assert_eq!((parts, data.sorted, deletes.content), (vec![(2, 30), (1, 20)], false, FileContent::PositionDeletes));
+    let columns: TableSchema = serde_json::from_slice(&stored("columns.json")).unwrap();
+    let bucket = MemoryBucket::new();
+    put(&bucket, &data.key, &stored("parts.parquet"));
+    put(&bucket, &deletes.key, &stored("deletes.parquet"));
+    let (found, _) = read(&bucket, &[data, deletes], &columns, None, &|_| false).unwrap();
+    let documents = documents();
+    let rows = (0..).zip(documents[20..].iter().chain(&documents[..20]));
+    let left: Vec<&Document> = rows.filter(|(row, _)| !DELETED.contains(row)).map(|(_, document)| document).collect();
+    assert_eq!(found.len(), left.len());
+    found.iter().zip(left).for_each(|(found, document)| assert_same_text(&found.text, &document.text));
+    let state: TableState = serde_json::from_slice(&stored("deletes-table-state.json")).unwrap();
+    assert_eq!((state.totals.records, state.totals.position_deletes, state.totals.delete_files), (50, 3, 1));
+    let reader = |name: &str| -> Vec<Value> {
+        apache_avro::Reader::new(stored(name).as_slice()).unwrap().map(|value| value.unwrap()).collect()
+    };
+    let contents: Vec<Value> =
+        reader("deletes-manifest-list.avro").iter().map(|manifest| field(manifest, "content").clone()).collect();
+    assert_eq!(contents, [Value::Int(0), Value::Int(1)]);
+    assert_eq!(field(field(&reader("deletes-manifest.avro")[0], "data_file"), "record_count"), &Value::Long(3));
 }
 
 #[test]
@@ -115,8 +174,12 @@ fn golden_states_read() {
     for folder in READ {
         let stored = |name: &str| std::fs::read(path(folder, name)).unwrap();
         let state: TableState = serde_json::from_slice(&stored("table-state.json")).unwrap();
-        assert_eq!((state.format, state.version, state.totals.records), (TableState::FORMAT, 2, 50));
-        assert_eq!(serde_json::to_vec(&state).unwrap(), stored("table-state.json"));
+        let format = if folder == WRITTEN { TableState::FORMAT } else { 1 };
+        assert_eq!((state.format, state.version, state.totals.records), (format, 2, 50));
+        assert_eq!((state.totals.data_files, state.totals.delete_files), (1, 0));
+        if folder == WRITTEN {
+            assert_eq!(serde_json::to_vec(&state).unwrap(), stored("table-state.json"));
+        }
         let live: LiveFile = serde_json::from_slice(&stored("live-file.json")).unwrap();
         assert_eq!((live.sequence_number, live.file.record_count), (2, 50));
         assert_eq!(state.manifests[0].live_files(), 1);

@@ -11,9 +11,12 @@
 )]
 
 mod commits;
+mod delete_commits;
+mod deletes;
 mod files;
 mod fixture;
 mod golden;
 mod hostile;
+mod parts;
 mod scans;
 mod support;

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use thermocline::cold::{
     BuiltCommit, ChangeRecord, ChangesFileWriter, ChangesRange, Commit, CommitOperation, DataFile, DocumentFileWriter,
-    LiveFile, ScanStats, Schema, TableKind, TablePath, TableState, plan_commit, scan, scan_changes,
+    LiveFile, PositionDeletesWriter, ScanStats, Schema, TableKind, TablePath, TableState, plan_commit, scan,
+    scan_changes,
 };
 use thermocline::error::Result;
 use thermocline::ports::native::{MemoryBucket, run};
@@ -45,6 +46,25 @@ pub fn path(collection: &str, kind: TableKind) -> TablePath {
 pub fn document_file(columns: &TableSchema, documents: &[Document], key: &str) -> (Vec<u8>, DataFile) {
     let mut writer = DocumentFileWriter::new(columns);
     documents.iter().for_each(|document| writer.push(document).unwrap());
+    writer.finish(|_| key.to_owned()).unwrap()
+}
+
+/// A data file of parts: segments, each with its number, one after the other.
+pub fn parts_file(columns: &TableSchema, parts: &[(i64, &[Document])], key: &str) -> (Vec<u8>, DataFile) {
+    let mut writer = DocumentFileWriter::of_parts(columns);
+    for (number, documents) in parts {
+        documents.iter().for_each(|document| writer.push(document).unwrap());
+        writer.end_part(*number);
+    }
+    writer.finish(|_| key.to_owned()).unwrap()
+}
+
+/// A delete file of rows of data files of one month.
+pub fn delete_file(base_uri: &str, deleted: &[(&DataFile, &[u32])], key: &str) -> (Vec<u8>, DataFile) {
+    let mut writer = PositionDeletesWriter::new(base_uri);
+    for (file, positions) in deleted {
+        writer.push(&file.key, file.month, &positions.iter().copied().collect()).unwrap();
+    }
     writer.finish(|_| key.to_owned()).unwrap()
 }
 
