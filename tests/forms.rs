@@ -227,3 +227,43 @@ fn garbage_that_is_left_does_not_make_the_alarm_spin() {
     }
     assert!(call > 30, "{call} calls met");
 }
+
+#[test]
+fn the_number_of_a_segment_that_is_gone_is_not_given_again() {
+    let world = World::new(3).unwrap();
+    let numbers = |object: &Object| -> Vec<i64> {
+        drop(object.ok("GET", "", ""));
+        let hot =
+            thermocline::hot::HotStore::new(world.ports().sql, thermocline::config::HotConfig::default(), 1 << 20);
+        let life = hot.catalog().unwrap().live("docs").unwrap().life();
+        hot.segments(life).unwrap().iter().map(|segment| segment.number).collect()
+    };
+    let batch = |object: &Object, value: usize| {
+        let lines: Vec<String> = (0..70).map(|n| format!(r#"{{"id":"d{n}","v":{value}}}"#)).collect();
+        object.send(
+            "POST",
+            "/collections/docs/import?mode=upsert",
+            &[("content-type", "application/x-ndjson")],
+            lines.join("\n"),
+        )
+    };
+    let first = Object::wake(&world);
+    batch(&first, 1);
+    let before = numbers(&first);
+    // All of its documents are replaced by a newer segment's, and then deleted one by one, so that no segment is left.
+    for n in 0..70 {
+        assert_eq!(first.json("DELETE", &format!("/collections/docs/docs/d{n}"), "").0, 204);
+    }
+    // The log lets go of it once a later generation of the log is archived.
+    for n in 0..2 {
+        support::archive::settle(&world);
+        world.clock.advance(86_400_000);
+        Object::wake(&world).ok("PUT", "/collections/other/docs/x", &format!("{{\"n\":{n}}}"));
+    }
+    support::archive::settle(&world);
+    assert_eq!(numbers(&Object::wake(&world)), [0_i64; 0], "no segment is left");
+    let second = Object::wake(&world);
+    batch(&second, 2);
+    let after = numbers(&second);
+    assert!(after[0] > before[0], "{before:?} then {after:?}");
+}

@@ -93,7 +93,8 @@ impl Past {
         let mut oldest_readable: Option<i64> = None;
         for time in self.moments.iter().flat_map(|(at, _)| [*at - 1, *at]).filter(|time| *time <= self.time()) {
             let expected = self.at(time);
-            let (status, answer) = object.json("POST", "/collections/docs/query", &json!({"asOf": time, "limit": 1000}).to_string());
+            let (status, answer) =
+                object.json("POST", "/collections/docs/query", &json!({"asOf": time, "limit": 1000}).to_string());
             if status == 410 {
                 assert!(oldest_readable.is_none(), "{context}: {time} is gone, but an older moment is not");
                 assert!(answer["detail"].as_str().unwrap().contains("the oldest that is kept"), "{answer}");
@@ -103,7 +104,8 @@ impl Past {
             oldest_readable.get_or_insert(time);
             assert_eq!(status, 200, "{context} at {time}: {answer}");
             let rows = answer["rows"].as_array().unwrap();
-            let found: Documents = rows.iter().map(|row| (row["id"].as_str().unwrap().to_owned(), row.clone())).collect();
+            let found: Documents =
+                rows.iter().map(|row| (row["id"].as_str().unwrap().to_owned(), row.clone())).collect();
             assert_eq!(found.len(), rows.len(), "{context}: each document once");
             assert!(found == expected, "{context} at {time}: {} documents, expected {}", found.len(), expected.len());
             for id in ["a0", "a3", "b001"] {

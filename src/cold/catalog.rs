@@ -6,6 +6,7 @@
 //!
 //! All stored values are JSON with a `format`; a newer one is refused.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,12 @@ const TABLES: [&str; 5] = [
      plan TEXT NOT NULL, staged TEXT NOT NULL) STRICT",
     "CREATE TABLE cold_garbage (id INTEGER PRIMARY KEY, not_before INTEGER NOT NULL, keys TEXT NOT NULL) STRICT",
 ];
+
+/// What of a plan does not fit its row, made when there is such a plan.
+const PLAN_PARTS: &str =
+    "CREATE TABLE IF NOT EXISTS cold_plan_parts (part INTEGER PRIMARY KEY, plan TEXT NOT NULL) STRICT";
+/// Bytes of a plan's text in one row.
+const PLAN_PART_BYTES: usize = 1_900_000;
 
 /// The time of objects that may be deleted once the next state is published.
 pub const UNTIL_PUBLISHED: Timestamp = SQL_MAX_EXACT_INTEGER;
@@ -113,23 +120,26 @@ pub struct Garbage {
 #[derive(Clone)]
 pub struct ColdCatalog {
     sql: Rc<dyn SqlStore>,
+    /// Whether the tables are known to exist; they never go away.
+    exists: Rc<Cell<bool>>,
 }
 
 impl ColdCatalog {
     /// The catalogue in `sql`.
     pub fn new(sql: Rc<dyn SqlStore>) -> Self {
-        Self { sql }
+        Self { sql, exists: Rc::default() }
     }
 
     /// Whether anything was ever planned.
     pub fn exists(&self) -> Result<bool> {
-        Ok(!self
-            .sql
-            .query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'cold_progress'", &[])?
-            .is_empty())
+        if !self.exists.get() {
+            let statement = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'cold_progress'";
+            self.exists.set(!self.sql.query(statement, &[])?.is_empty());
+        }
+        Ok(self.exists.get())
     }
 
-    /// Makes the tables, within the transaction of the first plan.
+    /// Makes the tables, in a transaction of their own: whether they exist is remembered.
     pub fn create(&self) -> Result<()> {
         for table in TABLES {
             self.sql.query(table, &[])?;
@@ -256,7 +266,12 @@ impl ColdCatalog {
         let attempt = expect_text(values.next())?;
         let attempt = Uuid::parse_str(&attempt)
             .map_err(|error| corrupt("expected a plan's attempt to be a UUID, got other text").caused_by(error))?;
-        let plan = expect_text(values.nth(1))?;
+        let mut plan = expect_text(values.nth(1))?;
+        if plan.len() > PLAN_PART_BYTES {
+            for row in self.sql.query("SELECT plan FROM cold_plan_parts ORDER BY part", &[])? {
+                plan.push_str(&expect_text(row.into_iter().next())?);
+            }
+        }
         let staged = expect_text(values.next())?.lines().map(str::to_owned).collect();
         Ok(Some(StoredPlan { attempt, committed, plan, staged }))
     }
@@ -264,7 +279,19 @@ impl ColdCatalog {
     /// Stores a new plan.
     pub fn insert_plan(&self, attempt: Uuid, plan: &str) -> Result<()> {
         let attempt = attempt.to_string();
-        let params = [SqlParam::Text(&attempt), SqlParam::Text(plan)];
+        // A first part that is longer than the bound says that others may follow.
+        let end = plan.char_indices().map(|(at, _)| at).find(|at| *at > PLAN_PART_BYTES);
+        let (first, mut rest) = plan.split_at(end.unwrap_or(plan.len()));
+        if first.len() > PLAN_PART_BYTES {
+            self.sql.query(PLAN_PARTS, &[])?;
+            self.sql.query("DELETE FROM cold_plan_parts", &[])?;
+        }
+        while !rest.is_empty() {
+            let (part, later) = rest.split_at(rest.floor_char_boundary(PLAN_PART_BYTES));
+            self.sql.query("INSERT INTO cold_plan_parts (plan) VALUES (?)", &[SqlParam::Text(part)])?;
+            rest = later;
+        }
+        let params = [SqlParam::Text(&attempt), SqlParam::Text(first)];
         self.sql
             .query("INSERT INTO cold_plan (one, attempt, committed, plan, staged) VALUES (1, ?, 0, ?, '')", &params)?;
         Ok(())
@@ -287,7 +314,7 @@ impl ColdCatalog {
         Ok(())
     }
 
-    /// Ends the plan.
+    /// Ends the plan. Parts of a long one stay until the next long one is stored.
     pub fn delete_plan(&self) -> Result<()> {
         self.sql.query("DELETE FROM cold_plan", &[])?;
         Ok(())
@@ -370,4 +397,25 @@ fn from_text<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T> {
 
 fn corrupt(message: &'static str) -> StorageError {
     StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "read catalogue", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::native::NativeSql;
+
+    #[test]
+    fn a_plan_of_any_length_is_stored() {
+        let catalog = ColdCatalog::new(Rc::new(NativeSql::in_memory().unwrap()));
+        catalog.create().unwrap();
+        for length in [0, 10, PLAN_PART_BYTES - 1, PLAN_PART_BYTES, PLAN_PART_BYTES + 1, 3 * PLAN_PART_BYTES + 7, 5] {
+            for letters in ["a", "aé€"] {
+                let plan: String = letters.chars().cycle().take(length).collect();
+                catalog.insert_plan(Uuid::from_u128(1), &plan).unwrap();
+                assert!(catalog.plan().unwrap().unwrap().plan == plan, "{length} of {letters}");
+                catalog.delete_plan().unwrap();
+                assert_eq!(catalog.plan().unwrap(), None);
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ use super::Engine;
 use super::query::{Budget, Comparison, Execution, FieldPath, Filter, Operand, OrderKey, Query, QueryAnswer};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::snapshots::Wanted;
+use crate::types::statistics::ColumnStatistics;
 use crate::types::{Document, StorageTier};
 
 pub use crate::snapshots::AsOf;
@@ -30,8 +31,10 @@ impl Engine {
         self.check_past(as_of)?;
         let budget = Budget { max_rows: self.config.query.max_rows, max_bytes: self.config.query.max_decoded_bytes };
         let mut execution = Execution::new(query, budget, false);
-        let may_match = |statistics: &_| query.filter.as_ref().is_none_or(|filter| filter.may_match(statistics));
-        let wanted = Wanted { id: None, may_match: &may_match };
+        let may_match = &|statistics: &dyn ColumnStatistics| {
+            query.filter.as_ref().is_none_or(|filter| filter.may_match(statistics))
+        };
+        let wanted = Wanted { id: None, may_match };
         let mut push = |document| execution.push(&document);
         let stats = self.snapshotter.scan_as_of(collection, as_of, &wanted, &mut push).await?;
         execution.count(stats.files_scanned, stats.files_pruned);

@@ -128,8 +128,11 @@ fn fitting(segments: &[&Candidate], config: &HotConfig) -> Option<Vec<i64>> {
 
 /// The segments of a life to be merged next. Those that a plan on its way names are not merged with others.
 fn chosen_of(forms: &Forms, config: &HotConfig, planned_before: i64) -> Option<Vec<i64>> {
-    let (named, others): (Vec<_>, Vec<_>) =
-        forms.segments.iter().filter(|segment| segment.place.is_none()).partition(|segment| segment.comes_from_before(planned_before));
+    let (named, others): (Vec<_>, Vec<_>) = forms
+        .segments
+        .iter()
+        .filter(|segment| segment.place.is_none())
+        .partition(|segment| segment.comes_from_before(planned_before));
     [named, others].into_iter().find_map(|segments| {
         let candidates: Vec<Candidate> = segments.into_iter().map(|segment| Candidate::of(segment)).collect();
         choose(&candidates, config)

@@ -315,7 +315,11 @@ mod tests {
         let read = |text: &str| read("movies", &Json::parse(text).unwrap());
         assert_eq!(read(r#"{"asOf":5}"#).unwrap().as_of, Some(AsOf::Time(5)));
         assert_eq!(read("{}").unwrap().as_of, None);
-        assert_ne!(read(r#"{"asOf":5}"#).unwrap().hash, read(r#"{"asOf":6}"#).unwrap().hash, "cursors are of one moment");
+        assert_ne!(
+            read(r#"{"asOf":5}"#).unwrap().hash,
+            read(r#"{"asOf":6}"#).unwrap().hash,
+            "cursors are of one moment"
+        );
     }
 
     #[test]

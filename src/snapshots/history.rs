@@ -115,7 +115,7 @@ impl Snapshotter {
         let Some(record) = self.catalog.table(id)? else { return Err(self.out_of_retention(None)?) };
         let base = self.base(&record, as_of)?;
         let (files, after) = match base {
-            Some(snapshot) => (self.catalog.files_of_snapshot(id, snapshot)?, sequence_of(snapshot)?),
+            Some(snapshot) => (self.catalog.files(id, record.state.version)?, sequence_of(snapshot)?),
             None => (Vec::new(), 0),
         };
         let mut changed = self.changes_between(collection, after, as_of, wanted).await?;

@@ -77,8 +77,7 @@ impl PlannedSegment {
     /// Its deleted rows.
     pub fn deleted(&self) -> Result<RoaringBitmap> {
         let Some(text) = &self.deleted else { return Ok(RoaringBitmap::new()) };
-        let bytes =
-            STANDARD.decode(text).map_err(|_| corrupt("expected Base64, got another text"))?;
+        let bytes = STANDARD.decode(text).map_err(|_| corrupt("expected Base64, got another text"))?;
         RoaringBitmap::deserialize_from(bytes.as_slice())
             .map_err(|error| corrupt("expected a Roaring bitmap, got other bytes").caused_by(error))
     }

@@ -27,7 +27,9 @@ impl ChangeLog {
         }
         for generation in state.generations.iter().rev() {
             match self.first_from(*generation, 0)? {
-                Some(first) if first.timestamp <= moment => return self.last_before(*generation, first, moment).map(Some),
+                Some(first) if first.timestamp <= moment => {
+                    return self.last_before(*generation, first, moment).map(Some);
+                }
                 // Nothing was ever committed before it.
                 Some(Found { first: 1, .. }) => return Ok(Some(0)),
                 _ => {}

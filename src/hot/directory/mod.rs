@@ -5,7 +5,7 @@
 //!
 //! - a document is in exactly one row generation or at exactly one undeleted row of one visible segment;
 //! - what is remembered is what the transactions so far have made: a transaction that is rolled back is forgotten with it;
-//! - a segment's bytes never change, its number is never given to another;
+//! - a segment's bytes never change, its number is never given to another, also when it is gone;
 //! - a segment that a visible one supersedes is invisible, and stays until no record of the log refers to it.
 
 mod cache;
@@ -301,6 +301,10 @@ impl Directory {
     /// Removes segments whose documents nobody can ask for any more.
     pub fn remove_segments(&self, life: LifeKey, numbers: &[i64]) -> Result<()> {
         let has_stubs = self.with_state(|state| state.has_stubs)?;
+        let greatest = self.last_number()?;
+        if numbers.contains(&greatest) {
+            tables::set_floor(self.sql.as_ref(), greatest)?;
+        }
         for number in numbers {
             tables::remove(self.sql.as_ref(), *number)?;
             if has_stubs {

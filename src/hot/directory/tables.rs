@@ -3,7 +3,7 @@
 //! `segments` has a row a segment: what the directory knows of it, its head, and its first group of columns where head and
 //! group fit one row. `segment_parts` has the other groups, cut into rows. `segment_deletes` has the deleted rows of a
 //! segment that has any. `segment_stubs`, made by the first eviction, has the ids of evicted segments, cut into rows, and where
-//! their rows are; an evicted segment has no groups. So a small segment is one row written, and a change of its deleted rows one small one.
+//! their rows are; an evicted segment has no groups. `segment_floor` keeps the greatest number once its segment is removed. So a small segment is one row written, and a change of its deleted rows one small one.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -34,6 +34,9 @@ const SUMMARY: &str = "number, collection, life, month, origin, rows, text_bytes
      last_id, supersedes";
 const STUBS: &str = "CREATE TABLE segment_stubs (segment INTEGER NOT NULL, part INTEGER NOT NULL, place TEXT, \
      ids BLOB NOT NULL, PRIMARY KEY (segment, part)) STRICT, WITHOUT ROWID";
+/// The greatest number that a removed segment had, where no later one tells it.
+const FLOOR: &str = "CREATE TABLE IF NOT EXISTS segment_floor (one INTEGER PRIMARY KEY CHECK (one = 1), \
+     number INTEGER NOT NULL) STRICT";
 /// Parts are numbered by their group and their place in it.
 const PARTS_OF_GROUP: i64 = 1_000;
 
@@ -48,11 +51,12 @@ pub struct Loaded {
 /// Reads which row generations and segments there are.
 pub fn load(sql: &dyn SqlStore) -> Result<Loaded> {
     let mut forms: HashMap<LifeKey, Forms> = HashMap::new();
-    let (mut has_segments, mut has_stubs) = (false, false);
+    let (mut has_segments, mut has_stubs, mut has_floor) = (false, false, false);
     for row in sql.query("SELECT name, sql FROM sqlite_master WHERE type = 'table'", &[])? {
         let name = expect_text(row.first().cloned())?;
         has_segments |= name == "segments";
         has_stubs |= name == "segment_stubs";
+        has_floor |= name == "segment_floor";
         if let Some(table) = Generation::of_table(&name) {
             let life = LifeKey { collection: table.collection, number: table.life };
             let indexes = IndexId::of_table(&expect_text(row.into_iter().nth(1))?);
@@ -65,7 +69,7 @@ pub fn load(sql: &dyn SqlStore) -> Result<Loaded> {
         }
     }
     forms.values_mut().for_each(|forms| forms.generations.sort_unstable_by_key(|generation| generation.table.number));
-    let mut last_number = 0;
+    let mut last_number = if has_floor { floor(sql)? } else { 0 };
     if has_segments {
         let mut deletes = load_deleted(sql)?;
         let mut places = if has_stubs { load_places(sql)? } else { HashMap::new() };
@@ -76,7 +80,7 @@ pub fn load(sql: &dyn SqlStore) -> Result<Loaded> {
                 segment.deleted = deleted::read(&bytes, segment.rows)?;
             }
             segment.place = places.remove(&segment.number);
-            last_number = segment.number;
+            last_number = last_number.max(segment.number);
             segments.entry(life).or_default().push(segment);
         }
         for (life, segments) in segments {
@@ -88,6 +92,21 @@ pub fn load(sql: &dyn SqlStore) -> Result<Loaded> {
     Ok(Loaded { has_segments, has_stubs, forms, last_number })
 }
 
+fn floor(sql: &dyn SqlStore) -> Result<i64> {
+    let rows = sql.query("SELECT number FROM segment_floor", &[])?;
+    rows.first().map_or(Ok(0), |row| expect_integer(row.first()))
+}
+
+/// Notes the greatest number that was ever given, so that it is not given again.
+pub fn set_floor(sql: &dyn SqlStore, number: i64) -> Result<()> {
+    sql.query(FLOOR, &[])?;
+    sql.query(
+        "INSERT INTO segment_floor (one, number) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET number = excluded.number",
+        &[SqlParam::Integer(number)],
+    )?;
+    Ok(())
+}
+
 fn load_deleted(sql: &dyn SqlStore) -> Result<HashMap<i64, Vec<u8>>> {
     let rows = sql.query("SELECT segment, rows FROM segment_deletes", &[])?;
     rows.into_iter().map(|row| Ok((expect_integer(row.first())?, expect_blob(row.into_iter().nth(1))?))).collect()
@@ -95,7 +114,9 @@ fn load_deleted(sql: &dyn SqlStore) -> Result<HashMap<i64, Vec<u8>>> {
 
 fn load_places(sql: &dyn SqlStore) -> Result<HashMap<i64, Rc<str>>> {
     let rows = sql.query("SELECT segment, place FROM segment_stubs WHERE part = 0", &[])?;
-    rows.into_iter().map(|row| Ok((expect_integer(row.first())?, expect_text(row.into_iter().nth(1))?.into()))).collect()
+    rows.into_iter()
+        .map(|row| Ok((expect_integer(row.first())?, expect_text(row.into_iter().nth(1))?.into())))
+        .collect()
 }
 
 fn read_summary(row: SqlRow) -> Result<(LifeKey, Segment)> {

@@ -105,7 +105,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     fn parsed(text: &str) -> Result<Query> {
-        read("movies", &Json::parse(text).unwrap()).map(|(query, _, _)| query)
+        read("movies", &Json::parse(text).unwrap()).map(|body| body.query)
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Stage<'_> {
             if i64::try_from(next) != Ok(segment.rows) {
                 return Err(contradiction(format!("{} rows in segment {}, got {next}", segment.rows, segment.number)));
             }
-            writer.end_part(segment.number)?;
+            writer.end_part(segment.number);
             if writer.approximate_bytes() >= FILE_MAX_BYTES
                 && let Some(full) = open.take()
             {
