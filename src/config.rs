@@ -60,6 +60,9 @@ pub struct HotConfig {
     /// Segments of a collection that are not merged yet; with more, merging is due.
     #[garde(range(min = 1, max = 1_000))]
     pub max_unmerged_segments: usize,
+    /// Bytes of the database from which on segments that are archived are evicted.
+    #[garde(range(min = 1, max = 10_737_418_240))]
+    pub evict_above_bytes: u64,
     /// Bytes of the database from which on writes are refused.
     #[garde(range(min = 1_048_576, max = 10_737_418_240))]
     pub refuse_above_bytes: u64,
@@ -75,6 +78,7 @@ impl Default for HotConfig {
             segment_max_rows: 65_536,
             segment_max_bytes: 16 * 1024 * 1024,
             max_unmerged_segments: 32,
+            evict_above_bytes: 8_000_000_000,
             refuse_above_bytes: 9_500_000_000,
         }
     }

@@ -36,6 +36,6 @@ pub use data_file::{ColumnMetrics, DataFile, FileContent, FilePart, LiveFile};
 pub use documents::DocumentFileWriter;
 pub use paths::TablePath;
 pub use position_deletes::{PositionDeletesWriter, read_position_deletes};
-pub use scan::{ChangesRange, ScanStats, scan, scan_changes};
+pub use scan::{ChangesRange, ScanStats, scan, scan_changes, scan_rows};
 pub use schema::{Schema, TableKind};
 pub use table::TableState;

@@ -85,27 +85,70 @@ pub async fn scan(
             stats.files_pruned += 1;
             continue;
         }
-        let reader = FileReader::open(objects, file, &mut stats).await?;
-        stats.files_scanned += 1;
-        let mut first_row = 0_u32;
-        for group in reader.footer.groups() {
-            let rows = GroupRows::new(group, first_row, deleted);
-            first_row = rows.end;
-            let known =
-                GroupStatistics { columns: &reader.footer.columns, group: group.metadata, stray: &group.notes.stray };
-            if rows.all_deleted() || prune(&known) {
-                stats.row_groups_pruned += 1;
-                continue;
-            }
-            let decoded =
-                reader.read_group(group, &|column| state_column_is_needed(column, projection), &mut stats).await?;
-            stats.row_groups_scanned += 1;
-            if rebuild_group(&reader, &decoded, rows, projection, &mut stats, sink)?.is_break() {
-                return Ok(stats);
-            }
+        let file = FileRows { file, deleted, projection };
+        if scan_file(objects, &file, prune, &mut stats, sink).await?.is_break() {
+            return Ok(stats);
         }
     }
     Ok(stats)
+}
+
+/// Reads some rows of one data file of a state table, in the order of their positions. What deletes say is not asked.
+pub async fn scan_rows(
+    objects: &dyn ObjectStore,
+    file: &DataFile,
+    wanted: &RoaringBitmap,
+    projection: Option<&[&str]>,
+    prune: &dyn Fn(&dyn ColumnStatistics) -> bool,
+    sink: &mut dyn FnMut(Document) -> Result<ControlFlow<()>>,
+) -> Result<ScanStats> {
+    let rows = u32::try_from(file.record_count).unwrap_or(u32::MAX);
+    if wanted.max().is_some_and(|last| last >= rows) {
+        return Err(corrupt(&file.key, "a file with all rows that are looked for, got fewer"));
+    }
+    let mut unwanted = RoaringBitmap::new();
+    unwanted.insert_range(0..rows);
+    unwanted -= wanted;
+    let mut stats = ScanStats::default();
+    let file = FileRows { file, deleted: Some(&unwanted), projection };
+    let _ended = scan_file(objects, &file, prune, &mut stats, sink).await?;
+    Ok(stats)
+}
+
+/// What is read of a data file.
+struct FileRows<'f> {
+    file: &'f DataFile,
+    deleted: Option<&'f RoaringBitmap>,
+    projection: Option<&'f [&'f str]>,
+}
+
+async fn scan_file(
+    objects: &dyn ObjectStore,
+    wanted: &FileRows<'_>,
+    prune: &dyn Fn(&dyn ColumnStatistics) -> bool,
+    stats: &mut ScanStats,
+    sink: &mut dyn FnMut(Document) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
+    let FileRows { file, deleted, projection } = *wanted;
+    let reader = FileReader::open(objects, file, stats).await?;
+    stats.files_scanned += 1;
+    let mut first_row = 0_u32;
+    for group in reader.footer.groups() {
+        let rows = GroupRows::new(group, first_row, deleted);
+        first_row = rows.end;
+        let known =
+            GroupStatistics { columns: &reader.footer.columns, group: group.metadata, stray: &group.notes.stray };
+        if rows.all_deleted() || prune(&known) {
+            stats.row_groups_pruned += 1;
+            continue;
+        }
+        let decoded = reader.read_group(group, &|column| state_column_is_needed(column, projection), stats).await?;
+        stats.row_groups_scanned += 1;
+        if rebuild_group(&reader, &decoded, rows, projection, stats, sink)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// The rows of a row group by their positions in the file.

@@ -81,7 +81,8 @@ impl Engine {
         // Each does its part whatever becomes of the other.
         let maintained = self.maintain().await;
         let archived = if archive { self.snapshotter.alarm().await } else { Ok(()) };
-        maintained.and(archived)?;
+        let evicted = self.snapshotter.evict().await.map(|_| ());
+        maintained.and(archived).and(evicted)?;
         match self.next_alarm(self.now_ms())? {
             Some(next) => self.set_alarm(next).await,
             None => Ok(()),

@@ -24,7 +24,8 @@ impl Engine {
             waited = waited.saturating_add(POLL_MS);
         }
         if filter.after.saturating_add(1) >= self.hot.log().first_sequence()? {
-            return read_page(self.hot.log(), &self.name()?, self.hot.as_ref(), filter);
+            let name = self.name()?;
+            return self.with_recalls(|| read_page(self.hot.log(), &name, self.hot.as_ref(), filter)).await;
         }
         self.archived_changes(filter).await
     }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::Engine;
 use super::query::{Comparison, FieldPath, Filter, Operand, OrderKey};
 use crate::error::{Result, StorageError};
-use crate::hot::{Write, WriteOutcome};
+use crate::hot::{NeedsCold, Write, WriteOutcome};
 use crate::types::{ChangeContext, Document};
 
 /// Where a read looks.
@@ -35,6 +35,7 @@ impl Engine {
     ) -> Result<Vec<WriteOutcome>> {
         let name = self.name()?;
         self.learn_alarm().await?;
+        self.recall_replaced(writes).await?;
         // No await from here to the alarm: the mutations, their events and the alarm commit together.
         let now = self.now_ms();
         let several = writes.len() > 1;
@@ -57,7 +58,11 @@ impl Engine {
     /// One document.
     pub async fn get(&self, collection: &str, id: &str, tier: Tier) -> Result<Option<Document>> {
         match tier {
-            Tier::Current | Tier::Hot => self.hot.get(collection, id),
+            Tier::Current => self.with_recalls(|| self.hot.get(collection, id)).await,
+            Tier::Hot => match self.hot.get(collection, id) {
+                Err(error) if error.cause_as::<NeedsCold>().is_some() => Ok(None),
+                found => found,
+            },
             Tier::Cold => {
                 let wanted =
                     Filter::Compare(FieldPath::new("id"), Comparison::Eq(Operand(OrderKey::Text(id.to_owned()))));

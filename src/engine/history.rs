@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::Engine;
-use super::query::{Budget, Comparison, Execution, FieldPath, Filter, Operand, OrderKey, Query, QueryAnswer};
+use super::query::{Comparison, Execution, FieldPath, Filter, Operand, OrderKey, Query, QueryAnswer};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::snapshots::Wanted;
 use crate::types::statistics::ColumnStatistics;
@@ -29,8 +29,7 @@ impl Engine {
     /// Answers a query over a collection as of a moment.
     pub async fn query_as_of(&self, collection: &str, query: &Query, as_of: AsOf) -> Result<QueryAnswer> {
         self.check_past(as_of)?;
-        let budget = Budget { max_rows: self.config.query.max_rows, max_bytes: self.config.query.max_decoded_bytes };
-        let mut execution = Execution::new(query, budget, false);
+        let mut execution = Execution::new(query, self.budget(), false);
         let may_match = &|statistics: &dyn ColumnStatistics| {
             query.filter.as_ref().is_none_or(|filter| filter.may_match(statistics))
         };

@@ -8,6 +8,7 @@ mod cached;
 mod changes;
 mod collections;
 mod documents;
+mod evicted;
 mod history;
 mod queries;
 

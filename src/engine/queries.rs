@@ -1,22 +1,39 @@
 //! Queries over the tier asked for.
+//!
+//! Evicted documents are read first, over some turns, and the others in one turn after. That turn goes on only when the
+//! evicted documents are still those that were read; so the answer is of its moment.
 
-use super::query::{Budget, Execution, Query, QueryAnswer, run_hot};
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use super::query::{Budget, Execution, Query, QueryAnswer, run_hot_after};
 use super::{Engine, Tier};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::EvictedRows;
 use crate::hot::QuerySources;
+use crate::hot::directory::Segment;
+use crate::types::StorageTier;
+use crate::types::statistics::ColumnStatistics;
+
+/// How often a query begins again because evicted documents were changed while it read them.
+const TRIES: usize = 4;
 
 impl Engine {
     /// Answers a query over one collection; one that does not exist is empty.
     pub async fn query(&self, collection: &str, query: &Query, tier: Tier) -> Result<QueryAnswer> {
-        let budget = Budget { max_rows: self.config.query.max_rows, max_bytes: self.config.query.max_decoded_bytes };
         match tier {
-            Tier::Current | Tier::Hot => self.query_hot(collection, query, budget),
-            Tier::Cold => self.query_cold(collection, query, budget).await,
+            Tier::Hot => self.query_rest(collection, query, Execution::new(query, self.budget(), true)),
+            Tier::Cold => self.query_cold(collection, query).await,
+            Tier::Current => self.query_current(collection, query).await,
         }
     }
 
-    async fn query_cold(&self, collection: &str, query: &Query, budget: Budget) -> Result<QueryAnswer> {
-        let mut execution = Execution::new(query, budget, false);
+    pub(super) fn budget(&self) -> Budget {
+        Budget { max_rows: self.config.query.max_rows, max_bytes: self.config.query.max_decoded_bytes }
+    }
+
+    async fn query_cold(&self, collection: &str, query: &Query) -> Result<QueryAnswer> {
+        let mut execution = Execution::new(query, self.budget(), false);
         let stats = self
             .snapshotter
             .scan_published(
@@ -29,12 +46,64 @@ impl Engine {
         execution.finish()
     }
 
+    async fn query_current(&self, collection: &str, query: &Query) -> Result<QueryAnswer> {
+        for _ in 0..TRIES {
+            let evicted = self.hot.evicted_segments(collection)?;
+            let mut execution = Execution::new(query, self.budget(), true);
+            self.look_at_evicted(query, &evicted, &mut execution).await?;
+            if self.hot.evicted_segments(collection)? == evicted {
+                return self.query_rest(collection, query, execution);
+            }
+        }
+        Err(StorageError::new(
+            ErrorKind::Unavailable,
+            StorageTier::Cold,
+            "query",
+            "expected evicted documents to stay as they are while they are read, got changes again and again; try again",
+        ))
+    }
+
     /// In one turn, so that the answer is of one moment.
-    fn query_hot(&self, collection: &str, query: &Query, budget: Budget) -> Result<QueryAnswer> {
+    fn query_rest(&self, collection: &str, query: &Query, execution: Execution<'_>) -> Result<QueryAnswer> {
         let before = self.counters();
         let QuerySources { segments, mut rows } = self.hot.query_sources(collection, query.filter.as_ref())?;
-        let mut answer = run_hot(query, budget, &segments, rows.as_mut())?;
+        let mut answer = run_hot_after(execution, &segments, rows.as_mut())?;
         answer.stats.set_rows_read(self.counters().since(before).rows_read);
         Ok(answer)
+    }
+
+    async fn look_at_evicted(
+        &self,
+        query: &Query,
+        segments: &[Rc<Segment>],
+        execution: &mut Execution<'_>,
+    ) -> Result<()> {
+        if segments.is_empty() {
+            return Ok(());
+        }
+        if query.is_by_id() && query.filter.is_none() {
+            // The ids tell which documents the page can have, and one more tells that there are more.
+            let limit = query.limit.saturating_add(1);
+            for rows in self.hot.first_evicted_rows(segments, query.after_id(), limit)? {
+                let mut look = |document| execution.push_unordered(&document).map(ControlFlow::Continue);
+                let stats = self.snapshotter.scan_evicted(&rows, None, &|_| true, &mut look).await?;
+                execution.count(stats.files_scanned, 0);
+            }
+            return Ok(());
+        }
+        let fields: Option<Vec<&str>> = query.fields().map(|fields| fields.into_iter().collect());
+        let may_match =
+            |statistics: &dyn ColumnStatistics| query.filter.as_ref().is_none_or(|filter| filter.may_match(statistics));
+        for segment in segments {
+            if !self.hot.may_answer(query, segment)? {
+                execution.count(0, 1);
+                continue;
+            }
+            let Some(rows) = EvictedRows::live(segment) else { continue };
+            let mut look = |document| execution.push_unordered(&document).map(ControlFlow::Continue);
+            let stats = self.snapshotter.scan_evicted(&rows, fields.as_deref(), &may_match, &mut look).await?;
+            execution.count(stats.files_scanned, stats.files_pruned);
+        }
+        Ok(())
     }
 }

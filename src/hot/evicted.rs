@@ -8,6 +8,7 @@
 //! - What the log or a plan on its way refers to is not evicted.
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
@@ -15,6 +16,8 @@ use lru::LruCache;
 
 use super::HotStore;
 use super::directory::{LifeKey, Segment};
+use super::lookup::Place;
+use super::write::Write;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::{Document, StorageTier};
 use crate::vortex::Bitmap;
@@ -31,6 +34,14 @@ pub struct EvictedRows {
     pub place: String,
     /// Which rows, ascending.
     pub rows: Vec<usize>,
+}
+
+impl EvictedRows {
+    /// The current rows of a segment; `None` when it is not evicted.
+    pub fn live(segment: &Segment) -> Option<Self> {
+        let place = segment.place.as_deref()?.to_owned();
+        Some(Self { segment: segment.number, place, rows: segment.live().positions().collect() })
+    }
 }
 
 /// The documents that are needed of evicted segments.
@@ -108,6 +119,31 @@ fn needs_cold(rows: Vec<EvictedRows>) -> StorageError {
 }
 
 impl HotStore {
+    /// Whether there are evicted segments.
+    pub fn has_evicted(&self) -> Result<bool> {
+        self.directory.has_stubs()
+    }
+
+    /// Fails with [`NeedsCold`] when documents of evicted segments that these mutations replace or delete are not lent.
+    pub fn check_recalled(&self, writes: &[Write]) -> Result<()> {
+        let catalog = self.catalog()?;
+        let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for write in writes.iter().filter(|write| !write.is_blind()) {
+            ids.entry(&write.collection).or_default().insert(write.mutation.id());
+        }
+        let mut missing = Missing::default();
+        for (collection, ids) in ids {
+            let Some(collection) = catalog.live(collection) else { continue };
+            let located = self.locate(collection.life(), &ids.into_iter().collect::<Vec<_>>())?;
+            let evicted = located
+                .iter()
+                .filter(|(_, located)| matches!(&located.place, Place::Segment(segment, _) if segment.place.is_some()));
+            let places: Vec<(&str, &Place)> = evicted.map(|(id, located)| (id.as_str(), &located.place)).collect();
+            missing.take(self.documents_at(&places))?;
+        }
+        missing.check()
+    }
+
     /// Keeps documents of an evicted segment for those who need them next.
     pub fn lend(&self, segment: i64, documents: impl IntoIterator<Item = (usize, Document)>) {
         let mut lent = self.lent.borrow_mut();

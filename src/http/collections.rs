@@ -137,7 +137,7 @@ fn told(collection: &CollectionInfo) -> Collection<'_> {
             .collect(),
         indexes: &collection.definition.indexes,
         columnar: collection.definition.columnar,
-        forms: Forms { row: collection.forms.row, segment: collection.forms.segment, cold: 0 },
+        forms: Forms { row: collection.forms.row, segment: collection.forms.segment, cold: collection.forms.cold },
         bytes: collection.forms.bytes,
     }
 }

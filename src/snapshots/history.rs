@@ -13,7 +13,7 @@ use crate::cold::table::Snapshot;
 use crate::cold::{ChangesRange, DataFile, ScanStats, TableKind, scan, scan_changes};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::frozen::FrozenRows;
-use crate::hot::{Collection, LifeKey};
+use crate::hot::{Collection, LifeKey, NeedsCold};
 use crate::types::statistics::ColumnStatistics;
 use crate::types::time::rfc3339;
 use crate::types::{Document, Sequence, StorageTier, Timestamp};
@@ -92,7 +92,18 @@ impl Snapshotter {
         let number = dropped.or(collection.live.then_some(collection.life));
         let life = number.map(|number| LifeKey { collection: collection.id, number });
         let mut rows = FrozenRows::new(&self.hot, collection.id, life, at);
-        while let Some(page) = rows.next_page()? {
+        loop {
+            let page = match rows.next_page() {
+                Err(error) => match error.cause_as::<NeedsCold>() {
+                    Some(needed) => {
+                        self.recall(&needed.clone()).await?;
+                        continue;
+                    }
+                    None => return Err(error),
+                },
+                page => page?,
+            };
+            let Some(page) = page else { return Ok(()) };
             for document in page.into_iter().filter(|document| wanted.id.is_none_or(|id| id == document.id)) {
                 if sink(document)?.is_break() {
                     return Ok(());
@@ -100,7 +111,6 @@ impl Snapshotter {
             }
             self.ports.clock.sleep_ms(0).await;
         }
-        Ok(())
     }
 
     async fn scan_cold_as_of(

@@ -9,9 +9,12 @@
 //! - an unknown outcome deletes nothing: objects are deleted only when they are noted as garbage;
 //! - two runs at once, of this instance or of an older one, stage the same bytes and commit once.
 
+mod evict;
 mod history;
+mod place;
 mod plan;
 mod publish;
+mod recall;
 mod schedule;
 mod snapshotter;
 mod stage;

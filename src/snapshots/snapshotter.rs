@@ -79,7 +79,7 @@ impl PlannedSegments for PlanOnItsWay {
 /// Archives one object.
 pub struct Snapshotter {
     pub(super) ports: Ports,
-    config: StorageConfig,
+    pub(super) config: StorageConfig,
     pub(super) hot: Rc<HotStore>,
     pub(super) catalog: ColdCatalog,
     known: RefCell<Option<Known>>,
@@ -391,8 +391,15 @@ impl Snapshotter {
     async fn collect_garbage(&self, objects: &dyn ObjectStore) -> Result<()> {
         for _ in 0..GARBAGE_ROUNDS {
             let Some(garbage) = self.catalog.due_garbage(self.ports.clock.now_ms())? else { return Ok(()) };
-            objects.delete(&garbage.keys).await?;
-            self.catalog.remove_garbage(garbage.id)?;
+            let stubs = self.keys_of_stubs()?;
+            let (used, free): (Vec<String>, Vec<String>) =
+                garbage.keys.into_iter().partition(|key| stubs.contains(key));
+            objects.delete(&free).await?;
+            let again = self.ports.clock.now_ms().saturating_add(self.config.cold.orphan_min_age_ms);
+            self.hot.transaction(|| {
+                self.catalog.remove_garbage(garbage.id)?;
+                self.catalog.add_garbage(again, &used)
+            })?;
         }
         Ok(())
     }

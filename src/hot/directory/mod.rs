@@ -334,6 +334,11 @@ impl Directory {
         self.update(life, |forms| forms.replace(Rc::new(segment)))
     }
 
+    /// Whether any segment was ever evicted.
+    pub fn has_stubs(&self) -> Result<bool> {
+        self.with_state(|state| state.has_stubs)
+    }
+
     /// When a segment was last used since this instance started, by the number of uses there had been; 0 if it was not.
     pub fn last_used(&self, number: i64) -> u64 {
         self.used.borrow().get(&number).copied().unwrap_or(0)

@@ -53,6 +53,15 @@ pub enum Filter {
 }
 
 impl Filter {
+    /// Visits the fields that are compared.
+    pub fn visit_paths<'f>(&'f self, visit: &mut dyn FnMut(&'f FieldPath)) {
+        match self {
+            Self::And(filters) | Self::Or(filters) => filters.iter().for_each(|filter| filter.visit_paths(visit)),
+            Self::Not(filter) => filter.visit_paths(visit),
+            Self::Compare(path, _) => visit(path),
+        }
+    }
+
     /// Whether the condition holds for a document; `None` is SQL's unknown.
     pub fn evaluate(&self, document: &Json<'_>) -> Option<bool> {
         match self {

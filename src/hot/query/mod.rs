@@ -22,6 +22,8 @@ mod segment;
 pub mod source;
 mod top;
 
+use std::collections::BTreeSet;
+
 pub use aggregate::{Aggregate, AggregateFunction};
 pub use execution::{Execution, QueryAnswer};
 pub use filter::{Comparison, Filter, Operand, Operands};
@@ -74,6 +76,23 @@ impl Query {
             (true, Some([OrderKey::Text(id)])) => Some(id),
             _ => None,
         }
+    }
+
+    /// The fields of a document that matter to the query, as members of the document by name; `None` when all do.
+    pub fn fields(&self) -> Option<BTreeSet<&str>> {
+        let mut paths: Vec<&FieldPath> = Vec::new();
+        if !self.is_grouped() {
+            paths.extend(self.select.as_ref()?);
+        }
+        paths.extend(&self.group_by);
+        paths.extend(self.aggregates.iter().filter_map(|aggregate| aggregate.column.as_ref()));
+        paths.extend(self.order_by.iter().map(|order| &order.path));
+        if let Some(filter) = &self.filter {
+            filter.visit_paths(&mut |path| paths.push(path));
+        }
+        // A path is the name of a member with dots, or leads into the member before its first dot.
+        let names = paths.into_iter().flat_map(|path| [Some(path.as_str()), path.as_str().split('.').next()]);
+        Some(names.flatten().collect())
     }
 
     /// The order of two rows by their keys.

@@ -98,6 +98,13 @@ pub struct Write {
     pub condition: Condition,
 }
 
+impl Write {
+    /// Whether it matters only if there is a document before it, not which.
+    pub(in crate::hot) fn is_blind(&self) -> bool {
+        matches!(self.mutation, Mutation::Insert(_)) && self.condition == Condition::default()
+    }
+}
+
 /// What a mutation did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteOutcome {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use roaring::RoaringBitmap;
 
-use super::mutation::{Condition, Mutation, Write};
+use super::mutation::Write;
 use crate::cdc::Image;
 use crate::error::Result;
 use crate::hot::directory::LifeKey;
@@ -64,10 +64,12 @@ struct TableChange<'d> {
 impl Documents {
     /// Finds where the documents of these mutations are.
     pub fn locate(store: &HotStore, life: LifeKey, writes: &[Write]) -> Result<Self> {
-        let mut ids: Vec<&str> = writes.iter().map(|write| write.mutation.id().as_ref()).collect();
-        if let [id] = ids.as_slice() {
-            return Self::locate_one(store, life, id);
+        if let [write] = writes
+            && !write.is_blind()
+        {
+            return Self::locate_one(store, life, write.mutation.id());
         }
+        let mut ids: Vec<&str> = writes.iter().map(|write| write.mutation.id().as_ref()).collect();
         ids.sort_unstable();
         ids.dedup();
         let places = store.locate(life, &ids)?;
@@ -93,8 +95,9 @@ impl Documents {
         let mut taken = 0;
         for write in writes {
             let id: &str = write.mutation.id();
-            let blind = matches!(write.mutation, Mutation::Insert(_)) && write.condition == Condition::default();
-            if let (Some(located), false, false) = (self.places.get(id), blind, self.current.contains_key(id)) {
+            if let (Some(located), false, false) =
+                (self.places.get(id), write.is_blind(), self.current.contains_key(id))
+            {
                 bytes = bytes.saturating_add(located.bytes);
                 if bytes > SCAN_PAGE_MAX_BYTES && !wanted.is_empty() {
                     break;

@@ -1,0 +1,98 @@
+//! Eviction: when the database is large, segments whose rows are in a committed data file give up their bytes.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use super::Snapshotter;
+use super::place::Place;
+use super::recall::{recall, scan_evicted};
+use crate::cold::catalog::{CatalogFile, TableId};
+use crate::cold::{ScanStats, TableKind};
+use crate::error::Result;
+use crate::hot::{EvictedRows, NeedsCold};
+use crate::types::statistics::ColumnStatistics;
+use crate::types::{CollectionId, Document};
+
+/// Segments evicted in one run; what is left is for the next.
+const EVICTIONS_MAX: usize = 256;
+/// And in one turn.
+const EVICTIONS_AT_ONCE: usize = 16;
+/// The database is brought below this many hundredths of the bound, so that not every commit evicts.
+const TARGET_PERCENT: u64 = 90;
+
+impl Snapshotter {
+    /// Whether the database is larger than configured, and there is a bucket to evict to.
+    pub fn is_eviction_due(&self) -> bool {
+        self.ports.objects.is_some() && self.ports.sql.size_bytes() > self.config.hot.evict_above_bytes
+    }
+
+    /// Evicts segments, those used longest ago first, until the database is small enough. How many were evicted.
+    pub async fn evict(&self) -> Result<usize> {
+        let mut evicted = 0;
+        if !self.is_eviction_due() {
+            return Ok(evicted);
+        }
+        while evicted < EVICTIONS_MAX {
+            let some = self.evict_some()?;
+            evicted = evicted.saturating_add(some);
+            if some < EVICTIONS_AT_ONCE {
+                break;
+            }
+            self.ports.clock.sleep_ms(0).await;
+        }
+        Ok(evicted)
+    }
+
+    /// In one turn, so that the tables that have the rows are those that are committed.
+    fn evict_some(&self) -> Result<usize> {
+        let target = self.config.hot.evict_above_bytes / 100 * TARGET_PERCENT;
+        let mut evicted = 0;
+        let mut tables: HashMap<CollectionId, Vec<CatalogFile>> = HashMap::new();
+        for (life, segment) in self.hot.evictable()? {
+            if evicted >= EVICTIONS_AT_ONCE || self.ports.sql.size_bytes() <= target {
+                break;
+            }
+            let files = match tables.entry(life.collection) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(self.committed_files(life.collection)?),
+            };
+            let place = files.iter().find_map(|file| Place::of(&file.file.file, segment.number));
+            if let Some(place) = place
+                && self.hot.evict(life, segment.number, &place.to_text()?)?
+            {
+                evicted = evicted.saturating_add(1);
+            }
+        }
+        Ok(evicted)
+    }
+
+    fn committed_files(&self, collection: CollectionId) -> Result<Vec<CatalogFile>> {
+        let id = TableId { collection, kind: TableKind::State };
+        let version = self.catalog.table(id)?.map_or(0, |record| record.state.version);
+        self.catalog.files(id, version)
+    }
+
+    /// Brings documents of evicted segments.
+    pub async fn recall(&self, needed: &NeedsCold) -> Result<()> {
+        recall(&self.hot, self.bucket()?.as_ref(), needed).await
+    }
+
+    /// Reads rows of an evicted segment; see [`scan_evicted`].
+    pub async fn scan_evicted(
+        &self,
+        evicted: &EvictedRows,
+        projection: Option<&[&str]>,
+        may_match: &dyn Fn(&dyn ColumnStatistics) -> bool,
+        sink: &mut dyn FnMut(Document) -> Result<ControlFlow<()>>,
+    ) -> Result<ScanStats> {
+        scan_evicted(self.bucket()?.as_ref(), evicted, projection, may_match, sink).await
+    }
+
+    /// The keys of the files that evicted segments are in.
+    pub(super) fn keys_of_stubs(&self) -> Result<Vec<String>> {
+        let places: Vec<Rc<str>> = self.hot.evicted_places()?;
+        places.iter().map(|place| Place::from_text(place).map(|place| place.file.key)).collect()
+    }
+}
