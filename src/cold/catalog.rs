@@ -2,7 +2,8 @@
 //!
 //! A table has a *committed* state, reached in one transaction when everything it refers to is staged, and a
 //! *published* version, the one that `version-hint.text` in the bucket names. Files are kept with the versions that
-//! added and removed them, so that both states can be read. One plan at most is on its way.
+//! added and removed them, so that both states can be read, and every snapshot that is kept. One plan at most is on its
+//! way.
 //!
 //! All stored values are JSON with a `format`; a newer one is refused.
 
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::data_file::LiveFile;
 use super::schema::TableKind;
-use super::table::TableState;
+use super::table::{Snapshot, TableState};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::SQL_MAX_EXACT_INTEGER;
 use crate::ports::{SqlParam, SqlRow, SqlStore, SqlValue, expect_integer, expect_text};
@@ -196,7 +197,8 @@ impl ColdCatalog {
         Ok(())
     }
 
-    /// Notes which version of a table is published, and forgets the files that it no longer has.
+    /// Notes which version of a table is published, and forgets the files that neither it nor a snapshot that the
+    /// committed state keeps has.
     pub fn publish_table(&self, id: TableId, version: i64, hint_etag: Option<&str>) -> Result<()> {
         let [collection, kind] = id.params();
         let etag = hint_etag.map_or(SqlParam::Null, SqlParam::Text);
@@ -204,14 +206,37 @@ impl ColdCatalog {
             "UPDATE cold_tables SET published = ?, hint_etag = ? WHERE collection = ? AND kind = ?",
             &[SqlParam::Integer(version), etag, collection, kind],
         )?;
+        let state = self.table(id)?.map(|record| record.state);
+        let snapshots = state.iter().flat_map(|state| &state.snapshots);
+        let kept = to_text(&snapshots.map(|snapshot| snapshot.version).collect::<Vec<i64>>())?;
         self.sql.query(
-            "DELETE FROM cold_files WHERE collection = ? AND kind = ? AND removed <= CAST(? AS INTEGER)",
-            &[collection, kind, SqlParam::Integer(version)],
+            "DELETE FROM cold_files WHERE collection = ? AND kind = ? AND removed <= CAST(? AS INTEGER) AND NOT EXISTS \
+             (SELECT 1 FROM json_each(?) AS kept WHERE cold_files.added <= kept.value AND kept.value < cold_files.removed)",
+            &[collection, kind, SqlParam::Integer(version), SqlParam::Text(&kept)],
         )?;
         Ok(())
     }
 
-    /// The data files of a version of a table, in the order in which they were added.
+    /// The data files and delete files of a snapshot that the table keeps. One that was made before snapshots told their
+    /// version is of kind `Gone`, unless it is the current one, whose files are those of the committed version.
+    pub fn files_of_snapshot(&self, id: TableId, snapshot: &Snapshot) -> Result<Vec<CatalogFile>> {
+        let state = self.table(id)?.map(|record| record.state);
+        let is_it = |known: &Snapshot| known.snapshot_id == snapshot.snapshot_id;
+        let kept = state.as_ref().is_some_and(|state| state.snapshots.iter().any(is_it));
+        let version = match &state {
+            Some(state) if state.current_snapshot().is_some_and(is_it) => state.version,
+            _ => snapshot.version,
+        };
+        if !kept || version == 0 {
+            let message = "expected a snapshot whose files are still known, got one that is out of retention or older \
+                           than their history; take a newer one";
+            return Err(StorageError::new(ErrorKind::Gone, StorageTier::Cold, "read catalogue", message));
+        }
+        self.files(id, version)
+    }
+
+    /// The data files and delete files of a version of a table, in the order in which they were added: of the published
+    /// version, the committed one, or that of a snapshot that is kept.
     pub fn files(&self, id: TableId, version: i64) -> Result<Vec<CatalogFile>> {
         if !self.exists()? {
             return Ok(Vec::new());

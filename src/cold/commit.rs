@@ -15,9 +15,11 @@ use super::invariants::check_invariants;
 use super::manifest_list::{self, ListContext};
 use super::manifest_plan::{ManifestPlan, write_manifests};
 use super::metadata;
+use super::retention::{Retention, expire};
 use super::schema::Schema;
 use super::summary::{summary, totals};
-use super::table::{LoggedMetadata, METADATA_LOG_MAX, RetiredObject, SCHEMAS_MAX_BYTES, Snapshot, TableState};
+use super::table::{RetiredObject, SCHEMAS_MAX_BYTES, Snapshot, TableState};
+use super::tags::add_tag;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::{StorageTier, Timestamp};
 
@@ -67,9 +69,11 @@ pub struct Commit {
     pub schema: Schema,
     /// Further entries of the snapshot's summary, such as `thermocline.sequence`.
     pub summary: BTreeMap<String, String>,
-    /// Snapshots and old metadata versions to keep, at most; at least 1.
+    /// Names for the snapshot that it makes; it is kept as long as it has one.
+    pub tags: Vec<String>,
+    /// See [`Retention::keep_snapshots`].
     pub keep_snapshots: usize,
-    /// Age at which a snapshot that is not the current one expires.
+    /// See [`Retention::keep_ms`].
     pub keep_ms: i64,
 }
 
@@ -110,7 +114,8 @@ pub fn snapshot_id(attempt: Uuid) -> i64 {
     i64::try_from(folded.max(1)).unwrap_or(1)
 }
 
-/// Makes a commit. An error of kind `Corrupt` means that the inputs contradict each other; nothing has happened then.
+/// Makes a commit. An error of kind `Corrupt` means that the inputs contradict each other; tags are refused as
+/// [`retag`](super::tags::retag) refuses them. Nothing has happened then.
 pub fn plan_commit(state: &TableState, commit: &Commit) -> Result<BuiltCommit> {
     let snapshot_id = snapshot_id(commit.attempt);
     let mut next = state.clone();
@@ -127,18 +132,30 @@ pub fn plan_commit(state: &TableState, commit: &Commit) -> Result<BuiltCommit> {
     push_snapshot(&mut next, state, commit, snapshot_id);
     objects.push(manifest_list(&next)?);
     retire(&mut next, state, commit);
-    let garbage = expire(&mut next, state, commit);
+    tag(&mut next, commit, snapshot_id)?;
+    let retention = Retention { keep_snapshots: commit.keep_snapshots, keep_ms: commit.keep_ms };
+    let garbage = expire(&mut next, state, retention);
     trim_schemas(&mut next);
     check_invariants(state, &next, commit, &garbage)?;
 
-    let content = metadata::to_json(&next)?;
-    let metadata = StagedObject { key: next.path.metadata(next.version), bytes: content, content_type: JSON };
-    let hint = next.version.to_string().into_bytes();
-    let version_hint = StagedObject { key: next.path.version_hint(), bytes: hint, content_type: "text/plain" };
+    let (metadata, version_hint) = published(&next)?;
     let live =
         |file: &DataFile| LiveFile { file: file.clone(), snapshot_id, sequence_number: next.last_sequence_number };
     let added = commit.added.iter().map(live).collect();
     Ok(BuiltCommit { state: next, objects, metadata, version_hint, added, garbage })
+}
+
+/// The metadata file of a state, and the hint that names it.
+pub(super) fn published(state: &TableState) -> Result<(StagedObject, StagedObject)> {
+    let (key, bytes) = (state.path.metadata(state.version), metadata::to_json(state)?);
+    let metadata = StagedObject { key, bytes, content_type: JSON };
+    let hint = state.version.to_string().into_bytes();
+    Ok((metadata, StagedObject { key: state.path.version_hint(), bytes: hint, content_type: "text/plain" }))
+}
+
+/// Names the snapshot that the commit makes.
+fn tag(next: &mut TableState, commit: &Commit, snapshot_id: i64) -> Result<()> {
+    commit.tags.iter().try_for_each(|name| add_tag(next, name, snapshot_id))
 }
 
 /// Makes `schema` the current one, under the number it had if it is kept, or the next.
@@ -160,6 +177,7 @@ fn push_snapshot(next: &mut TableState, state: &TableState, commit: &Commit, sna
         snapshot_id,
         parent_snapshot_id: state.current_snapshot().map(|snapshot| snapshot.snapshot_id),
         sequence_number: next.last_sequence_number,
+        version: next.version,
         timestamp_ms: next.last_updated_ms,
         attempt: commit.attempt,
         summary: summary(next.totals, commit),
@@ -192,35 +210,8 @@ fn retire(next: &mut TableState, state: &TableState, commit: &Commit) {
     next.retired.extend(manifests.chain(files).map(|(key, from)| RetiredObject { key, from, until }));
 }
 
-/// Expires snapshots and metadata versions; the keys that nothing kept reaches then.
-fn expire(next: &mut TableState, state: &TableState, commit: &Commit) -> Vec<String> {
-    let keep = commit.keep_snapshots.max(1);
-    let oldest = next.last_updated_ms.saturating_sub(commit.keep_ms);
-    let count = next.snapshots.len();
-    let expired = |(position, snapshot): (usize, &Snapshot)| {
-        position.saturating_add(1) < count && (count.saturating_sub(position) > keep || snapshot.timestamp_ms < oldest)
-    };
-    // Times never decrease, so what expires is at the front.
-    let expiring = next.snapshots.iter().enumerate().take_while(|entry| expired(*entry)).count();
-    let expired: Vec<Snapshot> = next.snapshots.drain(..expiring).collect();
-    let mut garbage: Vec<String> = expired.iter().map(|snapshot| next.manifest_list_key(snapshot)).collect();
-
-    let kept: Vec<i64> = next.snapshots.iter().map(|snapshot| snapshot.sequence_number).collect();
-    let reached = |object: &RetiredObject| kept.iter().any(|number| (object.from..object.until).contains(number));
-    let (waiting, free): (Vec<_>, Vec<_>) = std::mem::take(&mut next.retired).into_iter().partition(reached);
-    next.retired = waiting;
-    garbage.extend(free.into_iter().map(|object| object.key));
-
-    if state.version > 0 {
-        next.metadata_log.push(LoggedMetadata { version: state.version, timestamp_ms: state.last_updated_ms });
-    }
-    let surplus = next.metadata_log.len().saturating_sub(keep.min(METADATA_LOG_MAX));
-    garbage.extend(next.metadata_log.drain(..surplus).map(|logged| next.path.metadata(logged.version)));
-    garbage
-}
-
 /// Keeps the current schema and, within a bound, those that kept snapshots name.
-fn trim_schemas(next: &mut TableState) {
+pub(super) fn trim_schemas(next: &mut TableState) {
     let named: BTreeSet<i32> = next.snapshots.iter().map(|snapshot| snapshot.schema_id).collect();
     let current = next.current_schema_id;
     let mut budget = SCHEMAS_MAX_BYTES;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::commit::Commit;
-use super::data_file::FileContent;
+use super::data_file::{DataFile, FileContent};
 use super::manifest::ManifestFile;
 use super::schema::TableKind;
 use super::table::TableState;
@@ -17,7 +17,7 @@ pub(super) fn check_invariants(
     commit: &Commit,
     garbage: &[String],
 ) -> Result<()> {
-    let checks: [(&str, bool); 14] = [
+    let checks: [(&str, bool); 15] = [
         ("the version rises by one", next.version == previous.version.saturating_add(1)),
         (
             "the sequence number rises by one",
@@ -34,8 +34,28 @@ pub(super) fn check_invariants(
         ("a state table has at most one delete file a month", one_delete_file_a_month(next, commit)),
         ("there is no delete file without a data file", deletes_have_data(commit)),
         ("manifests are listed once", manifests_are_distinct(next)),
-        ("nothing reachable is garbage", garbage_is_unreachable(next, commit, garbage)),
+        ("every tag names a snapshot that is kept", tags_name_snapshots(next)),
+        ("nothing reachable is garbage", garbage_is_unreachable(next, &commit.added, garbage)),
     ];
+    all_hold(&checks)
+}
+
+/// What must hold of a change of tags alone.
+pub(super) fn check_retag(previous: &TableState, next: &TableState, garbage: &[String]) -> Result<()> {
+    all_hold(&[
+        ("the version rises by one", next.version == previous.version.saturating_add(1)),
+        ("time does not run backwards", next.last_updated_ms >= previous.last_updated_ms),
+        ("the table stays the same table", same_table(previous, next)),
+        ("there is a snapshot", next.current_snapshot().is_some()),
+        ("the current snapshot stays", previous.current_snapshot() == next.current_snapshot()),
+        ("the manifests stay", previous.manifests == next.manifests && previous.totals == next.totals),
+        ("snapshots have ids and rising sequence numbers of their own", snapshots_are_distinct(next)),
+        ("every tag names a snapshot that is kept", tags_name_snapshots(next)),
+        ("nothing reachable is garbage", garbage_is_unreachable(next, &[], garbage)),
+    ])
+}
+
+fn all_hold(checks: &[(&str, bool)]) -> Result<()> {
     match checks.iter().find(|(_, holds)| !holds) {
         None => Ok(()),
         Some((name, _)) => {
@@ -148,12 +168,17 @@ fn manifests_are_distinct(next: &TableState) -> bool {
     keys.len() == next.manifests.len()
 }
 
-fn garbage_is_unreachable(next: &TableState, commit: &Commit, garbage: &[String]) -> bool {
+fn tags_name_snapshots(next: &TableState) -> bool {
+    let is_kept = |id: &i64| next.snapshots.iter().any(|snapshot| snapshot.snapshot_id == *id);
+    next.tags.values().all(is_kept)
+}
+
+fn garbage_is_unreachable(next: &TableState, added: &[DataFile], garbage: &[String]) -> bool {
     let lists = next.snapshots.iter().map(|snapshot| next.manifest_list_key(snapshot));
     let versions = next.metadata_log.iter().map(|logged| next.path.metadata(logged.version));
     let manifests = next.manifests.iter().map(|manifest| manifest.key.clone());
     let retired = next.retired.iter().map(|object| object.key.clone());
-    let added = commit.added.iter().map(|file| file.key.clone());
+    let added = added.iter().map(|file| file.key.clone());
     let current = [next.path.metadata(next.version), next.path.version_hint()];
     let reachable: BTreeSet<String> =
         lists.chain(versions).chain(manifests).chain(retired).chain(added).chain(current).collect();

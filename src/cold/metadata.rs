@@ -19,7 +19,7 @@ pub const UNSORTED_ORDER_ID: i32 = 0;
 const SPEC_ID: i32 = 0;
 const FORMAT_VERSION: i32 = 2;
 /// The branch that readers follow.
-const MAIN: &str = "main";
+pub(super) const MAIN: &str = "main";
 
 /// A field of a partition spec.
 #[derive(Serialize)]
@@ -115,7 +115,7 @@ struct TableMetadata<'a> {
     properties: BTreeMap<&'static str, &'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_snapshot_id: Option<i64>,
-    refs: BTreeMap<&'static str, Reference>,
+    refs: BTreeMap<&'a str, Reference>,
     snapshots: Vec<WireSnapshot<'a>>,
     snapshot_log: Vec<SnapshotLogEntry>,
     metadata_log: Vec<MetadataLogEntry>,
@@ -141,9 +141,9 @@ pub fn to_json(state: &TableState) -> Result<Vec<u8>> {
         sort_orders: sort_orders(state.kind),
         properties: properties(state.kind),
         current_snapshot_id: state.current_snapshot().map(|snapshot| snapshot.snapshot_id),
-        refs: state.current_snapshot().map(|snapshot| (MAIN, branch(snapshot))).into_iter().collect(),
+        refs: references(state),
         snapshots: state.snapshots.iter().map(|snapshot| wire_snapshot(state, snapshot)).collect(),
-        snapshot_log: state.snapshots.iter().map(log_entry).collect(),
+        snapshot_log: snapshot_log(&state.snapshots),
         metadata_log: metadata_log(state),
         statistics: [],
         partition_statistics: [],
@@ -172,8 +172,10 @@ fn properties(kind: TableKind) -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from([("gc.enabled", "false"), ("thermocline.table", kind), ("write.format.default", "parquet")])
 }
 
-fn branch(snapshot: &Snapshot) -> Reference {
-    Reference { snapshot_id: snapshot.snapshot_id, reference_type: "branch" }
+fn references(state: &TableState) -> BTreeMap<&str, Reference> {
+    let reference = |snapshot_id: i64, reference_type| Reference { snapshot_id, reference_type };
+    let main = state.current_snapshot().map(|snapshot| (MAIN, reference(snapshot.snapshot_id, "branch")));
+    state.tags.iter().map(|(name, id)| (name.as_str(), reference(*id, "tag"))).chain(main).collect()
 }
 
 fn wire_snapshot<'a>(state: &TableState, snapshot: &'a Snapshot) -> WireSnapshot<'a> {
@@ -189,8 +191,17 @@ fn wire_snapshot<'a>(state: &TableState, snapshot: &'a Snapshot) -> WireSnapshot
     }
 }
 
-fn log_entry(snapshot: &Snapshot) -> SnapshotLogEntry {
-    SnapshotLogEntry { snapshot_id: snapshot.snapshot_id, timestamp_ms: snapshot.timestamp_ms }
+/// The newest snapshots without a gap. What was current before an expired one is left out, as the spec asks: a reader
+/// that looks up a moment of the gap would otherwise take an earlier snapshot for the one of that moment.
+fn snapshot_log(snapshots: &[Snapshot]) -> Vec<SnapshotLogEntry> {
+    let gap = snapshots.windows(2).rposition(|pair| match pair {
+        [before, after] => after.sequence_number != before.sequence_number.saturating_add(1),
+        _ => false,
+    });
+    let logged = snapshots.iter().skip(gap.map_or(0, |gap| gap.saturating_add(1)));
+    logged
+        .map(|snapshot| SnapshotLogEntry { snapshot_id: snapshot.snapshot_id, timestamp_ms: snapshot.timestamp_ms })
+        .collect()
 }
 
 fn metadata_log(state: &TableState) -> Vec<MetadataLogEntry> {

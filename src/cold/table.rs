@@ -1,7 +1,7 @@
 //! The state of one Iceberg table, from which each commit makes the next.
 //!
 //! It is stored as versioned JSON in one SQLite row, so it is bounded: the live data files are not in it (they are
-//! rows of their own), manifests, snapshots and old metadata versions are few by construction, and schemas are kept
+//! rows of their own), manifests, snapshots, tags and old metadata versions are few by construction, and schemas are kept
 //! within [`SCHEMAS_MAX_BYTES`]. The object is the table's only committer and this state the authority; the metadata
 //! file is its published copy.
 
@@ -20,6 +20,8 @@ use crate::types::Timestamp;
 pub const MANIFESTS_MAX: usize = 32;
 /// Earlier metadata versions that are kept, for readers that still hold one.
 pub const METADATA_LOG_MAX: usize = 10;
+/// Tags of one table, at most: each keeps a snapshot in the state and in every metadata file.
+pub const TAGS_MAX: usize = 256;
 /// JSON bytes of the schemas kept beside the current one; snapshots of older ones stay readable by the current.
 pub const SCHEMAS_MAX_BYTES: usize = 256 * 1024;
 
@@ -33,6 +35,9 @@ pub struct Snapshot {
     pub parent_snapshot_id: Option<i64>,
     /// Its sequence number: 1, 2, 3, ... a commit.
     pub sequence_number: i64,
+    /// The version of the state that the commit made; 0 where a state of format 1 does not tell.
+    #[serde(default)]
+    pub version: i64,
     /// When it was made, in Unix ms.
     pub timestamp_ms: Timestamp,
     /// The commit's attempt, which is part of its objects' keys.
@@ -118,6 +123,9 @@ pub struct TableState {
     pub snapshots: Vec<Snapshot>,
     /// Earlier metadata versions that are kept, oldest first.
     pub metadata_log: Vec<LoggedMetadata>,
+    /// The ids of the snapshots that have names of their own, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, i64>,
     /// The manifests of the current snapshot.
     pub manifests: Vec<ManifestFile>,
     /// What waits for snapshots to expire.
@@ -155,6 +163,7 @@ impl TableState {
             schemas: Vec::new(),
             snapshots: Vec::new(),
             metadata_log: Vec::new(),
+            tags: BTreeMap::new(),
             manifests: Vec::new(),
             retired: Vec::new(),
             totals: Totals::default(),

@@ -125,7 +125,7 @@ impl Snapshotter {
         let Some(record) = self.catalog.table(id)? else { return Err(self.out_of_retention(None)?) };
         let base = self.base(&record, as_of)?;
         let (files, after) = match base {
-            Some(snapshot) => (self.catalog.files(id, record.state.version)?, sequence_of(snapshot)?),
+            Some(snapshot) => (self.catalog.files_of_snapshot(id, snapshot)?, sequence_of(snapshot)?),
             None => (Vec::new(), 0),
         };
         let mut changed = self.changes_between(collection, after, as_of, wanted).await?;
@@ -158,9 +158,12 @@ impl Snapshotter {
 
     /// The newest kept commit that is not newer than a moment; `None` when the table was empty then.
     fn base<'r>(&self, record: &'r TableRecord, as_of: AsOf) -> Result<Option<&'r Snapshot>> {
-        let snapshots = &record.state.snapshots;
+        let current = record.state.current_snapshot().map(|snapshot| snapshot.snapshot_id);
+        // The files of commits of an earlier version of this program are known of the current one only.
+        let is_known = |snapshot: &&Snapshot| snapshot.version > 0 || Some(snapshot.snapshot_id) == current;
+        let snapshots: Vec<&Snapshot> = record.state.snapshots.iter().filter(is_known).collect();
         let mut older = None;
-        for snapshot in snapshots {
+        for snapshot in snapshots.iter().copied() {
             if as_of.has(sequence_of(snapshot)?, snapshot.timestamp_ms) {
                 older = Some(snapshot);
             }

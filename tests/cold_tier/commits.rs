@@ -162,8 +162,11 @@ fn snapshots_expire_by_count_and_by_age() {
     assert_eq!(collection.table.state.metadata_log.len(), 10);
     collection.commit(FEBRUARY + 8 * 86_400_000, vec![put("a", "\"n\":2")]);
     let state = &collection.table.state;
-    assert_eq!(state.snapshots.len(), 1);
-    assert!(state.snapshots[0].parent_snapshot_id.is_some() && state.retired.is_empty());
+    // The current one, and the one that moments before it are reached from.
+    assert_eq!(state.snapshots.len(), 2);
+    assert_eq!(state.snapshots[1].parent_snapshot_id, Some(state.snapshots[0].snapshot_id));
+    collection.commit(FEBRUARY + 16 * 86_400_000, vec![put("a", "\"n\":3")]);
+    assert_eq!(collection.table.state.snapshots.len(), 2);
     collection.check();
 }
 

@@ -6,9 +6,15 @@
 use std::path::PathBuf;
 
 use serde_json::json;
+use thermocline::cold::{CommitOperation, DataFile, Schema, TableKind};
 use thermocline::ports::native::MemoryBucket;
+use thermocline::types::Document;
+use thermocline::types::time::Month;
 
-use super::support::{Change, Collection, FEBRUARY, MARCH, Table, declare};
+use super::support::{
+    Change, Collection, FEBRUARY, MARCH, Table, attempt, declare, delete_file, document, document_file, learned,
+    parts_file, read,
+};
 
 const DAY: i64 = 86_400_000;
 
@@ -132,6 +138,53 @@ fn emptied(collection: &mut Collection, again: bool) {
     }
 }
 
+/// Files of parts whose rows are deleted by position, in two months, over three commits; the rows that are left.
+fn deleted(bucket: &MemoryBucket, base_uri: &str) -> (Table, Vec<Document>) {
+    let rows = |range: std::ops::Range<i64>, sequence: i64, now: i64| -> Vec<Document> {
+        let row = |number: i64| {
+            let fields =
+                format!("\"n\":{},\"t\":\"{}\"", number * sequence, "x".repeat(usize::try_from(number % 40).unwrap()));
+            document(&format!("row-{number:06}"), sequence + number, now, &fields)
+        };
+        range.map(row).collect()
+    };
+    let mut table = Table::new(base_uri, "deleted", TableKind::State);
+    let old = [rows(20_000..45_000, 1, FEBRUARY), rows(0..15_000, 1, FEBRUARY)];
+    let columns = learned(&old[0][..10]);
+    let key = |table: &Table, now: i64, attempt_number: u128, number: usize| {
+        table.state.path.data_file(Month::of(now), attempt(attempt_number), number)
+    };
+    let write = |(bytes, file): (Vec<u8>, DataFile)| {
+        super::support::put(bucket, &file.key, &bytes);
+        file
+    };
+    let february = write(parts_file(&columns, &[(1, &old[0]), (2, &old[1])], &key(&table, FEBRUARY, 1, 0)));
+    let march_rows = rows(50_000..50_100, 1, MARCH);
+    let march = write(parts_file(&columns, &[(3, &march_rows)], &key(&table, MARCH, 1, 1)));
+    let mut first = table.commit(CommitOperation::Append, 1, MARCH, Schema::state(&columns));
+    first.added = vec![february.clone(), march.clone()];
+    table.apply(bucket, first);
+    // Every third row of one month, then also a whole row group, and the updated versions of some rows elsewhere.
+    let thirds: Vec<u32> = (0..40_000).filter(|row| row % 3 == 0).collect();
+    let of_february = write(delete_file(base_uri, &[(&february, &thirds)], &key(&table, FEBRUARY, 2, 0)));
+    let mut second = table.commit(CommitOperation::Delete, 2, MARCH + 1, Schema::state(&columns));
+    second.added = vec![of_february.clone()];
+    table.apply(bucket, second);
+    let gone: Vec<u32> = (0..40_000).filter(|row| row % 3 == 0 || (20_000..40_000).contains(row)).collect();
+    let updated = rows(50_000..50_010, 2, MARCH + 2);
+    let tail = write(document_file(&columns, &updated, &key(&table, MARCH, 3, 0)));
+    let of_february_now = write(delete_file(base_uri, &[(&february, &gone)], &key(&table, FEBRUARY, 3, 1)));
+    let of_march =
+        write(delete_file(base_uri, &[(&march, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9])], &key(&table, MARCH, 3, 2)));
+    let mut third = table.commit(CommitOperation::Overwrite, 3, MARCH + 2, Schema::state(&columns));
+    third.added = vec![tail, of_february_now, of_march];
+    third.removed = vec![table.live[&of_february.key].clone()];
+    table.apply(bucket, third);
+    let kept =
+        (0..).zip(old.into_iter().flatten()).filter(|(row, _)| !gone.contains(row)).map(|(_, document)| document);
+    (table, kept.chain(march_rows.into_iter().skip(10)).chain(updated).collect())
+}
+
 /// Drives a collection through its commits.
 type Build = fn(&mut Collection);
 
@@ -144,6 +197,10 @@ fn described(name: &str, table: &Table) -> serde_json::Value {
         "columns": state.current_schema().unwrap().fields.iter().map(|field| &field.name).collect::<Vec<_>>(),
         "files": state.totals.data_files,
     })
+}
+
+fn described_row(row: &Document) -> serde_json::Value {
+    json!({"id": row.id, "seq": row.sequence, "ts": row.timestamp, "text": row.text})
 }
 
 #[test]
@@ -167,13 +224,8 @@ fn writes_tables_for_foreign_readers() {
         let mut collection = Collection::new(&bucket, &base_uri, name);
         build(&mut collection);
         collection.check();
-        let rows: Vec<_> = collection
-            .documents
-            .values()
-            .map(|row| json!({"id": row.id, "seq": row.sequence, "ts": row.timestamp, "text": row.text}))
-            .collect();
         let mut state = described(name, &collection.table);
-        state["documents"] = rows.into();
+        state["documents"] = collection.documents.values().map(described_row).collect();
         let mut changes = described(&format!("{name}__changes"), &collection.changes);
         changes["events"] = collection.log.iter().map(|record| {
             let event = &record.event;
@@ -185,6 +237,11 @@ fn writes_tables_for_foreign_readers() {
         }).collect();
         tables.extend([state, changes]);
     }
+    let (table, rows) = deleted(&bucket, &base_uri);
+    assert_eq!(read(&bucket, &table.files(), &learned(&rows[..10]), None, &|_| false).unwrap().0.len(), rows.len());
+    let mut state = described("deleted", &table);
+    state["documents"] = rows.iter().map(described_row).collect();
+    tables.push(state);
     for key in bucket.keys() {
         let file = folder.join(&key);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();

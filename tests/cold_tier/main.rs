@@ -18,5 +18,7 @@ mod fixture;
 mod golden;
 mod hostile;
 mod parts;
+mod retention;
 mod scans;
 mod support;
+mod tags;

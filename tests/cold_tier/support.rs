@@ -164,6 +164,7 @@ impl Table {
             live: None,
             schema,
             summary: BTreeMap::from([("thermocline.sequence".to_owned(), number.to_string())]),
+            tags: Vec::new(),
             keep_snapshots: 20,
             keep_ms: 7 * 86_400_000,
         }

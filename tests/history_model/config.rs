@@ -35,9 +35,13 @@ fn others(hot: Value) -> impl Strategy<Value = String> {
         select(vec![None, Some(1)]),
         select(vec![10_000, 0]),
         select(vec![None, Some((1, 1, 60_000)), Some((3, 7, 60_000))]),
+        select(vec![None, Some(1)]),
     );
-    parts.prop_map(move |(memory, pending, publish, cold)| {
+    parts.prop_map(move |(memory, pending, publish, cold, evict)| {
         let mut config = json!({"hot": hot, "snapshots": {"publishIntervalMs": publish}});
+        if let Some(bytes) = evict {
+            config["hot"]["evictAboveBytes"] = json!(bytes);
+        }
         if let Some(bytes) = memory {
             config["memory"] = json!({"budgetBytes": bytes});
         }

@@ -162,6 +162,7 @@ impl<'s> Stage<'s> {
             removed: live(&removed),
             schema,
             summary: self.summary(),
+            tags: Vec::new(),
             keep_snapshots: self.config.iceberg_keep_snapshots,
             keep_ms: self.config.iceberg_keep_days.saturating_mul(DAY_MS),
         };
