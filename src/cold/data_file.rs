@@ -99,9 +99,10 @@ impl DataFile {
 
     /// Whether readers miss values of this file once `schema` is the table's: a column with values whose field id the
     /// schema has no more, because the column was dropped or has another type under a new id. Reading documents back
-    /// is not touched by that; foreign readers see null until the file is rewritten.
+    /// is not touched by that; foreign readers see null until the file is rewritten. A delete file has no values.
     pub fn loses_values_under(&self, schema: &Schema) -> bool {
-        self.columns.iter().any(|column| column.nulls < self.record_count && schema.field(column.id).is_none())
+        self.content == FileContent::Data
+            && self.columns.iter().any(|column| column.nulls < self.record_count && schema.field(column.id).is_none())
     }
 
     /// What is known of a column.

@@ -7,7 +7,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
 use thermocline::cold::parquet_write::ROW_GROUP_MAX_ROWS;
-use thermocline::cold::{DataFile, FileContent, PositionDeletesWriter, ScanStats, read_position_deletes};
+use thermocline::cold::{DataFile, FileContent, PositionDeletesWriter, ScanStats, Schema, read_position_deletes};
 use thermocline::error::{ErrorKind, Result};
 use thermocline::ports::native::{MemoryBucket, run};
 use thermocline::types::Document;
@@ -65,6 +65,7 @@ fn a_delete_file_is_what_the_spec_asks() {
     assert_eq!((bytes.clone(), file.clone()), delete_file("s3://cold/", &[(&data, &[9, 3, 0])], "d"));
     assert_eq!((file.content, file.month, file.record_count), (FileContent::PositionDeletes, 649, 3));
     let path = format!("{BASE}/{key}");
+    assert!(!file.loses_values_under(&Schema::state(&columns)), "its columns are no columns of the table");
     let bounds = file.column(PATH).unwrap();
     assert_eq!(bounds.lower.as_deref(), Some(path.as_bytes()), "the whole path");
     assert_eq!(bounds.upper.as_deref(), Some(path.as_bytes()), "the whole path");
