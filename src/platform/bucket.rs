@@ -132,10 +132,11 @@ impl ObjectStreams for WorkerBucket {
             let Some(range) = open_range(range) else { return self.out_of_range(key).await };
             get = get.range(range);
         }
-        let found = match get.execute().await {
-            Ok(found) => found,
-            Err(error) if error.to_string().contains(RANGE_NOT_SATISFIABLE) => return self.out_of_range(key).await,
-            Err(error) => return Err(failure("open object", error.into())),
+        let found = match (get.execute().await, range) {
+            (Ok(found), _) => found,
+            (Err(error), None) => return Err(failure("open object", error.into())),
+            // Whatever code it has: a range from the very end is an unspecified error to some implementations.
+            (Err(error), Some(range)) => return self.failed_range(key, range, error).await,
         };
         let Some(object) = found else { return Ok(Opened::Missing) };
         let failed = || failure("open object", JsValue::from_str("no body").into());
@@ -150,6 +151,15 @@ impl ObjectStreams for WorkerBucket {
 impl WorkerBucket {
     async fn out_of_range(&self, key: &str) -> Result<Opened<ReadableStream>> {
         Ok(self.describe(key).await?.map_or(Opened::Missing, Opened::OutOfRange))
+    }
+
+    /// What a failed read of a range was: the fault of the range, or of the bucket.
+    async fn failed_range(&self, key: &str, range: ByteRange, error: worker::Error) -> Result<Opened<ReadableStream>> {
+        match self.describe(key).await? {
+            None => Ok(Opened::Missing),
+            Some(found) if range.within(found.size).is_none() => Ok(Opened::OutOfRange(found)),
+            Some(_) => Err(failure("open object", error.into())),
+        }
     }
 }
 

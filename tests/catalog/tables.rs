@@ -1,7 +1,18 @@
 //! Loading a table, and what is refused.
 
+use std::ops::Range;
+use std::rc::Rc;
+
+use async_trait::async_trait;
 use serde_json::json;
+use thermocline::catalog::{TablePath, Tables};
+use thermocline::error::{ErrorKind, Result};
 use thermocline::http::edge::Access;
+use thermocline::ports::native::{MemoryBucket, run};
+use thermocline::ports::{
+    FolderPage, ObjectFolders, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StoredObject,
+};
+use thermocline::types::names::ObjectName;
 
 use super::support::Front;
 
@@ -124,4 +135,50 @@ fn without_access_a_bucket_or_a_secret_nothing_is_shown() {
     for path in ["/iceberg/v1/namespaces", "/iceberg/v1/namespaces/demo", MOVIES] {
         unbound.get(path).refused(503, "ServiceUnavailableException");
     }
+}
+
+/// A bucket whose table moves on just before a version of its metadata is read.
+struct Moving {
+    bucket: MemoryBucket,
+    before: &'static str,
+    hint: &'static str,
+}
+
+#[async_trait(?Send)]
+impl ObjectStore for Moving {
+    async fn put(&self, _: &str, _: &[u8], _: PutCondition<'_>, _: &ObjectMetadata) -> Result<PutOutcome> {
+        panic!("the catalogue does not write");
+    }
+
+    async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<StoredObject>> {
+        if key.ends_with(self.before) {
+            self.bucket.overwrite("iceberg/demo/1/movies/metadata/version-hint.text", self.hint);
+        }
+        self.bucket.get(key, range).await
+    }
+
+    async fn delete(&self, _: &[String]) -> Result<()> {
+        panic!("the catalogue does not delete");
+    }
+}
+
+#[async_trait(?Send)]
+impl ObjectFolders for Moving {
+    async fn folders(&self, prefix: &str, limit: u32, cursor: Option<&str>) -> Result<FolderPage> {
+        self.bucket.folders(prefix, limit, cursor).await
+    }
+}
+
+#[test]
+fn a_version_that_is_gone_is_looked_for_once_more() {
+    let load = |hint: &'static str| {
+        let front = filled("");
+        front.bucket.overwrite("iceberg/demo/1/movies/metadata/version-hint.text", "2");
+        let moving = Moving { bucket: front.bucket.clone(), before: "/v2.metadata.json", hint };
+        let table = TablePath::named(&ObjectName::new("demo", "1").unwrap(), "movies").unwrap();
+        run(Tables::new(Rc::new(moving)).load(&table)).done().unwrap()
+    };
+    let loaded = load("3").unwrap().unwrap();
+    assert_eq!(loaded.metadata_location, "s3://cold/iceberg/demo/1/movies/metadata/v3.metadata.json");
+    assert_eq!(load("2").unwrap_err().kind(), ErrorKind::Corrupt);
 }
