@@ -2,7 +2,7 @@
 //   npm run conformance             all parts
 //   npm run conformance -- native   tables written natively by the tests' fixture
 //   npm run conformance -- worker   tables written by the built worker in workerd, over HTTP
-//   npm run conformance -- catalog  the same, read by PyIceberg through the worker's REST catalogue and S3 endpoint
+//   npm run conformance -- catalog  the same, read through the worker's REST catalogue and S3 endpoint while it runs
 // The last line is `N passed, N failed`.
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -63,7 +63,7 @@ async function written(title, write) {
 
 /** Has tables read through the worker that wrote them, while it runs. */
 function attached() {
-  console.log("\nthrough the worker's catalogue, by PyIceberg");
+  console.log("\nthrough the worker's catalogue");
   return withCatalog(freshFolder("catalog"), (url, warehouse) => compare("catalog.py", [url, warehouse, join(warehouse, "expected.json")]));
 }
 
