@@ -56,7 +56,11 @@ impl Refusal {
         let response = Response { status: self.status, headers: Vec::new(), body: body.into_bytes() }
             .with_header("content-type", "application/xml")
             .with_header("cache-control", "private, no-store");
-        if self.status == 405 { response.with_header("allow", "GET, HEAD") } else { response }
+        match self.status {
+            401 => response.with_header("www-authenticate", "Bearer"),
+            405 => response.with_header("allow", "GET, HEAD"),
+            _ => response,
+        }
     }
 
     fn xml(self) -> String {
