@@ -1,6 +1,8 @@
 // Tables written by the built worker: an object is driven over HTTP in workerd, archived with POST /sync, and every
 // object of its bucket copied into a folder, where the foreign readers find it under the configured base URI.
 // What is expected there is what the object itself answers: its documents, and its change feed.
+// Or the worker is left running, and they attach to its REST catalogue.
+import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -108,8 +110,15 @@ async function copyBucket(worker, warehouse) {
   }
 }
 
+/** A collection with a column of texts that do not compress, so that its file is long. */
+async function importWide(worker) {
+  const text = (n) => [0, 1].map((part) => createHash("sha256").update(`${n} ${part}`).digest("base64")).join("");
+  const lines = Array.from({ length: 4_000 }, (_, n) => JSON.stringify({ id: `w-${String(n).padStart(5, "0")}`, n, text: text(n) }));
+  await ask(worker, "POST", "/collections/wide/import?mode=insert", lines.join("\n"), "application/x-ndjson");
+}
+
 /** Drives the object; the tables to expect, with what it answers. */
-async function drive(worker, warehouse) {
+async function drive(worker, warehouse, { collections, rounds }) {
   for (const round of rounds) {
     await round(worker);
     await sync(worker);
@@ -134,9 +143,23 @@ export async function writeWorkerTables(warehouse) {
   await build({ quick: true });
   const worker = await startWorker({ vars: { STORAGE_CONFIG: { cold: { baseUri: `file://${warehouse}` } } } });
   try {
-    writeFileSync(join(warehouse, "expected.json"), JSON.stringify({ tables: await drive(worker, warehouse) }));
+    const tables = await drive(worker, warehouse, { collections, rounds });
+    writeFileSync(join(warehouse, "expected.json"), JSON.stringify({ tables }));
   } finally {
     await worker.dispose();
   }
   return warehouse;
+}
+
+/** Writes tables as engines find them through the catalogue, and has `read(url, warehouse)` read them while the worker runs. */
+export async function withCatalog(warehouse, read) {
+  await build({ quick: true });
+  const worker = await startWorker();
+  try {
+    const tables = await drive(worker, warehouse, { collections: [...collections, "wide"], rounds: [...rounds, importWide] });
+    writeFileSync(join(warehouse, "expected.json"), JSON.stringify({ tables }));
+    return await read(worker.url.origin, warehouse);
+  } finally {
+    await worker.dispose();
+  }
 }

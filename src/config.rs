@@ -145,6 +145,13 @@ pub struct ColdConfig {
     /// The location prefix of the tables as engines know the bucket, without a slash at the end.
     #[garde(length(bytes, min = 1, max = 512), custom(no_trailing_slash))]
     pub base_uri: String,
+    /// An S3 endpoint of the bucket, such as R2's own. With one, engines that load a table are sent there, with
+    /// credentials of their own; without, they read through the worker.
+    #[garde(inner(length(bytes, max = 512), custom(http_url)))]
+    pub s3_endpoint: Option<String>,
+    /// The region that engines sign for.
+    #[garde(length(bytes, min = 1, max = 64))]
+    pub s3_region: String,
     /// Snapshots that stay in a table's metadata.
     #[garde(range(min = 1, max = 1_000))]
     pub iceberg_keep_snapshots: usize,
@@ -160,6 +167,8 @@ impl Default for ColdConfig {
     fn default() -> Self {
         Self {
             base_uri: "s3://cold".to_owned(),
+            s3_endpoint: None,
+            s3_region: "auto".to_owned(),
             iceberg_keep_snapshots: 20,
             iceberg_keep_days: 7,
             orphan_min_age_ms: 86_400_000,
@@ -205,6 +214,14 @@ fn no_trailing_slash(value: &str, _context: &()) -> garde::Result {
         return Err(garde::Error::new("must not end with a slash"));
     }
     Ok(())
+}
+
+fn http_url(value: &str, context: &()) -> garde::Result {
+    let host = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+    if host.is_none_or(str::is_empty) {
+        return Err(garde::Error::new("must begin with https:// or http://, and name a host"));
+    }
+    no_trailing_slash(value, context)
 }
 
 /// Why a configuration is refused.
@@ -291,6 +308,8 @@ mod tests {
         assert_eq!(refused(r#"{"snapshots":{"flushDelayMs":-1}}"#).path, "snapshots.flushDelayMs");
         assert_eq!(refused(r#"{"warm":{"defaultTtlSecs":"300"}}"#).path, "warm.defaultTtlSecs");
         assert_eq!(refused(r#"{"cold":{"baseUri":"s3://cold/"}}"#).path, "cold.baseUri");
+        assert_eq!(refused(r#"{"cold":{"s3Endpoint":"r2.example"}}"#).path, "cold.s3Endpoint");
+        assert_eq!(refused(r#"{"cold":{"s3Endpoint":"https://r2.example/"}}"#).path, "cold.s3Endpoint");
         assert_eq!(refused(r#"{"nothing":1}"#).path, "nothing");
         assert!(StorageConfig::parse("{} {}").is_err());
         assert!(StorageConfig::parse("[").is_err());

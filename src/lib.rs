@@ -2,10 +2,12 @@
 //!
 //! Documents live in the object's SQLite with a change log that commits with every mutation ([`hot`], [`cdc`]), are read
 //! cached through the Cache API ([`warm`]), and are archived by the object's alarm as Parquet files and Apache Iceberg
-//! metadata in an R2 bucket ([`cold`], [`snapshots`]). [`engine`] puts the tiers together, [`http`] serves them.
+//! metadata in an R2 bucket ([`cold`], [`snapshots`]), where other engines find them ([`catalog`]). [`engine`] puts the tiers
+//! together, [`http`] serves them.
 //!
 //! Everything but `platform` and the shell below reaches the world through [`ports`] and is tested natively.
 
+pub mod catalog;
 pub mod cdc;
 pub mod cold;
 pub mod config;

@@ -8,7 +8,7 @@ use worker::{Context, DurableObject, Env, Request, Response, Result, State, cons
 use crate::config::StorageConfig;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, StorageError};
-use crate::http::edge::{Decision, Edge};
+use crate::http::edge::{Access, Decision, Edge};
 use crate::http::object::ObjectService;
 use crate::http::problem_response;
 use crate::platform::{env, http};
@@ -28,8 +28,8 @@ fn edge(env: &Env) -> crate::error::Result<Rc<Edge>> {
     if let Some(edge) = EDGE.with_borrow(Clone::clone) {
         return Ok(edge);
     }
-    let ttl_secs = config(env)?.warm.default_ttl_secs;
-    let edge = Rc::new(Edge::new(env::edge_cache(), ttl_secs, env::variable(env, "AUTH_MODE").as_deref())?);
+    let access = Access::new(env::variable(env, "AUTH_MODE").as_deref(), env::variable(env, "AUTH_SECRET"));
+    let edge = Rc::new(Edge::new(env::edge_ports(env)?, &config(env)?, access)?);
     EDGE.set(Some(Rc::clone(&edge)));
     Ok(edge)
 }
@@ -39,6 +39,14 @@ async fn answer(request: Request, env: &Env) -> crate::error::Result<Response> {
     let head = http::head_from_worker(&request);
     match edge.decide(&head).await {
         Decision::Respond(response) => Ok(http::response_to_worker(response)),
+        Decision::Read(read) => {
+            let bucket = env::worker_bucket(env)?.ok_or_else(|| {
+                let message = "expected the bucket that was bound when this isolate started, got none";
+                StorageError::new(ErrorKind::Internal, StorageTier::Cold, "read bindings", message)
+            })?;
+            let (response, body) = read.serve(&bucket).await;
+            Ok(http::stream_to_worker(response, body))
+        }
         Decision::Forward { name, plan } => {
             let response = env::fetch_object(env, &name, request).await?;
             match plan {

@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 const SHARED: [&str; 5] = ["error", "types", "config", "limits", "ports"];
 
 /// Which folder may name which, beside what everything may.
-const DIRECTIONS: [(&str, &[&str]); 13] = [
+const DIRECTIONS: [(&str, &[&str]); 14] = [
     ("shell", &["http", "engine", "platform"]),
     ("platform", &[]),
-    ("http", &["engine", "cdc"]),
+    ("http", &["engine", "cdc", "catalog"]),
+    ("catalog", &["cold"]),
     ("engine", &["snapshots", "hot", "warm", "cold", "cdc"]),
     ("snapshots", &["hot", "cold", "vortex"]),
     ("hot", &["cdc", "vortex"]),

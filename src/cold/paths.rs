@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::schema::TableKind;
-use crate::types::names::{CHANGES_SUFFIX, ObjectName};
+use crate::types::names::{CHANGES_SUFFIX, ObjectName, check_collection};
 use crate::types::time::Month;
 
 /// The root of all tables in the bucket.
-const ROOT: &str = "iceberg";
+pub const ROOT: &str = "iceberg";
 
 /// The folder of one table in the bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,36 @@ impl TablePath {
             TableKind::Changes => CHANGES_SUFFIX,
         };
         Self(format!("{ROOT}/{}/{collection}{suffix}", object.path()))
+    }
+
+    /// The folder of an object's table by the table's own name; `None` for what no collection can be called.
+    pub fn named(object: &ObjectName, table: &str) -> Option<Self> {
+        let (collection, kind) = match table.strip_suffix(CHANGES_SUFFIX) {
+            Some(collection) => (collection, TableKind::Changes),
+            None => (table, TableKind::State),
+        };
+        check_collection(collection).ok()?;
+        Some(Self::new(object, collection, kind))
+    }
+
+    /// The folder of the table that a key belongs to; `None` for a key that no table of valid names has.
+    pub fn of_key(key: &str) -> Option<Self> {
+        let mut segments = key.split('/');
+        if segments.next()? != ROOT {
+            return None;
+        }
+        let object = ObjectName::new(segments.next()?, segments.next()?).ok()?;
+        let path = Self::named(&object, segments.next()?)?;
+        let part = segments.next()?;
+        let mut depth = 0;
+        for segment in segments {
+            depth += 1;
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'=');
+            if segment.is_empty() || matches!(segment, "." | "..") || !segment.bytes().all(plain) {
+                return None;
+            }
+        }
+        (matches!(part, "data" | "metadata") && depth > 0).then_some(path)
     }
 
     /// The folder, without a slash at the end.
@@ -101,6 +131,37 @@ mod tests {
         assert_eq!(path.version_hint(), "iceberg/demo/one/movies/metadata/version-hint.text");
         assert_eq!(TablePath::new(&object, "movies", TableKind::Changes).as_str(), "iceberg/demo/one/movies__changes");
         assert_eq!(location("s3://cold/", "iceberg/x"), "s3://cold/iceberg/x");
+    }
+
+    #[test]
+    fn keys_tell_their_table_and_other_keys_have_none() {
+        let table = |key: &str| TablePath::of_key(key).map(|path| path.as_str().to_owned());
+        let state = Some("iceberg/demo/one/movies".to_owned());
+        assert_eq!(table("iceberg/demo/one/movies/metadata/v1.metadata.json"), state);
+        assert_eq!(table("iceberg/demo/one/movies/data/year=2024/month=02/0-3.parquet"), state);
+        let changes = Some("iceberg/demo/one/movies__changes".to_owned());
+        assert_eq!(table("iceberg/demo/one/movies__changes/metadata/version-hint.text"), changes);
+        for other in [
+            "",
+            "iceberg",
+            "iceberg/demo/one/movies",
+            "iceberg/demo/one/movies/",
+            "iceberg/demo/one/movies/data",
+            "iceberg/demo/one/movies/data/",
+            "iceberg/demo/one/movies/data//x",
+            "iceberg/demo/one/movies/data/../metadata/x",
+            "iceberg/demo/one/movies/data/%2E%2E/x",
+            "iceberg/demo/one/movies/other/x",
+            "iceberg/demo/one/movies/data/x y",
+            "iceberg/demo/one/Movies/data/x",
+            "iceberg/demo/one/movies__changes__changes/data/x",
+            "iceberg/demo/../movies/data/x",
+            "iceberg//one/movies/data/x",
+            "/iceberg/demo/one/movies/data/x",
+            "other/demo/one/movies/data/x",
+        ] {
+            assert_eq!(table(other), None, "{other}");
+        }
     }
 
     #[test]

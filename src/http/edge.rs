@@ -1,18 +1,23 @@
-//! What the Worker does before a request reaches its object, and after: access, routing, cached reads.
+//! What the Worker does before a request reaches its object, and after: access, routing, cached reads. The catalogue and
+//! the files of its tables it serves by itself.
 //!
 //! Access fails closed: unless `AUTH_MODE` is `off`, every route but `/healthz` answers 401.
 
 use std::rc::Rc;
 
 use super::documents::GENERATION_HEADER;
+use super::iceberg::IcebergService;
 use super::message::{RequestHead, Response, header};
 use super::object::SEQUENCE_HEADER;
 use super::params::QueryParams;
 use super::problem;
 use super::routes::{Route, Routes};
+use super::s3::{ObjectRead, S3Service};
+use crate::catalog::SessionKey;
+use crate::config::StorageConfig;
 use crate::engine::DocumentCache;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::{CachedEntry, EdgeCache};
+use crate::ports::{CachedEntry, EdgePorts};
 use crate::types::names::ObjectName;
 use crate::types::{Sequence, StorageTier};
 
@@ -20,6 +25,8 @@ use crate::types::{Sequence, StorageTier};
 pub enum Decision {
     /// Answer at once.
     Respond(Response),
+    /// Read it from the bucket, and pass the body on.
+    Read(ObjectRead),
     /// Send it to the object, and then give [`Edge::after`] the answer when there is a plan.
     Forward {
         /// Which object.
@@ -49,17 +56,62 @@ pub enum CachePlan {
     ForgetGeneration,
 }
 
+/// How a deployment decides who may do what.
+pub struct Access {
+    /// The variable `AUTH_MODE` is `off`: whoever gets here may do everything.
+    open: bool,
+    /// The secret `AUTH_SECRET`.
+    secret: Option<String>,
+}
+
+impl Access {
+    /// By the variables `AUTH_MODE` and `AUTH_SECRET`; an empty secret is none.
+    pub fn new(mode: Option<&str>, secret: Option<String>) -> Self {
+        Self { open: mode == Some("off"), secret: secret.filter(|secret| !secret.is_empty()) }
+    }
+
+    /// What sessions are signed with. Where everything is open a key that is no secret will do, and all isolates have the same.
+    fn session_key(&self) -> Option<SessionKey> {
+        match &self.secret {
+            Some(secret) => Some(SessionKey::of_secret(secret)),
+            None => self.open.then(SessionKey::open),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.open {
+            return Ok(());
+        }
+        Err(StorageError::new(
+            ErrorKind::Unauthenticated,
+            StorageTier::Api,
+            "authenticate",
+            "expected a valid token, got a request that cannot be authenticated; for local work set AUTH_MODE to off",
+        ))
+    }
+}
+
 /// The Worker's part.
 pub struct Edge {
     routes: Routes,
     cache: DocumentCache,
-    open: bool,
+    access: Access,
+    iceberg: IcebergService,
+    s3: S3Service,
 }
 
 impl Edge {
-    /// Documents are cached for `ttl_secs`; `auth_mode` is the variable `AUTH_MODE`.
-    pub fn new(cache: Rc<dyn EdgeCache>, ttl_secs: u32, auth_mode: Option<&str>) -> Result<Self> {
-        Ok(Self { routes: Routes::new()?, cache: DocumentCache::new(cache, ttl_secs), open: auth_mode == Some("off") })
+    /// The Worker's part over its ports.
+    pub fn new(ports: EdgePorts, config: &StorageConfig, access: Access) -> Result<Self> {
+        let EdgePorts { cache, bucket, clock } = ports;
+        let key = access.session_key();
+        Ok(Self {
+            routes: Routes::new()?,
+            cache: DocumentCache::new(cache, config.warm.default_ttl_secs),
+            s3: S3Service::new(bucket.is_some(), Rc::clone(&clock), &config.cold, key.clone()),
+            iceberg: IcebergService::new(bucket, clock, &config.cold, key)?,
+            access,
+        })
     }
 
     /// Decides on a request.
@@ -67,21 +119,24 @@ impl Edge {
         if head.path == "/healthz" {
             return Decision::Respond(healthz(&head.method));
         }
-        match self.route(head).await {
-            Ok(decision) => decision,
-            Err(error) => Decision::Respond(problem::response(&error)),
+        let denied = self.access.check().err();
+        match head.path.split('/').nth(1) {
+            Some("iceberg") => Decision::Respond(match denied {
+                None => self.iceberg.answer(head).await,
+                Some(error) => IcebergService::refuse(head, &error),
+            }),
+            Some("s3") => match denied {
+                None => self.s3.plan(head).map_or_else(Decision::Respond, Decision::Read),
+                Some(error) => Decision::Respond(S3Service::refuse(head, &error)),
+            },
+            _ => match denied {
+                None => self.route(head).await.unwrap_or_else(|error| Decision::Respond(problem::response(&error))),
+                Some(error) => Decision::Respond(problem::response(&error)),
+            },
         }
     }
 
     async fn route(&self, head: &RequestHead) -> Result<Decision> {
-        if !self.open {
-            return Err(StorageError::new(
-                ErrorKind::Unauthenticated,
-                StorageTier::Api,
-                "authenticate",
-                "expected a valid token, got a request that cannot be authenticated; for local work set AUTH_MODE to off",
-            ));
-        }
         let (name, route) = self.routes.find(&head.path)?;
         let plan = match (route, head.method.as_str()) {
             (Route::Document(collection, id), "GET") if wants_cached(head) => {

@@ -1,6 +1,7 @@
 //! Requests in, responses out: routes, parameters, problem documents.
 //!
-//! [`object`] answers what was routed to a digital object; [`edge`] is what the Worker does before and after that.
+//! [`object`] answers what was routed to a digital object; [`edge`] is what the Worker does before and after that, and
+//! what it answers by itself: the catalogue for other engines, and the files of its tables.
 
 pub mod edge;
 pub mod object;
@@ -13,6 +14,7 @@ mod collections;
 mod cursor;
 mod documents;
 mod etag;
+mod iceberg;
 mod import;
 mod metered;
 mod object_info;
@@ -20,7 +22,9 @@ mod params;
 mod problem;
 mod query;
 mod routes;
+mod s3;
 mod sync;
 
 pub use crate::ports::message;
 pub use problem::response as problem_response;
+pub use s3::ObjectRead;

@@ -75,6 +75,17 @@ impl QueryParams {
     }
 }
 
+/// One parameter of a query that may have any others; the first one of the name.
+pub fn find_param(query: &str, name: &str) -> Result<Option<String>> {
+    for part in query.split('&') {
+        let (found, value) = part.split_once('=').unwrap_or((part, ""));
+        if decode(found)? == name {
+            return decode(value).map(Some);
+        }
+    }
+    Ok(None)
+}
+
 fn decode(text: &str) -> Result<String> {
     let spaced = text.replace('+', " ");
     match percent_decode_str(&spaced).decode_utf8() {

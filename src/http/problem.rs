@@ -29,7 +29,7 @@ struct Field<'e> {
 }
 
 /// The status and title of a kind of error.
-fn status(kind: ErrorKind) -> (u16, &'static str) {
+pub fn status(kind: ErrorKind) -> (u16, &'static str) {
     match kind {
         ErrorKind::Malformed => (400, "Malformed request"),
         ErrorKind::Unauthenticated => (401, "Not authenticated"),

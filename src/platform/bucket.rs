@@ -1,6 +1,7 @@
-//! [`ObjectStore`] over an R2 binding.
+//! [`ObjectStore`], and what of a bucket is only looked at, over an R2 binding.
 //!
-//! Invariants: every put has a condition; an exception is an unknown outcome, told as unavailable.
+//! Invariants: every put has a condition; an exception is an unknown outcome, told as unavailable; a body that is passed
+//! on stays in JavaScript.
 //!
 //! Bytes are put through a binding of our own, because the crate's wants a vector of its own to copy from.
 
@@ -10,13 +11,17 @@ use async_trait::async_trait;
 use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use worker::Bucket;
+use worker::web_sys::ReadableStream;
+use worker::{Bucket, ResponseBody};
 
 use super::exception::Exception;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::SQL_MAX_EXACT_INTEGER;
-use crate::ports::{ObjectInfo, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StoredObject};
-use crate::types::StorageTier;
+use crate::ports::{
+    ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectInfo, ObjectMetadata, ObjectStore, ObjectStreams,
+    Opened, PutCondition, PutOutcome, StoredObject,
+};
+use crate::types::{StorageTier, Timestamp};
 
 /// R2's code of a range that holds no byte of the object.
 const RANGE_NOT_SATISFIABLE: &str = "(10039)";
@@ -95,6 +100,89 @@ impl ObjectStore for WorkerBucket {
     async fn delete(&self, keys: &[String]) -> Result<()> {
         let keys = keys.iter().map(String::as_str).collect();
         self.0.delete_multiple(keys).await.map_err(|error| failure("delete objects", error.into()))
+    }
+}
+
+#[async_trait(?Send)]
+impl ObjectFolders for WorkerBucket {
+    async fn folders(&self, prefix: &str, limit: u32, cursor: Option<&str>) -> Result<FolderPage> {
+        let mut list = self.0.list().prefix(prefix).delimiter("/").limit(limit);
+        if let Some(cursor) = cursor {
+            list = list.cursor(cursor);
+        }
+        let listed = list.execute().await.map_err(|error| failure("list objects", error.into()))?;
+        let name = |folder: String| Some(folder.strip_prefix(prefix)?.strip_suffix('/')?.to_owned());
+        let cursor = if listed.truncated() { listed.cursor() } else { None };
+        Ok(FolderPage { names: listed.delimited_prefixes().into_iter().filter_map(name).collect(), cursor })
+    }
+}
+
+#[async_trait(?Send)]
+impl ObjectStreams for WorkerBucket {
+    type Body = ReadableStream;
+
+    async fn describe(&self, key: &str) -> Result<Option<ObjectDescription>> {
+        let found = self.0.head(key).await.map_err(|error| failure("look up object", error.into()))?;
+        Ok(found.as_ref().map(description))
+    }
+
+    async fn open(&self, key: &str, range: Option<ByteRange>) -> Result<Opened<ReadableStream>> {
+        let mut get = self.0.get(key);
+        if let Some(range) = range {
+            let Some(range) = open_range(range) else { return self.out_of_range(key).await };
+            get = get.range(range);
+        }
+        let found = match (get.execute().await, range) {
+            (Ok(found), _) => found,
+            (Err(error), None) => return Err(failure("open object", error.into())),
+            // Whatever code it has: a range from the very end is an unspecified error to some implementations.
+            (Err(error), Some(range)) => return self.failed_range(key, range, error).await,
+        };
+        let Some(object) = found else { return Ok(Opened::Missing) };
+        let failed = || failure("open object", JsValue::from_str("no body").into());
+        let body = object.body().ok_or_else(failed)?.response_body();
+        match body.map_err(|error| failure("open object", error.into()))? {
+            ResponseBody::Stream(stream) => Ok(Opened::Found(description(&object), stream)),
+            ResponseBody::Empty | ResponseBody::Body(_) => Err(failed()),
+        }
+    }
+}
+
+impl WorkerBucket {
+    async fn out_of_range(&self, key: &str) -> Result<Opened<ReadableStream>> {
+        Ok(self.describe(key).await?.map_or(Opened::Missing, Opened::OutOfRange))
+    }
+
+    /// What a failed read of a range was: the fault of the range, or of the bucket.
+    async fn failed_range(&self, key: &str, range: ByteRange, error: worker::Error) -> Result<Opened<ReadableStream>> {
+        match self.describe(key).await? {
+            None => Ok(Opened::Missing),
+            Some(found) if range.within(found.size).is_none() => Ok(Opened::OutOfRange(found)),
+            Some(_) => Err(failure("open object", error.into())),
+        }
+    }
+}
+
+fn description(object: &worker::Object) -> ObjectDescription {
+    ObjectDescription {
+        etag: object.etag(),
+        size: object.size(),
+        uploaded_ms: Timestamp::try_from(object.uploaded().as_millis()).unwrap_or(Timestamp::MAX),
+        content_type: object.http_metadata().content_type,
+    }
+}
+
+/// A range for the binding; `None` for one that no object reaches.
+fn open_range(range: ByteRange) -> Option<worker::Range> {
+    let countable = |number: u64| number.min(SQL_MAX_EXACT_INTEGER.unsigned_abs());
+    match range {
+        ByteRange::Between { first, last } => {
+            let end = countable(last.saturating_add(1));
+            (first < end).then(|| worker::Range::OffsetWithLength { offset: first, length: end - first })
+        }
+        ByteRange::From(offset) => (countable(offset) == offset).then_some(worker::Range::OffsetToEnd { offset }),
+        ByteRange::Last(0) => None,
+        ByteRange::Last(suffix) => Some(worker::Range::Suffix { suffix: countable(suffix) }),
     }
 }
 

@@ -14,7 +14,7 @@ use super::clock::{WorkerAlarm, WorkerClock, WorkerIds};
 use super::exception::Exception;
 use super::sql::WorkerSql;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::{EdgeCache, ObjectStore, Ports};
+use crate::ports::{EdgePorts, ObjectFolders, ObjectStore, Ports};
 use crate::types::StorageTier;
 use crate::types::names::ObjectName;
 
@@ -30,6 +30,10 @@ pub fn variable(env: &Env, name: &str) -> Option<String> {
 }
 
 /// The bucket of the cold tier, if one is bound.
+pub fn worker_bucket(env: &Env) -> Result<Option<WorkerBucket>> {
+    Ok(bucket(env)?.map(WorkerBucket::new))
+}
+
 fn bucket(env: &Env) -> Result<Option<Bucket>> {
     if binding(env, BUCKET).is_none() {
         return Ok(None);
@@ -43,9 +47,13 @@ fn objects(env: &Env) -> Result<ObjectNamespace> {
         .map_err(|error| wrong_kind("the binding OBJECTS to be a namespace of Durable Objects", error))
 }
 
-/// The cache of this data centre, for the Worker.
-pub fn edge_cache() -> Rc<dyn EdgeCache> {
-    Rc::new(WorkerCache::new())
+/// The ports of the Worker in front of the objects.
+pub fn edge_ports(env: &Env) -> Result<EdgePorts> {
+    Ok(EdgePorts {
+        cache: Rc::new(WorkerCache::new()),
+        bucket: worker_bucket(env)?.map(|bucket| -> Rc<dyn ObjectFolders> { Rc::new(bucket) }),
+        clock: Rc::new(WorkerClock),
+    })
 }
 
 /// Sends a request, body and all, to the object of a name.
@@ -65,7 +73,7 @@ pub async fn fetch_object(env: &Env, name: &ObjectName, request: Request) -> Res
 
 /// The ports of one object.
 pub fn ports(state: &State, env: &Env) -> Result<Ports> {
-    let objects = bucket(env)?.map(|bucket| -> Rc<dyn ObjectStore> { Rc::new(WorkerBucket::new(bucket)) });
+    let objects = worker_bucket(env)?.map(|bucket| -> Rc<dyn ObjectStore> { Rc::new(bucket) });
     Ok(Ports {
         sql: Rc::new(WorkerSql::new(state)?),
         objects,

@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use js_sys::{ArrayBuffer, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use worker::Headers;
+use worker::web_sys::ReadableStream;
+use worker::{Headers, ResponseBuilder};
 
 use super::exception::Exception;
 use crate::error::{ErrorKind, Result, StorageError};
@@ -118,9 +119,11 @@ pub fn request_from_worker(request: &worker::Request) -> Result<Request> {
 /// What is decided on before a request's body is looked at.
 pub fn head_from_worker(request: &worker::Request) -> RequestHead {
     let raw = request.inner();
-    let (path, query) = target(&raw.url());
+    let url = raw.url();
+    let (path, query) = target(&url);
     RequestHead {
         method: raw.method().to_ascii_uppercase(),
+        origin: origin(&url).to_owned(),
         path,
         query,
         headers: request.headers().entries().collect(),
@@ -143,23 +146,46 @@ pub async fn response_from_worker(mut response: worker::Response) -> Result<Resp
 }
 
 /// The response for workerd.
-pub fn response_to_worker(response: Response) -> worker::Response {
-    let refused = || worker::Response::builder().with_status(500).empty();
+pub fn response_to_worker(mut response: Response) -> worker::Response {
+    let body = mem::take(&mut response.body);
+    let Some(builder) = builder_of(&response) else { return refused() };
+    // These have no body by definition, and JavaScript refuses to give them one.
+    if matches!(response.status, 204 | 205 | 304) || body.is_empty() {
+        return builder.empty();
+    }
+    builder.fixed(body)
+}
+
+/// The response for workerd whose body is passed on unread.
+pub fn stream_to_worker(response: Response, body: Option<ReadableStream>) -> worker::Response {
+    match (body, builder_of(&response)) {
+        (None, _) => response_to_worker(response),
+        (Some(body), Some(builder)) => builder.stream(body),
+        (Some(_), None) => refused(),
+    }
+}
+
+/// Status and headers; `None` for what JavaScript would not take.
+fn builder_of(response: &Response) -> Option<ResponseBuilder> {
     if !(200..=599).contains(&response.status) {
-        return refused();
+        return None;
     }
     let headers = Headers::new();
     for (name, value) in &response.headers {
-        if headers.append(name, value).is_err() {
-            return refused();
-        }
+        headers.append(name, value).ok()?;
     }
-    let builder = worker::Response::builder().with_status(response.status).with_headers(headers);
-    // These have no body by definition, and JavaScript refuses to give them one.
-    if matches!(response.status, 204 | 205 | 304) || response.body.is_empty() {
-        return builder.empty();
-    }
-    builder.fixed(response.body)
+    Some(worker::Response::builder().with_status(response.status).with_headers(headers))
+}
+
+fn refused() -> worker::Response {
+    worker::Response::builder().with_status(500).empty()
+}
+
+/// Scheme and authority of an absolute URL.
+fn origin(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |position| position + 3);
+    let length = url.get(authority..).and_then(|rest| rest.find(['/', '?', '#']));
+    length.and_then(|length| url.get(..authority + length)).unwrap_or(url)
 }
 
 /// Path and query of an absolute URL, both still encoded.

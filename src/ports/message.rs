@@ -19,6 +19,8 @@ pub trait BodySource {
 pub struct RequestHead {
     /// The method in upper case.
     pub method: String,
+    /// Scheme, host and port as the client called them, without a slash at the end.
+    pub origin: String,
     /// The path, still encoded.
     pub path: String,
     /// The query, still encoded.

@@ -7,6 +7,7 @@
 mod cache;
 mod clock;
 pub mod message;
+mod object_folders;
 mod object_store;
 mod sql;
 
@@ -17,6 +18,7 @@ use std::rc::Rc;
 
 pub use cache::{CachedEntry, EdgeCache};
 pub use clock::{Alarm, Clock, Ids, uuid_v7};
+pub use object_folders::{ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectStreams, Opened};
 pub use object_store::{ObjectInfo, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StoredObject};
 pub use sql::{SqlCounters, SqlParam, SqlRow, SqlStore, SqlValue, expect_blob, expect_integer, expect_text, transact};
 
@@ -35,4 +37,15 @@ pub struct Ports {
     pub ids: Rc<dyn Ids>,
     /// The object's one alarm.
     pub alarm: Rc<dyn Alarm>,
+}
+
+/// The ports of the Worker in front of the objects.
+#[derive(Clone)]
+pub struct EdgePorts {
+    /// The Cache API of this data centre.
+    pub cache: Rc<dyn EdgeCache>,
+    /// The bucket; `None` when none is bound.
+    pub bucket: Option<Rc<dyn ObjectFolders>>,
+    /// Time.
+    pub clock: Rc<dyn Clock>,
 }

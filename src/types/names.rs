@@ -30,7 +30,8 @@ impl ObjectName {
     }
 }
 
-fn check_name(what: &str, name: &str) -> Result<()> {
+/// Checks one part of an object's name; `what` says which in the refusal.
+pub fn check_name(what: &str, name: &str) -> Result<()> {
     let valid = (1..=NAME_MAX_BYTES).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         && name != "."

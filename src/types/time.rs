@@ -1,6 +1,7 @@
 //! Calendar arithmetic on timestamps that are passed in; nothing here reads a clock.
 
 use jiff::Timestamp as Instant;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use jiff::tz::Offset;
 
 use super::Timestamp;
@@ -49,6 +50,11 @@ pub fn rfc3339(timestamp: Timestamp) -> String {
     )
 }
 
+/// The form that HTTP headers have (RFC 9110), such as `Sat, 21 Nov 2026 08:00:00 GMT`; `None` for a year of five digits.
+pub fn http_date(timestamp: Timestamp) -> Option<String> {
+    DateTimePrinter::new().timestamp_to_rfc9110_string(&instant(timestamp)).ok()
+}
+
 fn instant(timestamp: Timestamp) -> Instant {
     Instant::from_millisecond(timestamp).unwrap_or(if timestamp < 0 { Instant::MIN } else { Instant::MAX })
 }
@@ -83,5 +89,11 @@ mod tests {
     fn times_are_written_with_milliseconds() {
         assert_eq!(rfc3339(1_709_251_199_999), "2024-02-29T23:59:59.999Z");
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn headers_have_times_of_their_own_form() {
+        assert_eq!(http_date(1_709_251_199_999).as_deref(), Some("Thu, 29 Feb 2024 23:59:59 GMT"));
+        assert_eq!(http_date(0).as_deref(), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
     }
 }

@@ -76,7 +76,7 @@ for (const [what, mode] of [["unset", undefined], ["jwt", "jwt"], ["empty", ""],
       assertProblem(answer, 401, { tier: /^api$/ });
       assert.match(answer.headers.get("www-authenticate"), /^Bearer/);
     }
-    for (const path of ["/", "/v1/x", "/nothing", "/healthz/x", "/Healthz", "/openapi"]) assert.equal((await worker.fetch(path)).status, 401, path);
+    for (const path of ["/", "/v1/x", "/nothing", "/healthz/x", "/Healthz", "/openapi", "/iceberg/v1/config", "/s3/cold/x"]) assert.equal((await worker.fetch(path)).status, 401, path);
     assert.equal((await worker.fetch("/healthz")).status, 200);
     assert.equal((await worker.fetch("/healthz", { method: "HEAD" })).status, 200);
     // It did nothing behind the refusal.

@@ -14,7 +14,10 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::R2_KEY_MAX_BYTES;
-use crate::ports::{ObjectInfo, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StoredObject};
+use crate::ports::{
+    ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectInfo, ObjectMetadata, ObjectStore, ObjectStreams,
+    Opened, PutCondition, PutOutcome, StoredObject,
+};
 use crate::types::StorageTier;
 
 /// Custom metadata of one object, names and values together: the smaller of the local and the production limit.
@@ -163,6 +166,49 @@ impl ObjectStore for MemoryBucket {
         }
         Ok(())
     }
+}
+
+#[async_trait(?Send)]
+impl ObjectFolders for MemoryBucket {
+    async fn folders(&self, prefix: &str, limit: u32, cursor: Option<&str>) -> Result<FolderPage> {
+        let objects = self.0.objects.borrow();
+        let folder = |key: &String| Some(key.strip_prefix(prefix)?.split_once('/')?.0.to_owned());
+        let mut names: Vec<String> = objects.keys().filter_map(folder).collect();
+        names.dedup();
+        names.retain(|name| cursor.is_none_or(|cursor| name.as_str() > cursor));
+        let more = names.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+        names.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let cursor = names.last().filter(|_| more).cloned();
+        Ok(FolderPage { names, cursor })
+    }
+}
+
+#[async_trait(?Send)]
+impl ObjectStreams for MemoryBucket {
+    type Body = Vec<u8>;
+
+    async fn describe(&self, key: &str) -> Result<Option<ObjectDescription>> {
+        check_key(key)?;
+        Ok(self.object(key).as_ref().map(description))
+    }
+
+    async fn open(&self, key: &str, range: Option<ByteRange>) -> Result<Opened<Vec<u8>>> {
+        check_key(key)?;
+        self.count(|counts| counts.gets += 1);
+        let Some(object) = self.object(key) else { return Ok(Opened::Missing) };
+        let found = description(&object);
+        let Some(range) = range else { return Ok(Opened::Found(found, object.bytes)) };
+        match range.within(found.size).and_then(|(first, length)| slice(&object.bytes, &(first..first + length))) {
+            Some(bytes) => Ok(Opened::Found(found, bytes.to_vec())),
+            None => Ok(Opened::OutOfRange(found)),
+        }
+    }
+}
+
+/// Everything here was stored when time began.
+fn description(object: &MemoryObject) -> ObjectDescription {
+    let content_type = Some(object.metadata.content_type.to_owned()).filter(|stored| !stored.is_empty());
+    ObjectDescription { etag: object.etag.clone(), size: length(&object.bytes), uploaded_ms: 0, content_type }
 }
 
 fn length(bytes: &[u8]) -> u64 {

@@ -1,0 +1,217 @@
+//! The read side of the Iceberg REST catalogue, below `/iceberg/v1`.
+//!
+//! Answers and errors have the forms of the Iceberg REST specification, because its clients read them. Namespaces have two
+//! levels, an object's type and its id, joined by the unit separator. What writes is refused: an object is the only
+//! writer of its tables.
+
+mod answers;
+mod refusal;
+mod routes;
+
+use std::rc::Rc;
+
+use super::message::{RequestHead, Response};
+use super::params::find_param;
+use crate::catalog::{Namespace, Page, PageRequest, S3Base, SessionKey, TablePath, Tables};
+use crate::config::ColdConfig;
+use crate::error::StorageError;
+use crate::ports::{Clock, ObjectFolders};
+use crate::types::names::ObjectName;
+use refusal::Refusal;
+use routes::{Route, Routes};
+
+/// Names of a page whose size is not said.
+const PAGE_DEFAULT_NAMES: u32 = 100;
+/// A page token is a cursor of the bucket, which is far shorter.
+const PAGE_TOKEN_MAX_BYTES: usize = 4_096;
+
+/// Where engines read a table's files.
+enum Files {
+    /// At this worker, with a session's credentials.
+    Here(Option<SessionKey>),
+    /// At an S3 endpoint, with credentials of their own.
+    Endpoint(String),
+    /// Nowhere that the catalogue could name: the base is no address of S3.
+    Elsewhere,
+}
+
+/// The catalogue.
+pub struct IcebergService {
+    routes: Routes,
+    tables: Option<Tables>,
+    clock: Rc<dyn Clock>,
+    base_uri: String,
+    region: String,
+    files: Files,
+}
+
+impl IcebergService {
+    /// The catalogue of a bucket; `key` signs the sessions of those who load a table.
+    pub fn new(
+        bucket: Option<Rc<dyn ObjectFolders>>,
+        clock: Rc<dyn Clock>,
+        config: &ColdConfig,
+        key: Option<SessionKey>,
+    ) -> crate::error::Result<Self> {
+        let files = match (&config.s3_endpoint, S3Base::parse(&config.base_uri)) {
+            (_, None) => Files::Elsewhere,
+            (Some(endpoint), _) => Files::Endpoint(endpoint.clone()),
+            (None, _) => Files::Here(key),
+        };
+        Ok(Self {
+            routes: Routes::new()?,
+            tables: bucket.map(Tables::new),
+            clock,
+            base_uri: config.base_uri.clone(),
+            region: config.s3_region.clone(),
+            files,
+        })
+    }
+
+    /// Answers a request.
+    pub async fn answer(&self, head: &RequestHead) -> Response {
+        let mut response = match self.route(head).await {
+            Ok(response) => response,
+            Err(refusal) => refusal.response(),
+        };
+        if head.method == "HEAD" {
+            response.body.clear();
+        }
+        // What is loaded carries credentials, and the rest changes with every commit.
+        response.with_header("cache-control", "private, no-store")
+    }
+
+    /// The answer to whoever may not be told anything.
+    pub fn refuse(head: &RequestHead, error: &StorageError) -> Response {
+        let mut response = Refusal::of(error).response();
+        if head.method == "HEAD" {
+            response.body.clear();
+        }
+        response
+    }
+
+    async fn route(&self, head: &RequestHead) -> Result<Response, Refusal> {
+        let route = self.routes.find(&head.path, &head.method)?;
+        match route {
+            Route::Config => Ok(answers::config()),
+            Route::Namespaces => self.namespaces(head).await,
+            Route::Namespace(namespace) => self.namespace(head, &namespace).await,
+            Route::Tables(namespace) => self.table_list(head, &namespace).await,
+            Route::Table(namespace, table) => self.table(head, &namespace, &table).await,
+        }
+    }
+
+    fn tables(&self) -> Result<&Tables, Refusal> {
+        self.tables.as_ref().ok_or_else(Refusal::no_bucket)
+    }
+
+    async fn namespaces(&self, head: &RequestHead) -> Result<Response, Refusal> {
+        let (tables, page) = (self.tables()?, page_request(&head.query)?);
+        let parent = find_param(&head.query, "parent")?.filter(|parent| !parent.is_empty());
+        let Some(parent) = parent else {
+            let listed = tables.types(&page).await?;
+            return Ok(answers::namespaces(&listed, &[]));
+        };
+        let namespace = routes::namespace_of(&parent).ok_or_else(|| Refusal::no_namespace(&parent))?;
+        let listed = match &namespace {
+            Namespace::Type(doc_type) => tables.objects(doc_type, &page).await?,
+            // An object has tables and no namespaces.
+            Namespace::Object(_) => Page { names: Vec::new(), cursor: None },
+        };
+        if listed.names.is_empty() && listed.cursor.is_none() {
+            self.expect(&namespace, &parent).await?;
+        }
+        Ok(answers::namespaces(&listed, &namespace.levels()))
+    }
+
+    async fn namespace(&self, head: &RequestHead, name: &str) -> Result<Response, Refusal> {
+        let namespace = routes::namespace_of(name).ok_or_else(|| Refusal::no_namespace(name))?;
+        self.expect(&namespace, name).await?;
+        if head.method == "HEAD" {
+            return Ok(Response::empty(204));
+        }
+        Ok(answers::namespace(&namespace.levels(), &format!("{}/{}", self.base_uri, namespace.folder())))
+    }
+
+    async fn table_list(&self, head: &RequestHead, name: &str) -> Result<Response, Refusal> {
+        let (tables, page) = (self.tables()?, page_request(&head.query)?);
+        let namespace = routes::namespace_of(name).ok_or_else(|| Refusal::no_namespace(name))?;
+        let listed = match &namespace {
+            // A type has namespaces and no tables.
+            Namespace::Type(_) => Page { names: Vec::new(), cursor: None },
+            Namespace::Object(object) => tables.tables(object, &page).await?,
+        };
+        if listed.names.is_empty() && listed.cursor.is_none() {
+            self.expect(&namespace, name).await?;
+        }
+        Ok(answers::tables(&listed, &namespace.levels()))
+    }
+
+    async fn table(&self, head: &RequestHead, namespace: &str, name: &str) -> Result<Response, Refusal> {
+        let tables = self.tables()?;
+        let missing = || Refusal::no_table(namespace, name);
+        let path = table_path(namespace, name).ok_or_else(missing)?;
+        if head.method == "HEAD" {
+            return if tables.exists(&path).await? { Ok(Response::empty(204)) } else { Err(missing()) };
+        }
+        let loaded = tables.load(&path).await?.ok_or_else(missing)?;
+        Ok(answers::table(&loaded, self.properties(&head.origin, &path)?))
+    }
+
+    /// What a client needs to read the files of a table.
+    fn properties(&self, origin: &str, table: &TablePath) -> Result<Vec<(&'static str, String)>, Refusal> {
+        let (endpoint, credentials) = match &self.files {
+            Files::Elsewhere => return Ok(Vec::new()),
+            Files::Endpoint(endpoint) => (endpoint.clone(), None),
+            Files::Here(None) => return Err(Refusal::no_secret()),
+            Files::Here(Some(key)) => (format!("{origin}/s3"), Some(key.issue(table, self.clock.now_ms()))),
+        };
+        let mut properties = vec![
+            ("s3.endpoint", endpoint),
+            ("s3.region", self.region.clone()),
+            ("client.region", self.region.clone()),
+            ("s3.path-style-access", "true".to_owned()),
+            ("s3.force-virtual-addressing", "false".to_owned()),
+        ];
+        if let Some(credentials) = credentials {
+            properties.push(("s3.access-key-id", credentials.access_key_id));
+            properties.push(("s3.secret-access-key", credentials.secret_access_key));
+            properties.push(("s3.session-token", credentials.session_token));
+        }
+        Ok(properties)
+    }
+
+    /// Refuses a namespace in which there is nothing.
+    async fn expect(&self, namespace: &Namespace, name: &str) -> Result<(), Refusal> {
+        if self.tables()?.has(namespace).await? { Ok(()) } else { Err(Refusal::no_namespace(name)) }
+    }
+}
+
+fn table_path(namespace: &str, name: &str) -> Option<TablePath> {
+    let object: ObjectName = match routes::namespace_of(namespace)? {
+        Namespace::Object(object) => object,
+        Namespace::Type(_) => return None,
+    };
+    TablePath::named(&object, name)
+}
+
+/// By the specification a client asks for pages by sending a token, an empty one at first; PyIceberg sends a size alone.
+fn page_request(query: &str) -> Result<PageRequest, Refusal> {
+    let token = find_param(query, "pageToken")?;
+    let size = find_param(query, "pageSize")?;
+    if token.is_none() && size.is_none() {
+        return Ok(PageRequest::All);
+    }
+    let size = match size {
+        None => PAGE_DEFAULT_NAMES,
+        Some(size) => {
+            let size = size.parse::<u32>().ok().filter(|size| *size > 0);
+            size.ok_or_else(|| Refusal::malformed("expected pageSize to be a whole number above 0"))?
+        }
+    };
+    let cursor = token.filter(|token| !token.is_empty());
+    if cursor.as_ref().is_some_and(|token| token.len() > PAGE_TOKEN_MAX_BYTES) {
+        return Err(Refusal::malformed("expected pageToken to be the next-page-token of an answer"));
+    }
+    Ok(PageRequest::Page { size, cursor })
+}

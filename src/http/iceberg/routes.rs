@@ -1,0 +1,96 @@
+//! The routes of the catalogue, and namespaces as paths spell them.
+
+use matchit::{Params, Router};
+use percent_encoding::percent_decode_str;
+
+use super::refusal::Refusal;
+use crate::catalog::Namespace;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::types::StorageTier;
+
+/// Between the levels of a namespace.
+const LEVEL_SEPARATOR: char = '\u{1f}';
+
+/// A route with its parameters, decoded and not checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// What this catalogue can do.
+    Config,
+    /// All namespaces.
+    Namespaces,
+    /// One of them.
+    Namespace(String),
+    /// Its tables.
+    Tables(String),
+    /// One of those.
+    Table(String, String),
+}
+
+#[derive(Clone, Copy)]
+enum Pattern {
+    Config,
+    Namespaces,
+    Namespace,
+    Tables,
+    Table,
+}
+
+const PATTERNS: [(&str, Pattern); 5] = [
+    ("/iceberg/v1/config", Pattern::Config),
+    ("/iceberg/v1/namespaces", Pattern::Namespaces),
+    ("/iceberg/v1/namespaces/{namespace}", Pattern::Namespace),
+    ("/iceberg/v1/namespaces/{namespace}/tables", Pattern::Tables),
+    ("/iceberg/v1/namespaces/{namespace}/tables/{table}", Pattern::Table),
+];
+
+/// Finds routes.
+pub struct Routes(Router<Pattern>);
+
+impl Routes {
+    /// All routes of the catalogue.
+    pub fn new() -> Result<Self> {
+        let mut router = Router::new();
+        for (path, pattern) in PATTERNS {
+            router.insert(path, pattern).map_err(|error| {
+                let message = "expected routes that do not overlap";
+                StorageError::new(ErrorKind::Internal, StorageTier::Api, "build routes", message).caused_by(error)
+            })?;
+        }
+        Ok(Self(router))
+    }
+
+    /// The route of an encoded path, which must be one that this method reads.
+    pub fn find(&self, path: &str, method: &str) -> std::result::Result<Route, Refusal> {
+        let reads = matches!(method, "GET" | "HEAD");
+        let Ok(found) = self.0.at(path) else {
+            // Views, transactions, renames: whatever it was to be, it was not reading a table.
+            return Err(if reads { Refusal::no_route() } else { Refusal::read_only("GET, HEAD") });
+        };
+        let allowed = match found.value {
+            Pattern::Namespace | Pattern::Table => ["GET", "HEAD"].as_slice(),
+            Pattern::Config | Pattern::Namespaces | Pattern::Tables => ["GET"].as_slice(),
+        };
+        if !allowed.contains(&method) {
+            return Err(Refusal::read_only(&allowed.join(", ")));
+        }
+        Ok(match found.value {
+            Pattern::Config => Route::Config,
+            Pattern::Namespaces => Route::Namespaces,
+            Pattern::Namespace => Route::Namespace(decoded(&found.params, "namespace")?),
+            Pattern::Tables => Route::Tables(decoded(&found.params, "namespace")?),
+            Pattern::Table => Route::Table(decoded(&found.params, "namespace")?, decoded(&found.params, "table")?),
+        })
+    }
+}
+
+/// The namespace of a decoded path segment.
+pub fn namespace_of(text: &str) -> Option<Namespace> {
+    let levels: Vec<&str> = text.split(LEVEL_SEPARATOR).take(3).collect();
+    Namespace::of_levels(&levels)
+}
+
+fn decoded(params: &Params<'_, '_>, name: &str) -> std::result::Result<String, Refusal> {
+    let text = percent_decode_str(params.get(name).unwrap_or_default()).decode_utf8();
+    text.map(std::borrow::Cow::into_owned)
+        .map_err(|_| Refusal::malformed("expected the path to be percent-encoded UTF-8, got other bytes"))
+}
