@@ -21,7 +21,8 @@ const COLLECTIONS: [&str; 3] = ["movies", "people", "gone"];
 const FAULTS: [Fault; 4] = [Fault::Fail, Fault::FailAfter, Fault::CrashBefore, Fault::CrashAfter];
 
 /// Documents change their form as soon as can be, so that the alarm seals and merges before it archives.
-const CONFIG: &str = r#"{"hot":{"sealRows":2,"sealMinAgeMs":0,"directBatch":8,"maxUnmergedSegments":1,"evictAboveBytes":1}}"#;
+const CONFIG: &str =
+    r#"{"hot":{"sealRows":2,"sealMinAgeMs":0,"directBatch":8,"maxUnmergedSegments":1,"evictAboveBytes":1}}"#;
 
 /// An object with an archived past, a dropped collection, and changes of every kind pending.
 fn scenario() -> (World, Model) {

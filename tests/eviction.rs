@@ -26,7 +26,7 @@ const EVICTING: &str = r#"{"hot":{"evictAboveBytes":1}}"#;
 const HOUR_MS: i64 = 3_600_000;
 
 fn line(n: usize) -> Value {
-    json!({"id": format!("d{n:06}"), "n": n, "city": format!("city {}", n % 50), "ok": n % 3 == 0, "text": "x".repeat(40 + n % 20)})
+    json!({"id": format!("d{n:06}"), "n": n, "city": format!("city {}", n % 50), "ok": n.is_multiple_of(3), "text": "x".repeat(40 + n % 20)})
 }
 
 fn import(object: &Object, range: std::ops::Range<usize>) {
@@ -88,11 +88,20 @@ fn what_is_evicted_reads_as_before() {
     assert_eq!(object.get("/collections/docs/docs/none").0, 404);
     let all = object.rows("docs", r#"{"limit":1000}"#);
     assert_eq!(all, (0..5_000).map(line).collect::<Vec<_>>(), "in the order of ids, page by page");
-    let found = object.rows("docs", r#"{"where":{"city":{"eq":"city 7"}},"orderBy":[{"column":"n","direction":"desc"}],"limit":1000}"#);
+    let found = object.rows(
+        "docs",
+        r#"{"where":{"city":{"eq":"city 7"}},"orderBy":[{"column":"n","direction":"desc"}],"limit":1000}"#,
+    );
     let expected: Vec<Value> = (0..5_000).rev().filter(|n| n % 50 == 7).map(line).collect();
     assert_eq!(found, expected);
-    let groups = object.rows("docs", r#"{"groupBy":["ok"],"aggregates":[{"as":"rows","fn":"count"},{"as":"most","fn":"max","column":"n"}]}"#);
-    assert_eq!(groups, [json!({"ok": false, "rows": 3333, "most": 4999}), json!({"ok": true, "rows": 1667, "most": 4998})]);
+    let groups = object.rows(
+        "docs",
+        r#"{"groupBy":["ok"],"aggregates":[{"as":"rows","fn":"count"},{"as":"most","fn":"max","column":"n"}]}"#,
+    );
+    assert_eq!(
+        groups,
+        [json!({"ok": false, "rows": 3333, "most": 4999}), json!({"ok": true, "rows": 1667, "most": 4998})]
+    );
     assert_eq!(object.rows("docs", r#"{"tiers":["hot"],"limit":1000}"#), [Value::Null; 0], "without what is evicted");
     let cold = object.rows("docs", r#"{"tiers":["cold"],"limit":1000}"#);
     assert_eq!(cold.len(), 5_000);
@@ -110,10 +119,15 @@ fn what_is_evicted_can_be_written() {
     model.insert("d000002".to_owned(), patched);
     assert_eq!(object.json("DELETE", "/collections/docs/docs/d000003", "").0, 204);
     model.remove("d000003");
-    assert_eq!(object.json("POST", "/collections/docs/docs", &line(4).to_string()).0, 409, "its id tells that it exists");
+    assert_eq!(
+        object.json("POST", "/collections/docs/docs", &line(4).to_string()).0,
+        409,
+        "its id tells that it exists"
+    );
     // A batch over all that is evicted, with its images.
-    let operations: Vec<Value> =
-        (500..900).map(|n| json!({"op": "update", "collection": "docs", "id": format!("d{n:06}"), "doc": {"again": n}})).collect();
+    let operations: Vec<Value> = (500..900)
+        .map(|n| json!({"op": "update", "collection": "docs", "id": format!("d{n:06}"), "doc": {"again": n}}))
+        .collect();
     object.ok("POST", "/batch", &json!({ "operations": operations }).to_string());
     for n in 500..900 {
         model.get_mut(&format!("d{n:06}")).unwrap()["again"] = json!(n);
@@ -143,8 +157,13 @@ fn a_read_of_evicted_documents_costs_few_reads_of_the_bucket() {
     let page = reads(&world, || drop(object.ok("POST", "/collections/docs/query", r#"{"limit":100}"#)));
     let none = reads(&world, || assert_eq!(object.rows("docs", r#"{"where":{"n":{"gt":60000}}}"#).len(), 0));
     for (what, cost) in [
-        ("a get", get), ("the same again", again), ("a get of an id that is none", absent), ("an insert", insert),
-        ("a filter of 11 of 60,000", filtered), ("a page of 100", page), ("a filter that statistics answer", none),
+        ("a get", get),
+        ("the same again", again),
+        ("a get of an id that is none", absent),
+        ("an insert", insert),
+        ("a filter of 11 of 60,000", filtered),
+        ("a page of 100", page),
+        ("a filter that statistics answer", none),
     ] {
         println!("{what}: {} reads of the bucket, {} bytes", cost.gets, cost.bytes_out);
     }
@@ -181,7 +200,10 @@ fn a_dropped_collection_of_evicted_documents_tells_all_of_them() {
     assert_eq!(object.json("DELETE", "/collections/docs", "").0, 204);
     let events = object.feed(1_000);
     let dropped: Vec<&Value> = events[before..].iter().filter(|event| event["collection"] == "docs").collect();
-    assert_eq!(dropped.iter().map(|event| event["before"].clone()).collect::<Vec<_>>(), (0..300).map(line).collect::<Vec<_>>());
+    assert_eq!(
+        dropped.iter().map(|event| event["before"].clone()).collect::<Vec<_>>(),
+        (0..300).map(line).collect::<Vec<_>>()
+    );
     archive(&world);
     let object = Object::wake_with(&world, EVICTING);
     assert_eq!(object.feed(1_000)[..events.len()], events[..], "also from the archive");

@@ -149,7 +149,7 @@ fn play(seed: u64, config: &'static str, steps: usize) -> Past {
 
 #[test]
 fn every_moment_is_read_as_it_was() {
-    for seed in 0..12 {
+    for seed in 0..4 {
         println!("seed {seed}");
         let past = play(seed, r#"{"hot":{"sealRows":5,"sealMinAgeMs":0}}"#, 60);
         assert_eq!(past.check(&format!("seed {seed}")), 0, "nothing is out of retention");
@@ -161,7 +161,7 @@ fn every_moment_is_read_as_it_was() {
 #[test]
 fn what_is_out_of_retention_is_gone_from_its_oldest_moment_on() {
     let mut total = 0;
-    for seed in 100..106 {
+    for seed in 100..104 {
         println!("seed {seed}");
         let config = r#"{"hot":{"sealRows":5,"sealMinAgeMs":0},"cold":{"icebergKeepSnapshots":2,"icebergKeepDays":1}}"#;
         let past = play(seed, config, 60);

@@ -105,6 +105,12 @@ impl DataFile {
             && self.columns.iter().any(|column| column.nulls < self.record_count && schema.field(column.id).is_none())
     }
 
+    /// The least value of a column of longs; `None` when it is not known.
+    pub fn first_of(&self, field_id: i32) -> Option<i64> {
+        let lower = self.column(field_id)?.lower.as_deref()?;
+        Some(i64::from_le_bytes(lower.try_into().ok()?))
+    }
+
     /// What is known of a column.
     pub fn column(&self, field_id: i32) -> Option<&ColumnMetrics> {
         self.columns.iter().find(|column| column.id == field_id)

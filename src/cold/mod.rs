@@ -9,6 +9,7 @@ pub mod bounds;
 pub mod catalog;
 pub mod changes;
 pub mod commit;
+pub mod compaction;
 pub mod data_file;
 pub mod documents;
 mod file_reader;

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::cold::catalog::{CatalogFile, ColdCatalog, TableId};
-use crate::cold::{FileContent, TableKind};
+use crate::cold::schema::change_fields;
+use crate::cold::{FileContent, TableKind, compaction};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::directory::Segment;
 use crate::hot::{Collection, CollectionDefinition, HotStore, LifeKey};
@@ -38,6 +39,9 @@ pub struct PlannedCollection {
     /// The months of segments that have changed, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub months: Vec<PlannedMonth>,
+    /// The numbers in the catalogue of the files of its change log that are merged; a plan that merges does nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merge: Vec<i64>,
 }
 
 /// All segments of a month, as they were when the plan was made.
@@ -135,6 +139,51 @@ impl Plan {
         })
     }
 
+    /// Makes and stores a plan that merges small files of the change logs of these collections; `None` when none need be.
+    pub fn make_merge(
+        hot: &Rc<HotStore>,
+        catalog: &ColdCatalog,
+        collections: &[CollectionId],
+        attempt: Uuid,
+        now: Timestamp,
+    ) -> Result<Option<Self>> {
+        hot.transaction(|| {
+            if catalog.plan()?.is_some() {
+                return Ok(None);
+            }
+            let archived = catalog.progress()?.archived;
+            let mut merges = Vec::new();
+            for collection in hot.catalog()?.all().iter().filter(|known| collections.contains(&known.id)) {
+                let merge = files_to_merge(catalog, collection.id)?;
+                if !merge.is_empty() {
+                    merges.push(PlannedCollection {
+                        id: collection.id,
+                        name: collection.name.to_string(),
+                        life: None,
+                        definition: collection.definition.as_ref().clone(),
+                        months: Vec::new(),
+                        merge,
+                    });
+                }
+            }
+            if merges.is_empty() {
+                return Ok(None);
+            }
+            let timestamp = now.max(hot.log().last_timestamp()?);
+            let plan = Self {
+                format: FORMAT,
+                attempt,
+                after: archived,
+                through: archived,
+                timestamp,
+                segments_before: 0,
+                collections: merges,
+            };
+            catalog.insert_plan(attempt, &plan.to_text()?)?;
+            Ok(Some(plan))
+        })
+    }
+
     fn to_text(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|error| unwritable().caused_by(error))
     }
@@ -158,6 +207,7 @@ fn planned(hot: &HotStore, catalog: &ColdCatalog, collection: &Collection) -> Re
         life,
         definition: collection.definition.as_ref().clone(),
         months: Vec::new(),
+        merge: Vec::new(),
     };
     if life.is_some() {
         let table = TableId { collection: collection.id, kind: TableKind::State };
@@ -165,6 +215,18 @@ fn planned(hot: &HotStore, catalog: &ColdCatalog, collection: &Collection) -> Re
         planned.months = changed_months(&hot.segments(collection.life())?, &catalog.files(table, version)?)?;
     }
     Ok(planned)
+}
+
+/// The numbers of the files of a change log that are to be merged.
+fn files_to_merge(catalog: &ColdCatalog, collection: CollectionId) -> Result<Vec<i64>> {
+    let table = TableId { collection, kind: TableKind::Changes };
+    let Some(record) = catalog.table(table)? else { return Ok(Vec::new()) };
+    let mut files = catalog.files(table, record.state.version)?;
+    // A merged file is younger than those after it.
+    files.sort_by_key(|file| file.file.file.first_of(change_fields::SEQUENCE));
+    let chosen = compaction::choose(&files.iter().map(|file| &file.file.file).collect::<Vec<_>>());
+    let files = chosen.and_then(|chosen| files.get(chosen)).unwrap_or_default();
+    Ok(files.iter().map(|file| file.number).collect())
 }
 
 /// What a committed table has of a month.

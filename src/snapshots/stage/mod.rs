@@ -5,6 +5,7 @@
 //! plan and the rows alone, so that staging again makes the same objects and finds those that are there.
 
 mod changes;
+mod merge;
 mod state;
 
 use std::collections::BTreeMap;
@@ -91,6 +92,10 @@ impl<'s> Stage<'s> {
         self.stage_changes(&mut stages).await?;
         let mut tables = Vec::new();
         for stage in stages.values_mut() {
+            if !stage.planned.merge.is_empty() {
+                tables.extend(self.stage_merge(stage).await?);
+                continue;
+            }
             tables.extend(self.stage_state_table(stage).await?);
             tables.extend(self.build_changes(stage)?);
         }
@@ -124,12 +129,14 @@ impl<'s> Stage<'s> {
     async fn stage_state_table(&mut self, stage: &CollectionStage<'_>) -> Result<Option<StagedTable>> {
         let (id, state, existing) = self.table(stage, TableKind::State)?;
         let change = self.stage_state(stage, &state.path, existing.clone()).await?;
-        self.build_commit(stage, (id, state, existing), change)
+        let operation = operation(&change.added, &change.removed);
+        self.build_commit(stage, (id, state, existing), change, operation)
     }
 
     fn build_changes(&self, stage: &CollectionStage<'_>) -> Result<Option<StagedTable>> {
         let change = StateChange { added: stage.change_files.clone(), removed: Vec::new() };
-        self.build_commit(stage, self.table(stage, TableKind::Changes)?, change)
+        let operation = operation(&change.added, &change.removed);
+        self.build_commit(stage, self.table(stage, TableKind::Changes)?, change, operation)
     }
 
     /// A table as it is committed, or a new one, with its files.
@@ -146,8 +153,9 @@ impl<'s> Stage<'s> {
         stage: &CollectionStage<'_>,
         (id, state, existing): (TableId, TableState, Vec<CatalogFile>),
         StateChange { added, removed }: StateChange,
+        operation: Option<CommitOperation>,
     ) -> Result<Option<StagedTable>> {
-        let Some(operation) = operation(&added, &removed) else { return Ok(None) };
+        let Some(operation) = operation else { return Ok(None) };
         let schema = match id.kind {
             TableKind::State => Schema::state(&stage.columns),
             TableKind::Changes => Schema::changes(),
