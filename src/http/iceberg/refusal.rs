@@ -57,7 +57,8 @@ impl Refusal {
 
     /// No route of this catalogue.
     pub fn no_route() -> Self {
-        Self::new(404, "NotFoundException", "expected a route of GET /iceberg/v1/config, got another")
+        let message = "expected one of the endpoints that GET /iceberg/v1/config lists, got another";
+        Self::new(404, "NotFoundException", message)
     }
 
     /// A write.
