@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use serde_json::Value;
-use thermocline::cold::catalog::{ColdCatalog, TableId};
-use thermocline::cold::{ChangesRange, DataFile, TableKind, TableState, scan_changes};
+use thermocline::cold::catalog::{ColdCatalog, TableId, TableRecord};
+use thermocline::cold::fsck::{self, CatalogueView, Check, Depth};
+use thermocline::cold::read::Expected;
+use thermocline::cold::{ChangesRange, DataFile, LiveFile, TableKind, TableState, scan_changes};
 use thermocline::config::HotConfig;
 use thermocline::hot::HotStore;
 use thermocline::ports::native::{World, run};
@@ -96,8 +98,10 @@ pub fn check_whole(world: &World, model: &Model, collections: &[&str]) -> usize 
             let id = TableId { collection: collection.id, kind };
             let Some(record) = catalog.table(id).unwrap() else { continue };
             check_references(world, &record.state, record.published);
-            let files: Vec<DataFile> =
-                catalog.files(id, record.state.version).unwrap().into_iter().map(|file| file.file.file).collect();
+            let files: Vec<LiveFile> =
+                catalog.files(id, record.state.version).unwrap().into_iter().map(|file| file.file).collect();
+            check_itself(world, &record, &files);
+            let files: Vec<DataFile> = files.into_iter().map(|live| live.file).collect();
             assert!(
                 files.iter().all(|file| world.bucket.object(&file.key).is_some()),
                 "every live file is in the bucket"
@@ -133,6 +137,20 @@ fn check_references(world: &World, state: &TableState, published: i64) {
         assert!(hinted >= published, "the hint never goes backwards");
         there(&state.path.metadata(hinted));
     }
+}
+
+/// What is published is whole by itself, row for row, and is what the catalogue says.
+fn check_itself(world: &World, record: &TableRecord, files: &[LiveFile]) {
+    let TableRecord { state, published, .. } = record;
+    if *published == 0 {
+        return;
+    }
+    let expected = Expected { table_uuid: Some(state.uuid), base_uri: Some(&state.base_uri) };
+    let catalogue = CatalogueView { state, published: *published, files };
+    let check = Check { folder: state.path.as_str(), depth: Depth::Rows, expected, catalogue: Some(&catalogue) };
+    let report = run(fsck::check(&world.bucket, &check)).done().unwrap();
+    let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    assert!(report.is_clean() && report.counts.snapshots > 0, "{}", findings.join("\n"));
 }
 
 /// Fires the alarm until nothing is pending, as the platform would.

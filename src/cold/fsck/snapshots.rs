@@ -46,7 +46,6 @@ pub(super) async fn check<'t>(walk: &mut Walk<'_>, table: &'t Table) -> Vec<Snap
         walk.report.counts.snapshots = walk.report.counts.snapshots.saturating_add(1);
         let files = snapshot_files(walk, table, snapshot, &mut manifests).await;
         if files.whole {
-            live_once(walk, &files);
             summary(walk, &files);
             if let Some(parent) =
                 all.iter().find(|parent| Some(parent.snapshot.snapshot_id) == snapshot.parent_snapshot_id)
@@ -79,12 +78,16 @@ async fn snapshot_files<'t>(
     for manifest in listed {
         let path = manifest.manifest_path.as_str();
         let once = paths.insert(path.to_owned());
-        walk.report.find_unless(once, Invariant::ManifestsAreListedOnce, &snapshot.manifest_list, path, "it twice");
+        if !once {
+            walk.report.find(Invariant::ManifestsAreListedOnce, &snapshot.manifest_list, path, "it twice");
+            continue;
+        }
         match entries(walk, table, snapshot, &manifest, manifests).await {
             Some(entries) => files.entries.extend(entries),
             None => files.whole = false,
         }
     }
+    live_once(walk, &mut files);
     files
 }
 
@@ -215,14 +218,16 @@ fn partition_is_in(spec: &PartitionSpec, listed: &ManifestFile, entry: &Manifest
     })
 }
 
-fn live_once(walk: &mut Walk<'_>, files: &SnapshotFiles<'_>) {
+/// Finds live files that are there twice, and leaves each once, so that what follows is told only for its own sake.
+fn live_once(walk: &mut Walk<'_>, files: &mut SnapshotFiles<'_>) {
+    let key = &files.snapshot.manifest_list;
     let mut paths = BTreeSet::new();
-    for entry in files.live() {
-        let path = entry.data_file.file_path.as_str();
-        let once = paths.insert(path);
-        let key = &files.snapshot.manifest_list;
+    files.entries.retain(|entry| {
+        let path = &entry.data_file.file_path;
+        let once = !entry.is_live() || paths.insert(path.clone());
         walk.report.find_unless(once, Invariant::FilesAreLiveOnce, key, format!("{path} once"), "it twice");
-    }
+        once
+    });
 }
 
 /// A snapshot's live files are its parent's, without those it deletes and with those it adds.

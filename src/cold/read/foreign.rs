@@ -89,6 +89,10 @@ impl<'k> ParquetFile<'k> {
                 Ok(vec![None; rows])
             };
         };
+        // An empty row group may have chunks that lie nowhere.
+        if rows == 0 {
+            return Ok(Vec::new());
+        }
         let chunk = group.columns().get(position);
         let chunk = chunk.ok_or_else(|| unreadable(self.key, "a column chunk a column, got fewer"))?;
         let range = chunk_range(chunk).and_then(|range| {
@@ -139,6 +143,9 @@ fn footer(bytes: &[u8]) -> Option<&[u8]> {
 fn is_sound(group: &RowGroupMetaData, end: u64) -> bool {
     let decoded =
         group.columns().iter().try_fold(0_i64, |sum, chunk| sum.checked_add(chunk.uncompressed_size().max(0)));
+    if group.num_rows() == 0 {
+        return true;
+    }
     (0..=GROUP_MAX_ROWS).contains(&group.num_rows())
         && decoded.is_some_and(|decoded| decoded <= GROUP_MAX_DECODED)
         && group.columns().iter().all(|chunk| chunk_range(chunk).is_some_and(|range| range.end <= end))
