@@ -12,7 +12,8 @@ use thermocline::cold::read::Expected;
 use thermocline::ports::native::{FolderBucket, run};
 
 fn main() -> ExitCode {
-    let (options, names): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|name| name.starts_with("--"));
+    let (options, names): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|name| name.starts_with("--"));
     let unknown = options.iter().any(|option| option != "--files");
     let (Some((folder, tables)), false) = (names.split_first(), unknown) else { return usage() };
     if tables.is_empty() {
@@ -40,8 +41,8 @@ fn main() -> ExitCode {
             counts.rows,
             counts.further_findings.saturating_add(u64::try_from(report.findings.len()).unwrap_or(u64::MAX)),
         );
-        broken |= counts.further_findings > 0
-            || report.findings.iter().any(|finding| finding.severity() == Severity::Error);
+        broken |=
+            counts.further_findings > 0 || report.findings.iter().any(|finding| finding.severity() == Severity::Error);
     }
     if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 use thermocline::cold::fsck::Invariant::{self, *};
 use thermocline::cold::fsck::{Check, Depth, check};
 use thermocline::cold::read::Expected;
-use thermocline::ports::native::{MemoryBucket, run};
 use thermocline::ports::ObjectStore;
+use thermocline::ports::native::{MemoryBucket, run};
 use thermocline::vortex::Scalar;
 use uuid::Uuid;
 
@@ -55,8 +55,12 @@ const METADATA: &[(&[Invariant], Break)] = &[
     (&[HintNamesMetadata], |bucket| bucket.overwrite(&format!("{STATE}/metadata/version-hint.text"), "99")),
     (&[MetadataIsReadable], |bucket| bucket.overwrite(&metadata_key(bucket, STATE), "{}")),
     (&[MetadataIsReadable], |bucket| edit_metadata(bucket, STATE, |metadata| metadata["format-version"] = json!(3))),
-    (&[MetadataIsOfTheTable], |bucket| edit_metadata(bucket, STATE, |metadata| metadata["location"] = json!("s3://cold/x"))),
-    (&[MetadataResolves], |bucket| edit_metadata(bucket, STATE, |metadata| metadata["default-sort-order-id"] = json!(9))),
+    (&[MetadataIsOfTheTable], |bucket| {
+        edit_metadata(bucket, STATE, |metadata| metadata["location"] = json!("s3://cold/x"))
+    }),
+    (&[MetadataResolves], |bucket| {
+        edit_metadata(bucket, STATE, |metadata| metadata["default-sort-order-id"] = json!(9))
+    }),
     (&[MetadataResolves], |bucket| {
         edit_metadata(bucket, STATE, |metadata| metadata["snapshots"][0]["schema-id"] = json!(77));
     }),
@@ -77,7 +81,9 @@ const METADATA: &[(&[Invariant], Break)] = &[
             metadata["refs"]["main"]["snapshot-id"] = metadata["snapshots"][0]["snapshot-id"].clone();
         });
     }),
-    (&[SnapshotsAreInOrder], |bucket| edit_metadata(bucket, STATE, |metadata| metadata["last-sequence-number"] = json!(1))),
+    (&[SnapshotsAreInOrder], |bucket| {
+        edit_metadata(bucket, STATE, |metadata| metadata["last-sequence-number"] = json!(1))
+    }),
     (&[SnapshotsAreInOrder], |bucket| {
         edit_metadata(bucket, STATE, |metadata| metadata["snapshots"][1]["timestamp-ms"] = json!(1));
     }),
@@ -104,7 +110,8 @@ const MANIFESTS: &[(&[Invariant], Break)] = &[
             records.push(added);
         });
         edit_list(bucket, &newest_list(bucket, STATE), |records| {
-            let listed = records.iter_mut().find(|record| text(field(record, "manifest_path")).ends_with(&key)).unwrap();
+            let listed =
+                records.iter_mut().find(|record| text(field(record, "manifest_path")).ends_with(&key)).unwrap();
             set(listed, "added_files_count", Value::Int(2));
             set(listed, "added_rows_count", Value::Long(2 * rows.get()));
         });
@@ -116,10 +123,14 @@ const MANIFESTS: &[(&[Invariant], Break)] = &[
         bucket.overwrite(key, &bytes[..bytes.len() - 1]);
     }),
     (&[ManifestCountsAgree], |bucket| {
-        edit_list(bucket, &newest_list(bucket, STATE), |records| set(&mut records[0], "added_rows_count", Value::Long(1)));
+        edit_list(bucket, &newest_list(bucket, STATE), |records| {
+            set(&mut records[0], "added_rows_count", Value::Long(1))
+        });
     }),
     (&[ManifestSequenceFits], |bucket| {
-        edit_list(bucket, &newest_list(bucket, STATE), |records| set(&mut records[0], "min_sequence_number", Value::Long(1)));
+        edit_list(bucket, &newest_list(bucket, STATE), |records| {
+            set(&mut records[0], "min_sequence_number", Value::Long(1))
+        });
     }),
     (&[ManifestSequenceFits, SnapshotFollowsParent, SummaryAgrees], |bucket| {
         let key = newest_manifests(bucket, STATE).remove(0);
@@ -141,9 +152,7 @@ const MANIFESTS: &[(&[Invariant], Break)] = &[
         let list = newest_list(bucket, CHANGES);
         let dropped = std::cell::Cell::new((0, 0));
         edit_list(bucket, &list, |records| {
-            let oldest = records.iter().position(|record| {
-                field(record, "sequence_number") == &Value::Long(1)
-            });
+            let oldest = records.iter().position(|record| field(record, "sequence_number") == &Value::Long(1));
             let record = records.remove(oldest.unwrap());
             let Value::Long(rows) = field(&record, "added_rows_count") else { panic!() };
             dropped.set((1, *rows));
@@ -288,7 +297,9 @@ fn add_deletes(bucket: &MemoryBucket, edit: impl Fn(&str, i64) -> Vec<(String, i
             set(&mut listed, name, Value::Int(0));
         }
         set(&mut listed, "added_files_count", Value::Int(1));
-        for (name, count) in [("added_rows_count", deletes.len()), ("existing_rows_count", 0), ("deleted_rows_count", 0)] {
+        for (name, count) in
+            [("added_rows_count", deletes.len()), ("existing_rows_count", 0), ("deleted_rows_count", 0)]
+        {
             set(&mut listed, name, Value::Long(i64::try_from(count).unwrap()));
         }
         records.push(listed);
@@ -333,10 +344,13 @@ fn catalogue_cases(whole: &Scenario) -> Vec<(Invariant, Committed)> {
     };
     vec![
         (HintIsPublished, changed(&|committed| committed.state.version -= 1)),
-        (HintIsPublished, changed(&|committed| {
-            committed.state.version += 2;
-            committed.published += 1;
-        })),
+        (
+            HintIsPublished,
+            changed(&|committed| {
+                committed.state.version += 2;
+                committed.published += 1;
+            }),
+        ),
         (MetadataIsTheState, changed(&|committed| committed.state.last_updated_ms += 1)),
         (CatalogueAgrees, changed(&|committed| committed.files[0].file.record_count += 1)),
         (CatalogueAgrees, changed(&|committed| drop(committed.files.pop()))),

@@ -55,8 +55,11 @@ pub fn paths(bucket: &MemoryBucket, manifest: &str, status: i32) -> Vec<String> 
 
 /// The keys of the files that the newest snapshot adds.
 pub fn added_files(bucket: &MemoryBucket, folder: &str) -> Vec<String> {
-    let mut added: Vec<String> =
-        newest_manifests(bucket, folder).iter().flat_map(|manifest| paths(bucket, manifest, 1)).map(|path| key_of(&path)).collect();
+    let mut added: Vec<String> = newest_manifests(bucket, folder)
+        .iter()
+        .flat_map(|manifest| paths(bucket, manifest, 1))
+        .map(|path| key_of(&path))
+        .collect();
     added.sort();
     added
 }

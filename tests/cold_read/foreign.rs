@@ -108,11 +108,13 @@ fn write(target: &mut ColumnWriter<'_>, values: &[&Scalar<'_>], levels: Option<&
         }
         ColumnWriter::Int64ColumnWriter(writer) => writer.write_batch(&all(values, long), levels, None),
         ColumnWriter::FloatColumnWriter(writer) => {
-            let float = |value: &Scalar<'_>| if let Scalar::Float(value) = value { *value } else { panic!("{value:?}") };
+            let float =
+                |value: &Scalar<'_>| if let Scalar::Float(value) = value { *value } else { panic!("{value:?}") };
             writer.write_batch(&all(values, float), levels, None)
         }
         ColumnWriter::DoubleColumnWriter(writer) => {
-            let double = |value: &Scalar<'_>| if let Scalar::Double(value) = value { *value } else { panic!("{value:?}") };
+            let double =
+                |value: &Scalar<'_>| if let Scalar::Double(value) = value { *value } else { panic!("{value:?}") };
             writer.write_batch(&all(values, double), levels, None)
         }
         ColumnWriter::ByteArrayColumnWriter(writer) => {
@@ -134,9 +136,8 @@ fn field(id: i32, name: &str, kind: PrimitiveType) -> NestedField {
 pub fn deletes_file(deletes: &[(String, i64)]) -> Vec<u8> {
     let mut fields = [field(2_147_483_546, "file_path", P::String), field(2_147_483_545, "pos", P::Long)];
     fields.iter_mut().for_each(|field| field.required = true);
-    let row = |(path, position): &(String, i64)| {
-        vec![Some(Scalar::Text(path.clone().into())), Some(Scalar::Long(*position))]
-    };
+    let row =
+        |(path, position): &(String, i64)| vec![Some(Scalar::Text(path.clone().into())), Some(Scalar::Long(*position))];
     file(&fields.each_ref().map(column), &deletes.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -202,7 +203,8 @@ fn every_type_is_read_with_nulls() {
 
 #[test]
 fn columns_are_found_by_id_and_widened() {
-    let written = [field(7, "was", P::Int), field(8, "f", P::Float), field(9, "d", P::Decimal { precision: 4, scale: 2 })];
+    let written =
+        [field(7, "was", P::Int), field(8, "f", P::Float), field(9, "d", P::Decimal { precision: 4, scale: 2 })];
     let row = vec![Some(Scalar::Int(5)), Some(Scalar::Float(0.5)), Some(Scalar::Decimal(150))];
     let bytes = file(&written.each_ref().map(column), &[row]);
     let wanted = [
@@ -240,7 +242,8 @@ fn what_cannot_be_read_is_told_with_the_columns_name() {
     let error = ParquetFile::open("k", bytes).unwrap().read_group(0, &[&written]).unwrap_err();
     assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains("nested"), "{error}");
 
-    let bare = Type::primitive_type_builder("a", Physical::INT64).with_repetition(Repetition::OPTIONAL).build().unwrap();
+    let bare =
+        Type::primitive_type_builder("a", Physical::INT64).with_repetition(Repetition::OPTIONAL).build().unwrap();
     let bytes = file(&[Arc::new(bare)], &[]);
     let error = ParquetFile::open("k", bytes).unwrap().read_group(0, &[&written]).unwrap_err();
     assert!(error.to_string().contains("field ids"), "{error}");

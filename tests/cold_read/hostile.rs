@@ -86,7 +86,8 @@ fn counts_and_lengths_that_no_file_has_are_refused() {
     let list = lists(&whole.bucket, STATE).pop().unwrap();
     let plain = r#"{"type":"record","name":"r","fields":[{"name":"a","type":"bytes","field-id":1}]}"#;
     let nothing = r#"{"type":"record","name":"r","fields":[]}"#;
-    let nulls = r#"{"type":"record","name":"r","fields":[{"name":"a","type":{"type":"array","items":"null"},"field-id":1}]}"#;
+    let nulls =
+        r#"{"type":"record","name":"r","fields":[{"name":"a","type":{"type":"array","items":"null"},"field-id":1}]}"#;
     let endless = r#"{"type":"record","name":"r","fields":[{"name":"a","type":"r","field-id":1}]}"#;
     let fixed = r#"{"type":"record","name":"r","fields":[{"name":"a","type":{"type":"fixed","name":"f","size":9223372036854775807},"field-id":1}]}"#;
     let deep = format!("{}\"int\"{}", r#"{"type":"array","items":"#.repeat(40), "}".repeat(40));
@@ -226,7 +227,8 @@ fn an_edited_manifest_without_optional_fields_is_read() {
         {"name":"_ts_month","type":["null","int"],"field-id":1000}]}},
         {"name":"record_count","type":"long","field-id":103},{"name":"file_size_in_bytes","type":"long","field-id":104}]}}]}"#;
     let schema = apache_avro::Schema::parse_str(least).unwrap();
-    let added = records.into_iter().filter(|record| super::edit::field(record, "status") == &apache_avro::types::Value::Int(1));
+    let added =
+        records.into_iter().filter(|record| super::edit::field(record, "status") == &apache_avro::types::Value::Int(1));
     let least = added.map(|mut record| {
         super::edit::edit_data_file(&mut record, |file| file.truncate(6));
         record.retain(|(name, _)| name == "status" || name == "data_file");

@@ -74,7 +74,9 @@ pub fn scenario() -> Scenario {
     let lines: Vec<_> = (0..20)
         .map(|n| {
             let nan = if n % 3 == 0 { "null" } else { "0.5" };
-            format!(r#"{{"id":"m{n:02}","n":{n},"s":"text {n}","x":{nan},"price":{n}.50,"at":"2024-02-29T12:00:00.000Z"}}"#)
+            format!(
+                r#"{{"id":"m{n:02}","n":{n},"s":"text {n}","x":{nan},"price":{n}.50,"at":"2024-02-29T12:00:00.000Z"}}"#
+            )
         })
         .collect();
     object.import("movies", &lines.join("\n"));

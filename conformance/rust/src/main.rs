@@ -99,10 +99,17 @@ async fn check(warehouse: &Path, table: &Value) -> Result<Outcome> {
     };
     for snapshot in opened.metadata().snapshots() {
         let expected = snapshot.summary().additional_properties.get("total-records").and_then(|text| text.parse().ok());
-        let deletes = snapshot.summary().additional_properties.get("total-position-deletes").map_or(0, |text| text.parse().unwrap_or(0));
+        let deletes = snapshot
+            .summary()
+            .additional_properties
+            .get("total-position-deletes")
+            .map_or(0, |text| text.parse().unwrap_or(0));
         let found = rows_of(&opened, Some(snapshot.snapshot_id())).await?.len();
         if expected.map(|expected: usize| expected - deletes) != Some(found) {
-            problems.push(format!("snapshot {} has {found} rows, its summary says {expected:?} without {deletes}", snapshot.snapshot_id()));
+            problems.push(format!(
+                "snapshot {} has {found} rows, its summary says {expected:?} without {deletes}",
+                snapshot.snapshot_id()
+            ));
         }
     }
     Ok(Outcome::Read { rows: rows.len(), problems })
@@ -120,7 +127,9 @@ async fn rows_of(table: &StaticTable, snapshot: Option<i64>) -> iceberg::Result<
 fn rows(batch: &RecordBatch) -> Vec<Row> {
     let schema = batch.schema();
     let columns: Vec<_> = schema.fields().iter().zip(batch.columns()).collect();
-    let row = |position| columns.iter().map(|(field, column)| (field.name().clone(), plain(column.as_ref(), position))).collect();
+    let row = |position| {
+        columns.iter().map(|(field, column)| (field.name().clone(), plain(column.as_ref(), position))).collect()
+    };
     (0..batch.num_rows()).map(row).collect()
 }
 
@@ -170,7 +179,11 @@ fn compare_documents(rows: &[Row], documents: &[Value]) -> Vec<String> {
         };
         let (seq, ts) = (document["seq"].as_i64(), document["ts"].as_i64().map(|millis| millis * 1_000));
         if (long(row, "_seq"), long(row, "_ts")) != (seq, ts) {
-            problems.push(format!("{id:?}: version {:?} at {:?}, expected {seq:?} at {ts:?}", row.get("_seq"), row.get("_ts")));
+            problems.push(format!(
+                "{id:?}: version {:?} at {:?}, expected {seq:?} at {ts:?}",
+                row.get("_seq"),
+                row.get("_ts")
+            ));
         }
         match serde_json::from_str::<Value>(document["text"].as_str().unwrap_or_default()) {
             Ok(put) => problems.extend(compare_fields(id, row, &put)),
@@ -198,7 +211,9 @@ fn compare_fields(id: &str, row: &Row, put: &Value) -> Vec<String> {
             (Plain::Double(value), Value::Number(wanted)) => {
                 wanted.as_f64().is_some_and(|wanted| wanted == *value || (wanted as f32) == (*value as f32))
             }
-            (Plain::Text(value), Value::String(wanted)) => wanted == value || serde_json::from_str::<Value>(value).is_ok_and(|value| value == wanted.as_str()),
+            (Plain::Text(value), Value::String(wanted)) => {
+                wanted == value || serde_json::from_str::<Value>(value).is_ok_and(|value| value == wanted.as_str())
+            }
             // JSON text, and times, which documents have as text.
             (Plain::Text(value), wanted) => serde_json::from_str::<Value>(value).is_ok_and(|value| value == *wanted),
             (Plain::Long(_), Value::String(_)) => true,
@@ -227,7 +242,11 @@ fn compare_events(rows: &[Row], events: &[Value]) -> Vec<String> {
             }
         }
         if long(row, "timestamp") != event["timestamp"].as_i64().map(|millis| millis * 1_000) {
-            problems.push(format!("event {sequence}: timestamp is {:?}, expected {}", row.get("timestamp"), event["timestamp"]));
+            problems.push(format!(
+                "event {sequence}: timestamp is {:?}, expected {}",
+                row.get("timestamp"),
+                event["timestamp"]
+            ));
         }
         for name in ["before", "after"] {
             let json = |text: Option<&str>| text.and_then(|text| serde_json::from_str::<Value>(text).ok());

@@ -10,11 +10,11 @@ use xxhash_rust::xxh64::xxh64;
 use super::snapshots::{SnapshotFiles, is_data};
 use super::{Depth, Invariant, Walk};
 use crate::cold::TableKind;
-use crate::cold::schema::change_fields;
 use crate::cold::read::foreign::Values;
 use crate::cold::read::metadata::{NestedField, TableMetadata};
 use crate::cold::read::types::compare;
 use crate::cold::read::{DataContent, ManifestEntry, Table};
+use crate::cold::schema::change_fields;
 use crate::error::Result;
 use crate::types::time::Month;
 use crate::vortex::Scalar;
@@ -207,7 +207,8 @@ impl Metrics {
             let said = said.filter(|said| **said != got)?;
             Some((format!("{said} {what} of {name:?}, as the manifest says"), got.to_string()))
         });
-        let bounds = self.outside.into_iter().flatten().map(|got| (format!("values of {name:?} within its bounds"), got));
+        let bounds =
+            self.outside.into_iter().flatten().map(|got| (format!("values of {name:?} within its bounds"), got));
         counts.chain(bounds).collect()
     }
 }

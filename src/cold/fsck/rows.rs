@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::files::{FileFacts, Facts, kind_of};
+use super::files::{Facts, FileFacts, kind_of};
 use super::snapshots::{SnapshotFiles, is_data};
 use super::{Invariant, Walk};
 use crate::cold::TableKind;
@@ -72,11 +72,21 @@ fn state_rows(walk: &mut Walk<'_>, files: &SnapshotFiles<'_>, facts: &Facts, del
             let snapshot = files.snapshot.snapshot_id;
             if let Some((other, at)) = ids.insert(*id, (path, row)) {
                 let expected = format!("an id in one live row of snapshot {snapshot}");
-                walk.report.find(Invariant::IdsAreUnique, path, expected, format!("row {row}'s in row {at} of {other} too"));
+                walk.report.find(
+                    Invariant::IdsAreUnique,
+                    path,
+                    expected,
+                    format!("row {row}'s in row {at} of {other} too"),
+                );
             }
             if !versions.insert(*version) {
                 let expected = format!("a version in one live row of snapshot {snapshot}");
-                walk.report.find(Invariant::VersionsAreInRange, path, expected, format!("{version} again in row {row}"));
+                walk.report.find(
+                    Invariant::VersionsAreInRange,
+                    path,
+                    expected,
+                    format!("{version} again in row {row}"),
+                );
             }
             if !(1..=through).contains(version) {
                 let expected = format!("versions from 1 to {through} in snapshot {snapshot}");

@@ -213,8 +213,10 @@ fn partition_is_in(spec: &PartitionSpec, listed: &ManifestFile, entry: &Manifest
             _ => return true,
         };
         let bound = |bytes: &Option<Vec<u8>>| bytes.as_deref().and_then(|bytes| primitive.from_bytes(bytes));
-        let lower = bound(&summary.lower_bound).is_none_or(|lower| compare(&lower, value).is_none_or(|order| order.is_le()));
-        lower && bound(&summary.upper_bound).is_none_or(|upper| compare(&upper, value).is_none_or(|order| order.is_ge()))
+        let lower =
+            bound(&summary.lower_bound).is_none_or(|lower| compare(&lower, value).is_none_or(|order| order.is_le()));
+        lower
+            && bound(&summary.upper_bound).is_none_or(|upper| compare(&upper, value).is_none_or(|order| order.is_ge()))
     })
 }
 
@@ -241,7 +243,8 @@ fn follows(walk: &mut Walk<'_>, parent: &SnapshotFiles<'_>, files: &SnapshotFile
     let mut problems = Vec::new();
     for deleted in own(EntryStatus::Deleted) {
         if !expected.remove(&deleted) {
-            problems.push((format!("{deleted} to be deleted only where its parent has it"), "a delete of it".to_owned()));
+            problems
+                .push((format!("{deleted} to be deleted only where its parent has it"), "a delete of it".to_owned()));
         }
     }
     for added in own(EntryStatus::Added) {
@@ -308,13 +311,7 @@ fn sequences_follow(walk: &mut Walk<'_>, all: &[SnapshotFiles<'_>]) {
         }
         if let (Some(after), Some(through)) = (after.or(reached), through) {
             let expected = format!("a sequence of {after} or more");
-            walk.report.find_unless(
-                through >= after,
-                Invariant::SequencesFollow,
-                key,
-                expected,
-                through.to_string(),
-            );
+            walk.report.find_unless(through >= after, Invariant::SequencesFollow, key, expected, through.to_string());
         }
         reached = through.or(reached);
     }

@@ -95,9 +95,8 @@ impl<'k> ParquetFile<'k> {
         }
         let chunk = group.columns().get(position);
         let chunk = chunk.ok_or_else(|| unreadable(self.key, "a column chunk a column, got fewer"))?;
-        let range = chunk_range(chunk).and_then(|range| {
-            self.bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
-        });
+        let range = chunk_range(chunk)
+            .and_then(|range| self.bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?));
         let bytes = range.ok_or_else(|| unreadable(self.key, "a column chunk inside the file, got another"))?;
         guarded(self.key, || decode(chunk, primitive, rows, bytes))
             .map_err(|error| error.at(field.name.as_str(), format!("this column, as {}", field.field_type)))
@@ -171,7 +170,9 @@ fn decode(chunk: &ColumnChunkMetaData, field: PrimitiveType, rows: usize, bytes:
             PrimitiveType::Boolean => Some(Scalar::Boolean(*value)),
             _ => None,
         }),
-        ColumnReader::Int32ColumnReader(reader) => fill(reader, rows, |value| integer(field, column, i64::from(*value))),
+        ColumnReader::Int32ColumnReader(reader) => {
+            fill(reader, rows, |value| integer(field, column, i64::from(*value)))
+        }
         ColumnReader::Int64ColumnReader(reader) => fill(reader, rows, |value| integer(field, column, *value)),
         ColumnReader::FloatColumnReader(reader) => fill(reader, rows, |value| match field {
             PrimitiveType::Float => Some(Scalar::Float(*value)),
@@ -246,12 +247,13 @@ fn fill<T: DataType>(
         levels.resize(if levels.is_empty() { records } else { levels.len() }, 1);
         let mut values = values.iter();
         for level in &levels {
-            let value = match *level {
-                0 => None,
-                _ => Some(values.next().and_then(&scalar).ok_or_else(|| {
-                    ParquetError::General("a value that the field's type cannot hold".to_owned())
-                })?),
-            };
+            let value =
+                match *level {
+                    0 => None,
+                    _ => Some(values.next().and_then(&scalar).ok_or_else(|| {
+                        ParquetError::General("a value that the field's type cannot hold".to_owned())
+                    })?),
+                };
             column.push(value);
         }
     }

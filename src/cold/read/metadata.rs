@@ -219,8 +219,9 @@ struct Version {
 impl TableMetadata {
     /// Reads the bytes of the metadata file `key`.
     pub fn parse(key: &str, bytes: &[u8]) -> Result<Self> {
-        let version: Version = serde_json::from_slice(bytes)
-            .map_err(|error| unreadable(key, "table metadata that is JSON with a format version, got other bytes").caused_by(error))?;
+        let version: Version = serde_json::from_slice(bytes).map_err(|error| {
+            unreadable(key, "table metadata that is JSON with a format version, got other bytes").caused_by(error)
+        })?;
         if version.format_version != FORMAT_VERSION {
             let message = format!(
                 "{key}: expected table metadata of format version 2, got {}; read it with an engine that knows that version",

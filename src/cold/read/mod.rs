@@ -28,5 +28,3 @@ pub use manifest_list::{ManifestContent, ManifestFile};
 pub use metadata::TableMetadata;
 pub use table::{Expected, Row, Table};
 pub use types::{FieldType, PrimitiveType};
-
-

@@ -208,7 +208,9 @@ impl Table {
             let (paths, positions) = (columns.next().unwrap_or_default(), columns.next().unwrap_or_default());
             for row in paths.into_iter().zip(positions) {
                 match row {
-                    (Some(Scalar::Text(path)), Some(Scalar::Long(position))) => rows.push((path.into_owned(), position)),
+                    (Some(Scalar::Text(path)), Some(Scalar::Long(position))) => {
+                        rows.push((path.into_owned(), position))
+                    }
                     _ => return Err(unreadable(key, "a path and a position a row, got null")),
                 }
             }
