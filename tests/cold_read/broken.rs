@@ -390,3 +390,18 @@ fn a_walk_that_does_not_read_rows_still_misses_files() {
         assert!(report.findings[0].to_string().starts_with("error: "), "{}", report.findings[0]);
     }
 }
+
+#[test]
+fn many_findings_of_one_kind_do_not_hide_another() {
+    let bucket = scenario().copy();
+    edit_metadata(&bucket, STATE, |metadata| {
+        for number in 0..300 {
+            metadata["refs"][format!("tag-{number}")] = json!({"snapshot-id": 7, "type": "tag"});
+        }
+        metadata["snapshots"][1]["summary"]["total-records"] = json!("7");
+    });
+    let report = fsck(&bucket, STATE, None);
+    let of = |invariant| report.findings.iter().filter(|finding| finding.invariant == invariant).count();
+    assert_eq!((of(RefsResolve), of(SummaryAgrees), report.counts.further_findings), (100, 1, 200));
+    assert!(!report.is_clean());
+}

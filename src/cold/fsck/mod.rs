@@ -16,14 +16,15 @@ mod snapshots;
 pub use catalogue::CatalogueView;
 pub use invariant::{Invariant, Severity};
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::read::{Expected, Table};
 use crate::error::StorageError;
 use crate::ports::ObjectStore;
 
-/// Findings that a report keeps; further ones are counted.
-const FINDINGS_MAX: usize = 1_000;
+/// Findings of one invariant that a report keeps; further ones are counted, so that many of one do not hide another.
+const FINDINGS_MAX: usize = 100;
 
 /// How far a walk goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +103,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What was looked at.
     pub counts: Counts,
+    /// Findings that are kept, by invariant.
+    kept: BTreeMap<Invariant, usize>,
 }
 
 impl Report {
@@ -111,10 +114,12 @@ impl Report {
     }
 
     fn find(&mut self, invariant: Invariant, key: &str, expected: impl Into<String>, got: impl Into<String>) {
-        if self.findings.len() >= FINDINGS_MAX {
+        let kept = self.kept.entry(invariant).or_default();
+        if *kept >= FINDINGS_MAX {
             self.counts.further_findings = self.counts.further_findings.saturating_add(1);
             return;
         }
+        *kept = kept.saturating_add(1);
         let finding = Finding { invariant, key: key.to_owned(), expected: expected.into(), got: got.into() };
         self.findings.push(finding);
     }

@@ -279,6 +279,8 @@ fn summary(walk: &mut Walk<'_>, files: &SnapshotFiles<'_>) {
     let positions = (equality == 0).then(|| {
         [
             ("total-position-deletes", rows(live(false))),
+            ("added-position-delete-files", count(files.own(EntryStatus::Added, false).count())),
+            ("removed-position-delete-files", count(files.own(EntryStatus::Deleted, false).count())),
             ("added-position-deletes", rows(files.own(EntryStatus::Added, false))),
             ("removed-position-deletes", rows(files.own(EntryStatus::Deleted, false))),
         ]
