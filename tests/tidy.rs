@@ -99,6 +99,27 @@ fn folders_name_only_those_they_may() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What decodes unproved bytes is for tools and tests: it is in no file but its own.
+#[test]
+fn what_is_deployed_does_not_name_the_tools() {
+    let tools = ["cold/read", "cold/fsck"].map(|folder| root().join("src").join(folder));
+    let anywhere = ["cold::read", "cold::fsck", "FolderBucket"];
+    let within_cold = ["super::read", "super::fsck"];
+    let mut wrong = Vec::new();
+    for file in files_below(&root().join("src"), "rs") {
+        if tools.iter().any(|folder| file.starts_with(folder)) || file.starts_with(root().join("src/ports/native")) {
+            continue;
+        }
+        let also = if module_of(&file) == "cold" { &within_cold[..] } else { &[] };
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for name in code.flat_map(|line| anywhere.iter().chain(also).filter(move |name| line.contains(*name))) {
+            wrong.push(format!("{} names {name}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn only_the_platform_and_the_shell_name_the_platform() {
     let named = ["worker::", "worker_macros", "js_sys", "wasm_bindgen", "web_sys"];

@@ -25,18 +25,27 @@ const deleted = 2;
 
 /**
  * The current snapshot of the table in the folder `path`: `{metadata, snapshot, files}`, a file being
- * `{key, rows, bytes}`. Delete files are not expected; one is an error.
+ * `{key, rows, bytes, deleted}`, the last the positions of its deleted rows.
  */
 export async function openTable(bucket, path) {
   const version = Number(await bytesOf(bucket, `${path}/metadata/version-hint.text`));
   const metadata = JSON.parse(await bytesOf(bucket, `${path}/metadata/v${version}.metadata.json`));
   const snapshot = metadata.snapshots.find((each) => each["snapshot-id"] === metadata["current-snapshot-id"]);
   const keyOf = (location) => path + location.slice(metadata.location.length);
-  const files = [];
+  const entries = { 0: [], 1: [] };
   for (const manifest of await avroRecords(await bytesOf(bucket, keyOf(snapshot["manifest-list"])))) {
-    if (manifest.content !== 0) throw new Failure(`${path} has delete files, which this reader does not apply`);
     for (const { status, data_file: file } of await avroRecords(await bytesOf(bucket, keyOf(manifest.manifest_path)))) {
-      if (status !== deleted) files.push({ key: keyOf(file.file_path), rows: file.record_count, bytes: file.file_size_in_bytes });
+      if (file.content !== manifest.content) throw new Failure(`${manifest.manifest_path} has a file of other content than it says`);
+      if (status !== deleted) entries[manifest.content].push({ key: keyOf(file.file_path), rows: file.record_count, bytes: file.file_size_in_bytes, deleted: new Set() });
+    }
+  }
+  const files = entries[0];
+  const byKey = new Map(files.map((file) => [file.key, file]));
+  for (const file of entries[1]) {
+    for (const { file_path: location, pos } of await readRows(bucket, file)) {
+      const of = byKey.get(keyOf(location));
+      if (!of || pos >= of.rows || of.deleted.has(pos)) throw new Failure(`${file.key} deletes row ${pos} of ${location}, which is none, or twice`);
+      of.deleted.add(pos);
     }
   }
   return { metadata, snapshot, files };
@@ -45,15 +54,15 @@ export async function openTable(bucket, path) {
 /** Whole numbers come as BigInt: those that a double holds exactly are numbers, as JSON.parse makes them. */
 const plainNumber = (value) => (typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value);
 
-/** The rows of one data file, as objects by column name. */
-export async function readRows(bucket, { key, rows, bytes }) {
+/** The rows of one file that are not deleted, as objects by column name. */
+export async function readRows(bucket, { key, rows, bytes, deleted }) {
   const content = await bytesOf(bucket, key);
   if (content.length !== bytes) throw new Failure(`${key} has ${content.length} bytes, its manifest says ${bytes}`);
   const file = content.buffer.slice(content.byteOffset, content.byteOffset + content.length);
   const found = await parquetReadObjects({ file });
   if (found.length !== rows) throw new Failure(`${key} has ${found.length} rows, its manifest says ${rows}`);
   for (const row of found) for (const name in row) row[name] = plainNumber(row[name]);
-  return found;
+  return found.filter((_, position) => !deleted.has(position));
 }
 
 /**

@@ -219,7 +219,11 @@ fn next_scalar<'v, V: 'v>(
 }
 
 /// Pages of a chunk whose bytes are all that is there of the file.
-fn page_reader(chunk: &ColumnChunkMetaData, rows: usize, bytes: &[u8]) -> ParquetResult<Box<dyn PageReader>> {
+pub(super) fn page_reader(
+    chunk: &ColumnChunkMetaData,
+    rows: usize,
+    bytes: &[u8],
+) -> ParquetResult<Box<dyn PageReader>> {
     let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
     let moved = chunk.clone().into_builder();
     let moved = moved.set_data_page_offset(chunk.data_page_offset().saturating_sub(start));

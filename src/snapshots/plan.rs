@@ -184,6 +184,17 @@ impl Plan {
         })
     }
 
+    /// The collections of this plan whose change logs have small files to be merged, once it is committed.
+    pub fn merges_due(&self, catalog: &ColdCatalog) -> Result<Vec<CollectionId>> {
+        let mut due = Vec::new();
+        for collection in &self.collections {
+            if !files_to_merge(catalog, collection.id)?.is_empty() {
+                due.push(collection.id);
+            }
+        }
+        Ok(due)
+    }
+
     fn to_text(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|error| unwritable().caused_by(error))
     }

@@ -19,6 +19,8 @@ pub struct Pending {
     pub unpublished: bool,
     /// When states were last published.
     pub published_at: Option<Timestamp>,
+    /// Whether there are files to be merged.
+    pub merge: bool,
     /// When the next garbage may be deleted.
     pub garbage_at: Option<Timestamp>,
 }
@@ -30,7 +32,8 @@ pub fn due_ms(config: &SnapshotsConfig, pending: &Pending, now: Timestamp) -> Op
     });
     let publish = pending.unpublished.then(|| publishable_ms(config, pending.published_at, now));
     // Committed states are published before the next changes are archived.
-    let work = publish.or(flush);
+    let merge = pending.merge.then(|| publishable_ms(config, pending.published_at, now));
+    let work = publish.or(flush).or(merge);
     [work, pending.garbage_at].into_iter().flatten().min().map(|due| due.max(now))
 }
 

@@ -17,7 +17,7 @@ use crate::limits::R2_SAME_KEY_INTERVAL_MS;
 use crate::ports::{ObjectStore, Ports, uuid_v7};
 use crate::types::names::ObjectName;
 use crate::types::statistics::ColumnStatistics;
-use crate::types::{CdcEvent, Document, Sequence, StorageTier, SyncResult, Timestamp};
+use crate::types::{CdcEvent, CollectionId, Document, Sequence, StorageTier, SyncResult, Timestamp};
 use crate::vortex::TableSchema;
 
 /// A run that has not ended after this long is taken for dead; another may start, which is safe but wasteful.
@@ -90,6 +90,8 @@ pub struct Snapshotter {
     changes_since: Cell<Option<Timestamp>>,
     /// The log's byte count when the last plan was made.
     planned_bytes: Cell<u64>,
+    /// The collections of the plan published last that have files to be merged.
+    merge_due: RefCell<Vec<CollectionId>>,
 }
 
 impl Snapshotter {
@@ -107,6 +109,7 @@ impl Snapshotter {
             failures: Cell::new(0),
             changes_since: Cell::new(None),
             planned_bytes: Cell::new(0),
+            merge_due: RefCell::default(),
         }
     }
 
@@ -163,6 +166,7 @@ impl Snapshotter {
             bytes: self.hot.log().appended_bytes().saturating_sub(self.planned_bytes.get()),
             unpublished: known.unpublished,
             published_at: known.progress.published_at,
+            merge: !self.merge_due.borrow().is_empty(),
             garbage_at: known.garbage_at,
         })
     }
@@ -248,11 +252,15 @@ impl Snapshotter {
     async fn run(&self, caller: Caller) -> Result<u64> {
         let objects = self.bucket()?;
         let Some(record) = self.hot.object_record()? else { return Ok(0) };
+        let merging = self.merge_due.take();
         let stored = self.catalog.plan()?;
         let committed = stored.as_ref().is_some_and(|plan| plan.committed);
         let plan = match stored {
             Some(stored) => Some(Plan::from_text(&stored.plan)?),
-            None => self.make_plan()?,
+            None => match self.make_plan()? {
+                None if caller == Caller::Alarm => self.make_merge(&merging)?,
+                plan => plan,
+            },
         };
         let mut bytes_written = 0;
         if let Some(plan) = plan {
@@ -274,6 +282,7 @@ impl Snapshotter {
             publish.run().await?;
             bytes_written = publish.bytes_written;
             self.finish(&plan)?;
+            self.merge_due.replace(plan.merges_due(&self.catalog)?);
             self.hot.trim_log(plan.through, self.ports.clock.now_ms())?;
         }
         self.collect_garbage(objects.as_ref()).await?;
@@ -287,6 +296,18 @@ impl Snapshotter {
         self.known.replace(None);
         self.changes_since.set(None);
         self.planned_bytes.set(self.hot.log().appended_bytes());
+        Ok(plan)
+    }
+
+    /// A plan that merges what the change logs of these collections have of small files, if anything is to be merged.
+    fn make_merge(&self, collections: &[CollectionId]) -> Result<Option<Plan>> {
+        if collections.is_empty() {
+            return Ok(None);
+        }
+        let now = self.ports.clock.now_ms();
+        let attempt = uuid_v7(self.ports.ids.as_ref(), now)?;
+        let plan = Plan::make_merge(&self.hot, &self.catalog, collections, attempt, now)?;
+        self.known.replace(None);
         Ok(plan)
     }
 

@@ -178,8 +178,6 @@ test("what this version does not have yet is refused, never ignored", async () =
   for (const [method, path, body] of [
     ["PUT", "/collections/more", { immutable: true }],
     ["PUT", "/collections/more", { retention: { days: 1 } }],
-    ["POST", "/collections/movies/query", { asOf: 1 }],
-    ["GET", "/collections/movies/docs/m0?asOf=1"],
     ["GET", "/cdc?format=debezium"],
   ]) {
     assertProblem(await it.call(method, path, body), 422, { detail: /does not have yet/ });

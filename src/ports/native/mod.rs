@@ -9,6 +9,7 @@
 mod clock;
 mod executor;
 mod faults;
+mod folder_bucket;
 mod memory_bucket;
 mod memory_cache;
 mod numbers;
@@ -19,6 +20,7 @@ mod world;
 pub use clock::{ManualAlarm, ManualClock, SeededIds};
 pub use executor::{Outcome, join_seeded, run, yield_now};
 pub use faults::{Fault, FaultPlan};
+pub use folder_bucket::FolderBucket;
 pub use memory_bucket::{MemoryBucket, MemoryObject, OperationCounts};
 pub use memory_cache::MemoryCache;
 pub use numbers::SplitMix64;

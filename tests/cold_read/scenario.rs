@@ -1,0 +1,111 @@
+//! An object that has archived over two months, with two snapshots kept, and a copy of its bucket for each test.
+
+use thermocline::cold::catalog::{ColdCatalog, TableId};
+use thermocline::cold::fsck::{CatalogueView, Check, Depth, Report, check};
+use thermocline::cold::read::{Expected, Table};
+use thermocline::cold::{LiveFile, TableKind, TableState};
+use thermocline::config::HotConfig;
+use thermocline::hot::HotStore;
+use thermocline::ports::native::{MemoryBucket, World, run};
+
+use super::support::Object;
+use super::support::archive::settle;
+
+/// The folder of the state table.
+pub const STATE: &str = "iceberg/demo/1/movies";
+/// The folder of the change log.
+pub const CHANGES: &str = "iceberg/demo/1/movies__changes";
+
+/// What the object says of a table.
+#[derive(Clone)]
+pub struct Committed {
+    pub state: TableState,
+    pub published: i64,
+    pub files: Vec<LiveFile>,
+}
+
+/// The bucket and the catalogue.
+pub struct Scenario {
+    pub bucket: MemoryBucket,
+    pub state: Committed,
+    pub changes: Committed,
+    /// The documents, by the object's own answer.
+    pub documents: Vec<serde_json::Value>,
+    /// How many events there were.
+    pub events: usize,
+}
+
+/// What a walk of `folder` finds.
+pub fn fsck(bucket: &MemoryBucket, folder: &str, committed: Option<&Committed>) -> Report {
+    let view = committed.map(|committed| CatalogueView {
+        state: &committed.state,
+        published: committed.published,
+        files: &committed.files,
+    });
+    let asked = Check { folder, depth: Depth::Rows, expected: Expected::default(), catalogue: view.as_ref() };
+    run(check(bucket, &asked)).done().expect("the walk ends")
+}
+
+pub fn open(bucket: &MemoryBucket, folder: &str) -> Table {
+    run(Table::open(bucket, folder, Expected::default())).done().unwrap().unwrap()
+}
+
+impl Scenario {
+    /// A copy to break: the bucket's objects are its own.
+    pub fn copy(&self) -> MemoryBucket {
+        let copy = MemoryBucket::new();
+        for key in self.bucket.keys() {
+            copy.overwrite(&key, self.bucket.object(&key).unwrap().bytes);
+        }
+        copy
+    }
+}
+
+/// Two archivings forty days apart, which expires the first snapshot, and a third at once; documents of both months, some
+/// changed and some deleted.
+pub fn scenario() -> Scenario {
+    let world = World::new(7).unwrap();
+    let object = Object::wake(&world);
+    object.ok(
+        "PUT",
+        "/collections/movies",
+        r#"{"columns":[{"name":"price","type":"decimal(9,2)"},{"name":"at","type":"timestamp"}]}"#,
+    );
+    let lines: Vec<_> = (0..20)
+        .map(|n| {
+            let nan = if n % 3 == 0 { "null" } else { "0.5" };
+            format!(
+                r#"{{"id":"m{n:02}","n":{n},"s":"text {n}","x":{nan},"price":{n}.50,"at":"2024-02-29T12:00:00.000Z"}}"#
+            )
+        })
+        .collect();
+    object.import("movies", &lines.join("\n"));
+    settle(&world);
+    world.clock.advance(40 * 86_400_000);
+    for n in 0..5 {
+        object.ok("PATCH", &format!("/collections/movies/docs/m0{n}"), r#"{"n":7,"s":null}"#);
+        assert_eq!(object.json("DELETE", &format!("/collections/movies/docs/m1{n}"), "").0, 204);
+    }
+    settle(&world);
+    object.ok("PUT", "/collections/movies/docs/m20", r#"{"n":20,"s":"late","x":0.5}"#);
+    settle(&world);
+    let documents = object.rows("movies", r#"{"limit":1000}"#);
+    let events = object.feed(1_000).len();
+    let ports = world.ports();
+    let catalog = ColdCatalog::new(ports.sql.clone());
+    let hot = HotStore::new(ports.sql.clone(), HotConfig::default(), 1 << 24);
+    let collection = hot.catalog().unwrap().all().iter().find(|found| &*found.name == "movies").unwrap().id;
+    let committed = |kind| {
+        let id = TableId { collection, kind };
+        let record = catalog.table(id).unwrap().unwrap();
+        let files = catalog.files(id, record.state.version).unwrap().into_iter().map(|file| file.file).collect();
+        Committed { state: record.state, published: record.published, files }
+    };
+    Scenario {
+        bucket: world.bucket.clone(),
+        state: committed(TableKind::State),
+        changes: committed(TableKind::Changes),
+        documents,
+        events,
+    }
+}
