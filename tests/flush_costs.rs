@@ -35,12 +35,16 @@ fn flush(world: &World, object: &Object) -> OperationCounts {
                 bytes_out: after.bytes_out - before.bytes_out,
             };
         }
-        let due = world.alarm.at_ms().expect("an alarm is set while changes are pending");
-        world.clock.set(due.max(world.ports().clock.now_ms()));
-        assert!(world.alarm.take_due(due));
-        run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
+        fire(world, object);
     }
     panic!("changes are still pending after 20 alarms");
+}
+
+fn fire(world: &World, object: &Object) {
+    let due = world.alarm.at_ms().expect("an alarm is set while changes are pending");
+    world.clock.set(due.max(world.ports().clock.now_ms()));
+    assert!(world.alarm.take_due(due));
+    run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
 }
 
 fn lines(range: std::ops::Range<usize>) -> String {
@@ -108,6 +112,10 @@ fn metadata_does_not_grow_with_the_number_of_commits() {
         object.ok("PUT", &format!("/collections/docs/docs/d{:06}", commit % 300), &format!("{{\"n\":{commit}}}"));
         flush(&world, &object);
         if [10, 20, 100, 1_000].contains(&commit) {
+            // A merge may be committed and not published yet.
+            while ColdCatalog::new(Rc::clone(&world.ports().sql)).plan().unwrap().is_some() {
+                fire(&world, &object);
+            }
             at.insert(commit, metadata_bytes(&world));
         }
     }
@@ -116,5 +124,5 @@ fn metadata_does_not_grow_with_the_number_of_commits() {
     let grown = |name: &str, from: usize| at[&1_000][name] * 100 / at[&from][name];
     println!("state: {} % of commit 10, {} % of commit 20", grown("state", 10), grown("state", 20));
     println!("changes: {} % of commit 10, {} % of commit 20", grown("changes", 10), grown("changes", 20));
-    assert!(grown("state", 10) <= 125 && grown("changes", 10) <= 200, "{at:?}");
+    assert!(grown("state", 10) <= 125 && grown("changes", 10) <= 125, "{at:?}");
 }

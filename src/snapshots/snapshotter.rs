@@ -252,15 +252,11 @@ impl Snapshotter {
     async fn run(&self, caller: Caller) -> Result<u64> {
         let objects = self.bucket()?;
         let Some(record) = self.hot.object_record()? else { return Ok(0) };
-        let merging = self.merge_due.take();
         let stored = self.catalog.plan()?;
         let committed = stored.as_ref().is_some_and(|plan| plan.committed);
         let plan = match stored {
             Some(stored) => Some(Plan::from_text(&stored.plan)?),
-            None => match self.make_plan()? {
-                None if caller == Caller::Alarm => self.make_merge(&merging)?,
-                plan => plan,
-            },
+            None => self.make_plan()?,
         };
         let mut bytes_written = 0;
         if let Some(plan) = plan {
@@ -272,21 +268,27 @@ impl Snapshotter {
                 self.collect_garbage(objects.as_ref()).await?;
                 return Ok(bytes_written);
             }
-            let mut publish = Publish {
-                catalog: &self.catalog,
-                objects: Rc::clone(&objects),
-                name: &record.name,
-                plan: &plan,
-                bytes_written,
-            };
-            publish.run().await?;
-            bytes_written = publish.bytes_written;
-            self.finish(&plan)?;
-            self.merge_due.replace(plan.merges_due(&self.catalog)?);
-            self.hot.trim_log(plan.through, self.ports.clock.now_ms())?;
+            bytes_written = bytes_written.saturating_add(self.publish(&plan, &record.name, &objects).await?);
+        }
+        // Whoever waits for an answer is not kept by it. It is published by the next run.
+        if caller == Caller::Alarm
+            && let Some(merge) = self.make_merge()?
+        {
+            let merged = self.stage_and_commit(&merge, &record.name, &objects).await?;
+            bytes_written = bytes_written.saturating_add(merged);
         }
         self.collect_garbage(objects.as_ref()).await?;
         Ok(bytes_written)
+    }
+
+    /// Publishes a committed plan, and ends it. Returns the bytes put.
+    async fn publish(&self, plan: &Plan, name: &ObjectName, objects: &Rc<dyn ObjectStore>) -> Result<u64> {
+        let mut publish = Publish { catalog: &self.catalog, objects: Rc::clone(objects), name, plan, bytes_written: 0 };
+        publish.run().await?;
+        self.finish(plan)?;
+        self.merge_due.replace(plan.merges_due(&self.catalog)?);
+        self.hot.trim_log(plan.through, self.ports.clock.now_ms())?;
+        Ok(publish.bytes_written)
     }
 
     fn make_plan(&self) -> Result<Option<Plan>> {
@@ -299,14 +301,15 @@ impl Snapshotter {
         Ok(plan)
     }
 
-    /// A plan that merges what the change logs of these collections have of small files, if anything is to be merged.
-    fn make_merge(&self, collections: &[CollectionId]) -> Result<Option<Plan>> {
+    /// A plan that merges small files of change logs, if any are to be merged.
+    fn make_merge(&self) -> Result<Option<Plan>> {
+        let collections = self.merge_due.take();
         if collections.is_empty() {
             return Ok(None);
         }
         let now = self.ports.clock.now_ms();
         let attempt = uuid_v7(self.ports.ids.as_ref(), now)?;
-        let plan = Plan::make_merge(&self.hot, &self.catalog, collections, attempt, now)?;
+        let plan = Plan::make_merge(&self.hot, &self.catalog, &collections, attempt, now)?;
         self.known.replace(None);
         Ok(plan)
     }
