@@ -158,8 +158,8 @@ pub struct ColdConfig {
     /// Days after which a snapshot leaves it, the current one apart.
     #[garde(range(min = 1, max = 3_650))]
     pub iceberg_keep_days: i64,
-    /// How old an orphaned file must be before it is deleted, in ms.
-    #[garde(range(min = 60_000, max = 31_536_000_000))]
+    /// How long a file stays after nothing reaches it any more, in ms: engines may still read it.
+    #[garde(range(min = 0, max = 31_536_000_000))]
     pub orphan_min_age_ms: i64,
 }
 

@@ -129,7 +129,7 @@ fn months_that_nothing_happens_to_are_left_alone() {
 
 #[test]
 fn a_file_without_a_current_row_leaves_the_table_and_then_the_bucket() {
-    let mut archived = Archived::new(r#"{"cold":{"icebergKeepSnapshots":1}}"#);
+    let mut archived = Archived::new(r#"{"cold":{"icebergKeepSnapshots":1,"orphanMinAgeMs":0}}"#);
     let first = archived.then(|object| {
         object.import("docs", &lines(0..100));
     });

@@ -355,9 +355,9 @@ impl ColdCatalog {
         Ok(())
     }
 
-    /// Lets the objects be deleted that waited for the published state to move on.
-    pub fn release_garbage(&self, now: Timestamp) -> Result<()> {
-        let params = [SqlParam::Integer(now), SqlParam::Integer(UNTIL_PUBLISHED)];
+    /// Lets the objects that waited for the published state to move on be deleted from a time on.
+    pub fn release_garbage(&self, not_before: Timestamp) -> Result<()> {
+        let params = [SqlParam::Integer(not_before), SqlParam::Integer(UNTIL_PUBLISHED)];
         self.sql.query("UPDATE cold_garbage SET not_before = ? WHERE not_before = CAST(? AS INTEGER)", &params)?;
         Ok(())
     }

@@ -403,7 +403,8 @@ impl Snapshotter {
         self.hot.transaction(|| {
             if self.catalog.plan()?.is_some_and(|stored| stored.attempt == plan.attempt) {
                 self.catalog.set_published(now)?;
-                self.catalog.release_garbage(now)?;
+                // Engines may still read what they loaded before.
+                self.catalog.release_garbage(now.saturating_add(self.config.cold.orphan_min_age_ms))?;
                 self.catalog.delete_plan()?;
             }
             Ok(())

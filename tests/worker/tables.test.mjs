@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { assertEqualLists, assertProblem, eventually, useWorker } from "./support/object.mjs";
 import { assertSame, assertWhole, documentsIn, keysUnder, reachable, sequencesIn, tableOf } from "./support/table.mjs";
 
-const using = useWorker({ vars: { STORAGE_CONFIG: { cold: { icebergKeepSnapshots: 2 } } } });
+const using = useWorker({ vars: { STORAGE_CONFIG: { cold: { icebergKeepSnapshots: 2, orphanMinAgeMs: 0 } } } });
 const { object } = using;
 const many = (count, make = (n) => ({ id: `d${`${n}`.padStart(4, "0")}`, n, title: `title ${n}`, nested: { n } })) => Array.from({ length: count }, (_, n) => make(n));
 
