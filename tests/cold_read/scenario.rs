@@ -1,4 +1,4 @@
-//! An object that has archived over two months, with two snapshots kept, and a copy of its bucket for each test.
+//! An object that has archived over two months, with three snapshots kept, and a copy of its bucket for each test.
 
 use thermocline::cold::catalog::{ColdCatalog, TableId};
 use thermocline::cold::fsck::{CatalogueView, Check, Depth, Report, check};
@@ -61,11 +61,12 @@ impl Scenario {
     }
 }
 
-/// Two archivings forty days apart, which expires the first snapshot, and a third at once; documents of both months, some
-/// changed and some deleted.
+/// Two archivings forty days apart, and a third at once, all kept; documents of both months, some changed and some deleted.
+/// Those of the first month are one segment, so that they stay in a file of parts, with a delete file from the second
+/// archiving on.
 pub fn scenario() -> Scenario {
     let world = World::new(7).unwrap();
-    let object = Object::wake(&world);
+    let object = Object::wake_with(&world, r#"{"hot":{"directBatch":8}}"#);
     object.ok(
         "PUT",
         "/collections/movies",
@@ -87,7 +88,9 @@ pub fn scenario() -> Scenario {
         assert_eq!(object.json("DELETE", &format!("/collections/movies/docs/m1{n}"), "").0, 204);
     }
     settle(&world);
-    object.ok("PUT", "/collections/movies/docs/m20", r#"{"n":20,"s":"late","x":0.5}"#);
+    for n in 20..22 {
+        object.ok("PUT", &format!("/collections/movies/docs/m{n}"), &format!(r#"{{"n":{n},"s":"late","x":0.5}}"#));
+    }
     settle(&world);
     let documents = object.rows("movies", r#"{"limit":1000}"#);
     let events = object.feed(1_000).len();
