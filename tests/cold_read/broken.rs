@@ -18,7 +18,7 @@ use super::foreign::{deletes_file, rewritten};
 use super::scenario::{CHANGES, Committed, STATE, Scenario, fsck, scenario};
 
 /// Breaks something of a bucket.
-type Break = fn(&MemoryBucket);
+pub type Break = fn(&MemoryBucket);
 
 fn delete(bucket: &MemoryBucket, key: &str) {
     run(bucket.delete(&[key.to_owned()])).done().unwrap().unwrap();
@@ -34,7 +34,11 @@ fn found(bucket: &MemoryBucket, folder: &str, committed: Option<&Committed>) -> 
 
 /// Runs cases of one table; which invariants they broke.
 fn assert_told(folder: &str, cases: &[(&[Invariant], Break)]) -> BTreeSet<Invariant> {
-    let whole = scenario();
+    assert_told_of(&scenario(), folder, cases)
+}
+
+/// The same of another scenario.
+pub fn assert_told_of(whole: &Scenario, folder: &str, cases: &[(&[Invariant], Break)]) -> BTreeSet<Invariant> {
     let mut wrong = Vec::new();
     for (number, (expected, damage)) in cases.iter().enumerate() {
         let bucket = whole.copy();
@@ -249,7 +253,7 @@ fn edit_bound(file: &mut Fields, id: i32, bound: &[u8]) {
 }
 
 /// Writes the largest file that the newest snapshot adds again with other rows, and without metrics.
-fn rewrite_added(bucket: &MemoryBucket, folder: &str, edit: impl Fn(&mut Vec<super::foreign::Values>)) {
+pub fn rewrite_added(bucket: &MemoryBucket, folder: &str, edit: impl Fn(&mut Vec<super::foreign::Values>)) {
     let size = |key: &String| bucket.object(key).unwrap().bytes.len();
     let key = added_files(bucket, folder).into_iter().max_by_key(size).unwrap();
     let bytes = rewritten(bucket, folder, &key, edit);
@@ -405,8 +409,8 @@ fn every_invariant_that_is_broken_is_told_by_its_name() {
         assert_eq!(found(&whole.bucket, STATE, Some(&committed)), BTreeSet::from([expected]));
         told.insert(expected);
     }
-    // Broken in the test of position deletes.
-    told.extend([DeletesAreSorted, DeletesNameRows, DeletesAreOneFileAMonth]);
+    // Broken in the tests of position deletes, and of snapshots that replace files.
+    told.extend([DeletesAreSorted, DeletesNameRows, DeletesAreOneFileAMonth, ReplaceKeepsRows]);
     let untold: Vec<_> = Invariant::ALL.iter().filter(|invariant| !told.contains(invariant)).collect();
     assert!(untold.is_empty(), "no test breaks {untold:?}");
 }

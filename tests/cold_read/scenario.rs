@@ -51,6 +51,30 @@ pub fn open(bucket: &MemoryBucket, folder: &str) -> Table {
 }
 
 impl Scenario {
+    /// What there is of the collection `movies`, once all is archived.
+    pub fn of(world: &World) -> Self {
+        let object = Object::wake(world);
+        let documents = object.rows("movies", r#"{"limit":1000}"#);
+        let events = object.feed(1_000).len();
+        let ports = world.ports();
+        let catalog = ColdCatalog::new(ports.sql.clone());
+        let hot = HotStore::new(ports.sql.clone(), HotConfig::default(), 1 << 24);
+        let collection = hot.catalog().unwrap().all().iter().find(|found| &*found.name == "movies").unwrap().id;
+        let committed = |kind| {
+            let id = TableId { collection, kind };
+            let record = catalog.table(id).unwrap().unwrap();
+            let files = catalog.files(id, record.state.version).unwrap().into_iter().map(|file| file.file).collect();
+            Committed { state: record.state, published: record.published, files }
+        };
+        Self {
+            bucket: world.bucket.clone(),
+            state: committed(TableKind::State),
+            changes: committed(TableKind::Changes),
+            documents,
+            events,
+        }
+    }
+
     /// A copy to break: the bucket's objects are its own.
     pub fn copy(&self) -> MemoryBucket {
         let copy = MemoryBucket::new();
@@ -92,23 +116,5 @@ pub fn scenario() -> Scenario {
         object.ok("PUT", &format!("/collections/movies/docs/m{n}"), &format!(r#"{{"n":{n},"s":"late","x":0.5}}"#));
     }
     settle(&world);
-    let documents = object.rows("movies", r#"{"limit":1000}"#);
-    let events = object.feed(1_000).len();
-    let ports = world.ports();
-    let catalog = ColdCatalog::new(ports.sql.clone());
-    let hot = HotStore::new(ports.sql.clone(), HotConfig::default(), 1 << 24);
-    let collection = hot.catalog().unwrap().all().iter().find(|found| &*found.name == "movies").unwrap().id;
-    let committed = |kind| {
-        let id = TableId { collection, kind };
-        let record = catalog.table(id).unwrap().unwrap();
-        let files = catalog.files(id, record.state.version).unwrap().into_iter().map(|file| file.file).collect();
-        Committed { state: record.state, published: record.published, files }
-    };
-    Scenario {
-        bucket: world.bucket.clone(),
-        state: committed(TableKind::State),
-        changes: committed(TableKind::Changes),
-        documents,
-        events,
-    }
+    Scenario::of(&world)
 }

@@ -237,8 +237,8 @@ fn without_gap(metadata: &TableMetadata, current: Option<&Snapshot>) -> Vec<i64>
     ids
 }
 
-/// The log may begin anywhere, but must not have a gap: a reader that looks up a moment of the gap would take an earlier
-/// snapshot for the one of that moment. This program's tables have one line of snapshots, so theirs is known in full.
+/// A reader that looks up a moment of a gap would take an earlier snapshot for the one of that moment, so the log begins
+/// after it. Of a table with branches it is not known which snapshots were current; this program's have one line of them.
 fn snapshot_log(walk: &mut Walk<'_>, key: &str, metadata: &TableMetadata) {
     let log = &metadata.snapshot_log;
     let whole = kind_of(metadata).is_none() || {
