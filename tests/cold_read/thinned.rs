@@ -92,7 +92,7 @@ const BREAKS: &[(&[Invariant], Break)] = &[
             summary["thermocline.sequence"] = json!("99");
         });
     }),
-    // The parent is kept, expired, and neither.
+    // No parent, where it is kept and where it has expired; a kept one beyond the gap.
     (&[SnapshotsAreInOrder, SnapshotLogAgrees], |bucket| {
         edit_metadata(bucket, CHANGES, |metadata| {
             drop(newest(metadata).as_object_mut().unwrap().remove("parent-snapshot-id"));

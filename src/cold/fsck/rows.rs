@@ -44,7 +44,7 @@ fn is_of(files: &SnapshotFiles<'_>, id: i64) -> bool {
     files.snapshot.snapshot_id == id || files.snapshot.parent_snapshot_id == Some(id)
 }
 
-/// The positions of a file's rows that are not deleted.
+/// Whether a row of a file is not deleted.
 fn is_left(deleted: Option<&BTreeSet<i64>>, row: usize) -> bool {
     !deleted.is_some_and(|deleted| i64::try_from(row).is_ok_and(|row| deleted.contains(&row)))
 }
