@@ -1,7 +1,7 @@
 // The Iceberg tables, read by engines that others wrote (PyIceberg, Polars, ClickHouse, Apache's Rust implementation)
 // and compared row by row; and tables that another engine wrote, read by this project's own reader.
 //   npm run conformance              all parts
-//   npm run conformance -- native    tables written natively by the tests' fixture
+//   npm run conformance -- native    tables written natively by the tests' fixture, and checked by fsck too
 //   npm run conformance -- worker    tables written by the built worker in workerd, over HTTP, and checked by fsck too
 //   npm run conformance -- catalog   the same, read through the worker's REST catalogue and S3 endpoint while it runs
 //   npm run conformance -- foreign   tables written by PyIceberg
@@ -137,7 +137,7 @@ function attached() {
 
 const writeWorker = () => writeWorkerTables(freshFolder("worker"));
 const parts = {
-  native: () => written("tables written natively", writeNativeTables, [comparePython, compareRust]),
+  native: () => written("tables written natively", writeNativeTables, [comparePython, compareRust, checkThemselves]),
   worker: () => written("tables written by the worker", writeWorker, [comparePython, compareRust, checkThemselves]),
   catalog: attached,
   foreign: () => written("tables written by PyIceberg", writeForeignTables, [compareForeign]),

@@ -24,6 +24,11 @@ pub fn edit_metadata(bucket: &MemoryBucket, folder: &str, edit: impl FnOnce(&mut
     bucket.overwrite(&metadata_key(bucket, folder), serde_json::to_vec(&value).unwrap());
 }
 
+/// The newest snapshot of the metadata.
+pub fn newest(metadata: &mut serde_json::Value) -> &mut serde_json::Value {
+    metadata["snapshots"].as_array_mut().unwrap().last_mut().unwrap()
+}
+
 fn key_of(location: &str) -> String {
     location.strip_prefix("s3://cold/").unwrap().to_owned()
 }
@@ -53,13 +58,19 @@ pub fn paths(bucket: &MemoryBucket, manifest: &str, status: i32) -> Vec<String> 
     with_status.map(|record| text(field(&data_file_of(record), "file_path")).to_owned()).collect()
 }
 
-/// The keys of the files that the newest snapshot adds.
+/// The keys of the files that the newest snapshot adds. Manifests that it carries over have their entries as they were
+/// written, added ones too.
 pub fn added_files(bucket: &MemoryBucket, folder: &str) -> Vec<String> {
-    let mut added: Vec<String> = newest_manifests(bucket, folder)
-        .iter()
-        .flat_map(|manifest| paths(bucket, manifest, 1))
-        .map(|path| key_of(&path))
-        .collect();
+    let id = newest(&mut metadata(bucket, folder))["snapshot-id"].as_i64().unwrap();
+    let mut added = Vec::new();
+    for manifest in newest_manifests(bucket, folder) {
+        for record in decode(&bucket.object(&manifest).unwrap().bytes).1 {
+            let Value::Union(_, added_by) = field(&record, "snapshot_id") else { panic!() };
+            if field(&record, "status") == &Value::Int(1) && **added_by == Value::Long(id) {
+                added.push(key_of(text(field(&data_file_of(&record), "file_path"))));
+            }
+        }
+    }
     added.sort();
     added
 }

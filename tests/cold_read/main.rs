@@ -18,3 +18,4 @@ mod reads;
 mod scenario;
 #[path = "../support/mod.rs"]
 mod support;
+mod thinned;

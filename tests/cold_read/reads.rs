@@ -1,12 +1,13 @@
 //! What is written is what is read.
 
 use serde_json::{Value, json};
+use thermocline::cold::fsck::Counts;
 use thermocline::cold::read::{Expected, Table};
 use thermocline::error::ErrorKind;
 use thermocline::ports::native::run;
 use uuid::Uuid;
 
-use super::edit::{edit_metadata, metadata_key};
+use super::edit::{edit_metadata, metadata_key, newest};
 use super::scenario::{CHANGES, STATE, fsck, open, scenario};
 
 fn rows(table: &Table, bucket: &thermocline::ports::native::MemoryBucket) -> Vec<Value> {
@@ -55,14 +56,25 @@ fn an_earlier_snapshot_has_the_rows_of_its_time() {
     assert_eq!(found, 15, "the sink ends the scan");
 }
 
+fn counts(snapshots: u64) -> Counts {
+    Counts { snapshots, ..Counts::default() }
+}
+
 #[test]
 fn a_table_that_is_whole_is_clean() {
     let scenario = scenario();
-    for (folder, committed) in [(STATE, &scenario.state), (CHANGES, &scenario.changes)] {
+    // A file of one segment of 20 rows and a tail of 5 documents, then one of 7 in its place; manifests of both months.
+    let state = Counts { manifests: 4, data_files: 3, delete_files: 1, rows: 20 + 5 + 7, ..counts(3) };
+    let events = u64::try_from(scenario.events).unwrap();
+    let changes = Counts { manifests: 3, data_files: 3, rows: events, ..counts(3) };
+    for (folder, committed, expected) in [(STATE, &scenario.state, state), (CHANGES, &scenario.changes, changes)] {
         let report = fsck(&scenario.bucket, folder, Some(committed));
         assert!(report.is_clean(), "{:#?}", report.findings);
-        assert!(report.counts.snapshots == 2 && report.counts.rows >= 20, "{:?}", report.counts);
+        assert_eq!(report.counts, expected, "{folder}");
     }
+    let totals = scenario.state.state.totals;
+    let left = totals.records - totals.position_deletes;
+    assert_eq!((totals.position_deletes, usize::try_from(left).unwrap()), (10, scenario.documents.len()));
 }
 
 #[test]
@@ -83,7 +95,7 @@ fn another_table_is_refused() {
     let error = run(Table::open(&bucket, STATE, Expected::default())).done().unwrap().unwrap_err();
     assert!(error.message().contains("iceberg/demo/1/people"), "{error}");
     let bucket = scenario.copy();
-    edit_metadata(&bucket, STATE, |metadata| metadata["snapshots"][1]["manifest-list"] = json!("s3://elsewhere/x"));
+    edit_metadata(&bucket, STATE, |metadata| newest(metadata)["manifest-list"] = json!("s3://elsewhere/x"));
     let table = super::scenario::open(&bucket, STATE);
     assert!(run(table.rows(&bucket)).done().unwrap().unwrap_err().message().contains("s3://elsewhere/x"));
     assert!(table.metadata_key == metadata_key(&bucket, STATE));

@@ -1,4 +1,4 @@
-//! An object that has archived over two months, with two snapshots kept, and a copy of its bucket for each test.
+//! An object that has archived over two months, with three snapshots kept, and a copy of its bucket for each test.
 
 use thermocline::cold::catalog::{ColdCatalog, TableId};
 use thermocline::cold::fsck::{CatalogueView, Check, Depth, Report, check};
@@ -51,6 +51,30 @@ pub fn open(bucket: &MemoryBucket, folder: &str) -> Table {
 }
 
 impl Scenario {
+    /// What there is of the collection `movies`, once all is archived.
+    pub fn of(world: &World) -> Self {
+        let object = Object::wake(world);
+        let documents = object.rows("movies", r#"{"limit":1000}"#);
+        let events = object.feed(1_000).len();
+        let ports = world.ports();
+        let catalog = ColdCatalog::new(ports.sql.clone());
+        let hot = HotStore::new(ports.sql.clone(), HotConfig::default(), 1 << 24);
+        let collection = hot.catalog().unwrap().all().iter().find(|found| &*found.name == "movies").unwrap().id;
+        let committed = |kind| {
+            let id = TableId { collection, kind };
+            let record = catalog.table(id).unwrap().unwrap();
+            let files = catalog.files(id, record.state.version).unwrap().into_iter().map(|file| file.file).collect();
+            Committed { state: record.state, published: record.published, files }
+        };
+        Self {
+            bucket: world.bucket.clone(),
+            state: committed(TableKind::State),
+            changes: committed(TableKind::Changes),
+            documents,
+            events,
+        }
+    }
+
     /// A copy to break: the bucket's objects are its own.
     pub fn copy(&self) -> MemoryBucket {
         let copy = MemoryBucket::new();
@@ -61,11 +85,12 @@ impl Scenario {
     }
 }
 
-/// Two archivings forty days apart, which expires the first snapshot, and a third at once; documents of both months, some
-/// changed and some deleted.
+/// Two archivings forty days apart, and a third at once, all kept; documents of both months, some changed and some deleted.
+/// Those of the first month are one segment, so that they stay in a file of parts, with a delete file from the second
+/// archiving on.
 pub fn scenario() -> Scenario {
     let world = World::new(7).unwrap();
-    let object = Object::wake(&world);
+    let object = Object::wake_with(&world, r#"{"hot":{"directBatch":8}}"#);
     object.ok(
         "PUT",
         "/collections/movies",
@@ -87,25 +112,9 @@ pub fn scenario() -> Scenario {
         assert_eq!(object.json("DELETE", &format!("/collections/movies/docs/m1{n}"), "").0, 204);
     }
     settle(&world);
-    object.ok("PUT", "/collections/movies/docs/m20", r#"{"n":20,"s":"late","x":0.5}"#);
-    settle(&world);
-    let documents = object.rows("movies", r#"{"limit":1000}"#);
-    let events = object.feed(1_000).len();
-    let ports = world.ports();
-    let catalog = ColdCatalog::new(ports.sql.clone());
-    let hot = HotStore::new(ports.sql.clone(), HotConfig::default(), 1 << 24);
-    let collection = hot.catalog().unwrap().all().iter().find(|found| &*found.name == "movies").unwrap().id;
-    let committed = |kind| {
-        let id = TableId { collection, kind };
-        let record = catalog.table(id).unwrap().unwrap();
-        let files = catalog.files(id, record.state.version).unwrap().into_iter().map(|file| file.file).collect();
-        Committed { state: record.state, published: record.published, files }
-    };
-    Scenario {
-        bucket: world.bucket.clone(),
-        state: committed(TableKind::State),
-        changes: committed(TableKind::Changes),
-        documents,
-        events,
+    for n in 20..22 {
+        object.ok("PUT", &format!("/collections/movies/docs/m{n}"), &format!(r#"{{"n":{n},"s":"late","x":0.5}}"#));
     }
+    settle(&world);
+    Scenario::of(&world)
 }

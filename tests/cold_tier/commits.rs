@@ -195,7 +195,7 @@ fn metadata_is_what_the_spec_asks() {
     assert_eq!(second["snapshot-id"], snapshot_id(attempt(2)));
     assert_eq!(table["refs"]["main"]["snapshot-id"], second["snapshot-id"]);
     let summary = serde_json::json!({
-        "operation": "overwrite", "thermocline.sequence": "2", "added-data-files": "2", "added-records": "2",
+        "operation": "overwrite", "thermocline.sequence": "3", "added-data-files": "2", "added-records": "2",
         "deleted-data-files": "1", "deleted-records": "2", "total-data-files": "2", "total-records": "2",
         "total-delete-files": "0", "total-position-deletes": "0",
     });

@@ -161,22 +161,23 @@ fn deleted(bucket: &MemoryBucket, base_uri: &str) -> (Table, Vec<Document>) {
     let february = write(parts_file(&columns, &[(1, &old[0]), (2, &old[1])], &key(&table, FEBRUARY, 1, 0)));
     let march_rows = rows(50_000..50_100, 1, MARCH);
     let march = write(parts_file(&columns, &[(3, &march_rows)], &key(&table, MARCH, 1, 1)));
-    let mut first = table.commit(CommitOperation::Append, 1, MARCH, Schema::state(&columns));
+    // Versions follow the sequence: up to 50,100, then a deletion each, then the updates.
+    let mut first = table.commit_through(CommitOperation::Append, 1, 50_100, MARCH, Schema::state(&columns));
     first.added = vec![february.clone(), march.clone()];
     table.apply(bucket, first);
     // Every third row of one month, then also a whole row group, and the updated versions of some rows elsewhere.
     let thirds: Vec<u32> = (0..40_000).filter(|row| row % 3 == 0).collect();
     let of_february = write(delete_file(base_uri, &[(&february, &thirds)], &key(&table, FEBRUARY, 2, 0)));
-    let mut second = table.commit(CommitOperation::Delete, 2, MARCH + 1, Schema::state(&columns));
+    let mut second = table.commit_through(CommitOperation::Delete, 2, 63_434, MARCH + 1, Schema::state(&columns));
     second.added = vec![of_february.clone()];
     table.apply(bucket, second);
     let gone: Vec<u32> = (0..40_000).filter(|row| row % 3 == 0 || (20_000..40_000).contains(row)).collect();
-    let updated = rows(50_000..50_010, 2, MARCH + 2);
+    let updated = rows(50_000..50_010, 50_000, MARCH + 2);
     let tail = write(document_file(&columns, &updated, &key(&table, MARCH, 3, 0)));
     let of_february_now = write(delete_file(base_uri, &[(&february, &gone)], &key(&table, FEBRUARY, 3, 1)));
     let of_march =
         write(delete_file(base_uri, &[(&march, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9])], &key(&table, MARCH, 3, 2)));
-    let mut third = table.commit(CommitOperation::Overwrite, 3, MARCH + 2, Schema::state(&columns));
+    let mut third = table.commit_through(CommitOperation::Overwrite, 3, 100_009, MARCH + 2, Schema::state(&columns));
     third.added = vec![tail, of_february_now, of_march];
     third.removed = vec![table.live[&of_february.key].clone()];
     table.apply(bucket, third);

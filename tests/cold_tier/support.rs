@@ -154,6 +154,7 @@ impl Table {
         self.live.values().map(|live| live.file.clone()).collect()
     }
 
+    /// A commit that says to reach the sequence of its own number, whatever rows it gets: stored files have it so.
     pub fn commit(&self, operation: CommitOperation, number: u128, now: i64, schema: Schema) -> Commit {
         Commit {
             operation,
@@ -168,6 +169,20 @@ impl Table {
             keep_snapshots: 20,
             keep_ms: 7 * 86_400_000,
         }
+    }
+
+    /// A commit that reaches a sequence.
+    pub fn commit_through(
+        &self,
+        operation: CommitOperation,
+        number: u128,
+        sequence: i64,
+        now: i64,
+        schema: Schema,
+    ) -> Commit {
+        let mut commit = self.commit(operation, number, now, schema);
+        commit.summary.insert("thermocline.sequence".to_owned(), sequence.to_string());
+        commit
     }
 
     /// Plans, checks that the plan is the same when made again, stages, publishes, deletes the garbage.
@@ -255,14 +270,16 @@ impl Collection {
         let path = self.changes.state.path.clone();
         let (bytes, file) = log.finish(|month| path.data_file(month, attempt, 0)).unwrap();
         put(&self.bucket, &file.key, &bytes);
-        let mut commit = self.changes.commit(CommitOperation::Append, self.commits, now, Schema::changes());
+        let mut commit =
+            self.changes.commit_through(CommitOperation::Append, self.commits, self.sequence, now, Schema::changes());
         commit.added = vec![file];
         self.changes.apply(&self.bucket, commit);
     }
 
     fn commit_state(&mut self, now: i64, months: &BTreeSet<Month>) -> BuiltCommit {
         let operation = if self.documents.is_empty() { CommitOperation::Delete } else { CommitOperation::Overwrite };
-        let mut commit = self.table.commit(operation, self.commits, now, Schema::state(&self.columns));
+        let mut commit =
+            self.table.commit_through(operation, self.commits, self.sequence, now, Schema::state(&self.columns));
         let mut months = months.clone();
         // A column that changed its type has its values under a new field id: older files are rewritten with it.
         let stale: BTreeSet<i32> = self

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::snapshots::SnapshotFiles;
+use super::snapshots::{SnapshotFiles, is_data};
 use super::{Invariant, Walk};
 use crate::cold::read::Table;
 use crate::cold::read::table::hint_version;
-use crate::cold::{LiveFile, TableState, metadata};
+use crate::cold::table::Totals;
+use crate::cold::{FileContent, LiveFile, TableState, metadata};
 
 /// What the object's SQLite says of a table.
 #[derive(Clone, Copy, Debug)]
@@ -62,28 +63,56 @@ async fn metadata_is_the_state(walk: &mut Walk<'_>, table: &Table, catalogue: &C
 }
 
 fn files_agree(walk: &mut Walk<'_>, table: &Table, files: &SnapshotFiles<'_>, catalogue: &CatalogueView<'_>) {
-    /// Rows, size, sequence number, and the snapshot that added it.
-    type Said = (i64, i64, i64, i64);
+    /// Whether it has data, rows, size, sequence number, and the snapshot that added it.
+    type Said = (bool, i64, i64, i64, i64);
     let mut listed: BTreeMap<&str, Said> = BTreeMap::new();
     for entry in files.live() {
         let Ok(key) = table.key_of(&entry.data_file.file_path) else { continue };
         let file = &entry.data_file;
-        listed.insert(key, (file.record_count, file.file_size_in_bytes, entry.sequence_number, entry.snapshot_id));
+        let sizes = (file.record_count, file.file_size_in_bytes);
+        listed.insert(key, (is_data(entry), sizes.0, sizes.1, entry.sequence_number, entry.snapshot_id));
     }
     for live in catalogue.files {
         let file = &live.file;
         let size = i64::try_from(file.file_size).unwrap_or(i64::MAX);
-        let said = (file.record_count, size, live.sequence_number, live.snapshot_id);
+        let data = file.content == FileContent::Data;
+        let said = (data, file.record_count, size, live.sequence_number, live.snapshot_id);
         let got = listed.remove(file.key.as_str());
         walk.report.find_unless(
             got == Some(said),
             Invariant::CatalogueAgrees,
             &file.key,
-            format!("an entry with rows, bytes, sequence number and snapshot {said:?}"),
+            format!("an entry with data, rows, bytes, sequence number and snapshot {said:?}"),
             format!("{got:?}"),
         );
+        let rows = file.parts.iter().fold(0_i64, |rows, part| rows.saturating_add(part.rows));
+        walk.report.find_unless(
+            file.parts.is_empty() || rows == file.record_count,
+            Invariant::CatalogueAgrees,
+            &file.key,
+            format!("parts of {} rows together", file.record_count),
+            rows.to_string(),
+        );
     }
+    let (totals, got) = (catalogue.state.totals, totals(files));
+    let key = &table.metadata_key;
+    let expected = format!("{totals:?}, from which the next commit counts");
+    walk.report.find_unless(totals == got, Invariant::CatalogueAgrees, key, expected, format!("{got:?}"));
     for key in listed.keys() {
         walk.report.find(Invariant::CatalogueAgrees, key, "a file that the catalogue has", "one that it has not");
     }
+}
+
+fn totals(files: &SnapshotFiles<'_>) -> Totals {
+    files.live().fold(Totals::default(), |mut totals, entry| {
+        let (files, rows) = if is_data(entry) {
+            (&mut totals.data_files, &mut totals.records)
+        } else {
+            (&mut totals.delete_files, &mut totals.position_deletes)
+        };
+        *files = files.saturating_add(1);
+        *rows = rows.saturating_add(entry.data_file.record_count);
+        totals.bytes = totals.bytes.saturating_add(entry.data_file.file_size_in_bytes);
+        totals
+    })
 }

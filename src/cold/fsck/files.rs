@@ -29,6 +29,8 @@ pub(super) struct FileFacts {
     pub ids: Vec<u128>,
     /// Each row's version or sequence; only of this program's tables.
     pub sequences: Vec<i64>,
+    /// A hash of all values of each row; only where a `replace` is to be compared with its parent.
+    pub rows: Vec<u64>,
     /// What a position-delete file names.
     pub deletes: Vec<(String, i64)>,
 }
@@ -42,19 +44,26 @@ pub(super) async fn check(walk: &mut Walk<'_>, table: &Table, snapshots: &[Snaps
     for entry in snapshots.iter().flat_map(SnapshotFiles::live) {
         files.entry(entry.data_file.file_path.as_str()).or_insert(entry);
     }
+    let hashed = snapshots.iter().any(SnapshotFiles::is_replace);
     let mut facts = Facts::new();
     for (path, entry) in files {
         let counts = &mut walk.report.counts;
         let counter = if is_data(entry) { &mut counts.data_files } else { &mut counts.delete_files };
         *counter = counter.saturating_add(1);
-        if let Some(found) = file(walk, table, path, entry).await {
+        if let Some(found) = file(walk, table, path, entry, hashed).await {
             facts.insert(path.to_owned(), found);
         }
     }
     facts
 }
 
-async fn file(walk: &mut Walk<'_>, table: &Table, path: &str, entry: &ManifestEntry) -> Option<FileFacts> {
+async fn file(
+    walk: &mut Walk<'_>,
+    table: &Table,
+    path: &str,
+    entry: &ManifestEntry,
+    hashed: bool,
+) -> Option<FileFacts> {
     let size = match table.key_of(path) {
         Ok(key) => walk.size(key).await,
         Err(_) => None,
@@ -69,7 +78,7 @@ async fn file(walk: &mut Walk<'_>, table: &Table, path: &str, entry: &ManifestEn
         return None;
     }
     let read = match entry.data_file.content {
-        DataContent::Data => data_file(walk, table, path, entry).await,
+        DataContent::Data => data_file(walk, table, path, entry, hashed).await,
         DataContent::PositionDeletes => delete_file(walk, table, path, entry).await,
         DataContent::EqualityDeletes => return None,
     };
@@ -90,7 +99,13 @@ async fn delete_file(walk: &mut Walk<'_>, table: &Table, path: &str, entry: &Man
     Ok(FileFacts { deletes, ..FileFacts::default() })
 }
 
-async fn data_file(walk: &mut Walk<'_>, table: &Table, path: &str, entry: &ManifestEntry) -> Result<FileFacts> {
+async fn data_file(
+    walk: &mut Walk<'_>,
+    table: &Table,
+    path: &str,
+    entry: &ManifestEntry,
+    hashed: bool,
+) -> Result<FileFacts> {
     let kind = kind_of(&table.metadata);
     let fields = readable_fields(&table.metadata);
     let mut metrics: Vec<Metrics> = fields.iter().map(|field| Metrics::of(field.id, entry)).collect();
@@ -113,6 +128,9 @@ async fn data_file(walk: &mut Walk<'_>, table: &Table, path: &str, entry: &Manif
             }
         }
         let rows = columns.first().map_or(0, Vec::len);
+        if hashed {
+            facts.rows.extend((0..rows).map(|row| row_hash(&fields, &columns, row)));
+        }
         walk.report.counts.rows = walk.report.counts.rows.saturating_add(u64::try_from(rows).unwrap_or(0));
     }
     for (field, metrics) in fields.iter().zip(metrics) {
@@ -275,6 +293,13 @@ impl Order {
         }
         self.last = last;
     }
+}
+
+/// Two rows with the same hash have, but for chance, the same values.
+fn row_hash(fields: &[&NestedField], columns: &[Values], row: usize) -> u64 {
+    let values = fields.iter().zip(columns).filter_map(|(field, values)| Some((field.id, values.get(row)?.as_ref()?)));
+    // Texts are told with quotes, so one value never looks like two.
+    values.fold(0, |hash, value| xxh64(format!("{value:?}").as_bytes(), hash))
 }
 
 /// Two rows with the same hash have the same id, for any number of rows that fits memory.

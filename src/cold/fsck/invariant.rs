@@ -51,9 +51,10 @@ invariants! {
     FieldIdsAreStable = "field ids are stable", Error;
     /// Every branch and tag names a kept snapshot, and `main` the current one.
     RefsResolve = "refs resolve", Error;
-    /// Snapshots have ids of their own, rising sequence numbers up to the table's, and times that do not run backwards.
+    /// Snapshots have ids of their own, rising sequence numbers up to the table's, and times that do not run backwards;
+    /// those of this program's tables have the one before them for parent, or one that expired.
     SnapshotsAreInOrder = "snapshots are in order", Error;
-    /// The snapshot log ends with the current snapshot, and names kept ones in the order of time.
+    /// The snapshot log ends with the current snapshot, and names kept ones in the order of time, without a gap.
     SnapshotLogAgrees = "the snapshot log agrees", Warning;
     /// The metadata log's files are there.
     MetadataLogExists = "earlier metadata is there", Warning;
@@ -72,11 +73,15 @@ invariants! {
     PartitionSummaryHolds = "partition summaries hold", Error;
     /// A snapshot has each file once.
     FilesAreLiveOnce = "files are live once", Error;
-    /// A snapshot has the files of its parent, without those it deletes and with those it adds.
+    /// A snapshot has the files of its parent, without those it deletes and with those it adds; where the parent has
+    /// expired, no files of its time that an earlier snapshot has not.
     SnapshotFollowsParent = "the snapshot follows its parent", Error;
-    /// The numbers of a snapshot's summary are those of its files.
+    /// A snapshot whose operation is `replace` has the rows of its parent.
+    ReplaceKeepsRows = "a replace keeps the rows", Error;
+    /// The numbers of a snapshot's summary are those of its files, and of this program's tables those of its rows.
     SummaryAgrees = "the summary agrees", Warning;
-    /// `thermocline.after-sequence` and `thermocline.sequence` of snapshots one after the other do not overlap.
+    /// `thermocline.after-sequence` and `thermocline.sequence` of snapshots one after the other do not overlap, and those
+    /// of a `replace`, which archives nothing, are one.
     SequencesFollow = "archived sequences follow each other", Error;
 
     /// A file of a kept snapshot is there with the size on record.
@@ -94,6 +99,8 @@ invariants! {
     DeletesAreSorted = "deletes are sorted", Warning;
     /// A position delete names a row of a data file of the snapshot, to which its delete file applies.
     DeletesNameRows = "deletes name rows", Error;
+    /// A month of this program's tables has one delete file at most, as a commit replaces it whole.
+    DeletesAreOneFileAMonth = "a month has one delete file", Error;
     /// A state table's live rows have an id each of their own.
     IdsAreUnique = "ids are unique", Error;
     /// A state table's live rows have a version each of their own, up to the snapshot's sequence.
@@ -105,6 +112,7 @@ invariants! {
     HintIsPublished = "the hint is the published version", Error;
     /// The metadata file of the committed version has the bytes that the committed state makes.
     MetadataIsTheState = "the metadata is the committed state", Error;
-    /// The catalogue's files are the live entries of the manifests.
+    /// The catalogue's files are the live entries of the manifests, its parts have all of their rows, and its totals are
+    /// theirs.
     CatalogueAgrees = "the catalogue's files are the table's", Error;
 }

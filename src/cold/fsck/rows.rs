@@ -14,18 +14,72 @@ type Deleted<'f> = BTreeMap<&'f str, BTreeSet<i64>>;
 
 /// Checks the rows of each kept snapshot.
 pub(super) fn check(walk: &mut Walk<'_>, table: &Table, snapshots: &[SnapshotFiles<'_>], facts: &Facts) {
+    let mut hashes: BTreeMap<i64, Option<Vec<u64>>> = BTreeMap::new();
     for files in snapshots.iter().filter(|files| files.whole) {
-        let deleted = deletes(walk, files, facts);
-        match kind_of(&table.metadata) {
+        let (deleted, resolved) = deletes(walk, files, facts);
+        let kind = kind_of(&table.metadata);
+        match kind {
             Some(TableKind::State) => state_rows(walk, files, facts, &deleted),
             Some(TableKind::Changes) => change_rows(walk, files, facts),
             None => {}
         }
+        if kind.is_some() && resolved {
+            live_rows(walk, files, facts, &deleted);
+        }
+        let id = files.snapshot.snapshot_id;
+        if snapshots.iter().any(|other| other.is_replace() && is_of(other, id)) {
+            let own = resolved.then(|| row_hashes(files, facts, &deleted)).flatten();
+            let parent = files.snapshot.parent_snapshot_id.filter(|_| files.is_replace());
+            if let (Some(own), Some(Some(parents))) = (&own, parent.and_then(|parent| hashes.get(&parent))) {
+                let (expected, key) = ("the rows of its parent", &files.snapshot.manifest_list);
+                walk.report.find_unless(own == parents, Invariant::ReplaceKeepsRows, key, expected, "others");
+            }
+            hashes.insert(id, own);
+        }
     }
 }
 
-/// The positions that a snapshot deletes. Each must be a row of a file that the snapshot has and the delete is about.
-fn deletes<'f>(walk: &mut Walk<'_>, files: &'f SnapshotFiles<'_>, facts: &'f Facts) -> Deleted<'f> {
+/// Whether a snapshot is this one or its parent is.
+fn is_of(files: &SnapshotFiles<'_>, id: i64) -> bool {
+    files.snapshot.snapshot_id == id || files.snapshot.parent_snapshot_id == Some(id)
+}
+
+/// Whether a row of a file is not deleted.
+fn is_left(deleted: Option<&BTreeSet<i64>>, row: usize) -> bool {
+    !deleted.is_some_and(|deleted| i64::try_from(row).is_ok_and(|row| deleted.contains(&row)))
+}
+
+/// The hashes of the live rows, sorted; `None` when a file could not be read.
+fn row_hashes(files: &SnapshotFiles<'_>, facts: &Facts, deleted: &Deleted<'_>) -> Option<Vec<u64>> {
+    let mut hashes = Vec::new();
+    for entry in files.live().filter(|entry| is_data(entry)) {
+        let path = entry.data_file.file_path.as_str();
+        let (rows, gone) = (&facts.get(path)?.rows, deleted.get(path));
+        hashes.extend(rows.iter().enumerate().filter(|(row, _)| is_left(gone, *row)).map(|(_, hash)| *hash));
+    }
+    hashes.sort_unstable();
+    Some(hashes)
+}
+
+/// Engines count live rows as those of the data files less those of the delete files, so no row is deleted twice. The
+/// numbers of the summary are compared with those of the manifests elsewhere.
+fn live_rows(walk: &mut Walk<'_>, files: &SnapshotFiles<'_>, facts: &Facts, deleted: &Deleted<'_>) {
+    if files.live().any(|entry| !facts.contains_key(&entry.data_file.file_path)) {
+        return;
+    }
+    let deletes = files.live().filter(|entry| !is_data(entry));
+    let named = deletes.fold(0_i64, |rows, entry| rows.saturating_add(entry.data_file.record_count));
+    let gone = deleted.values().map(|positions| i64::try_from(positions.len()).unwrap_or(i64::MAX));
+    let gone = gone.fold(0, i64::saturating_add);
+    let expected = format!("{named} rows less, as many as total-position-deletes says");
+    let key = &files.snapshot.manifest_list;
+    walk.report.find_unless(named == gone, Invariant::SummaryAgrees, key, expected, gone.to_string());
+}
+
+/// The positions that a snapshot deletes, and whether each is a row of a file that the snapshot has and the delete is
+/// about, as it must be.
+fn deletes<'f>(walk: &mut Walk<'_>, files: &'f SnapshotFiles<'_>, facts: &'f Facts) -> (Deleted<'f>, bool) {
+    let mut resolved = true;
     let data = files.live().filter(|entry| is_data(entry));
     let data: BTreeMap<&str, &ManifestEntry> =
         data.map(|entry| (entry.data_file.file_path.as_str(), entry.as_ref())).collect();
@@ -46,6 +100,7 @@ fn deletes<'f>(walk: &mut Walk<'_>, files: &'f SnapshotFiles<'_>, facts: &'f Fac
             match problem {
                 None => drop(deleted.entry(file.as_str()).or_default().insert(*position)),
                 Some(got) => {
+                    resolved = false;
                     let snapshot = files.snapshot.snapshot_id;
                     let expected = format!("row {position} of {file} in a file of snapshot {snapshot}");
                     walk.report.find(Invariant::DeletesNameRows, path, expected, got);
@@ -53,7 +108,7 @@ fn deletes<'f>(walk: &mut Walk<'_>, files: &'f SnapshotFiles<'_>, facts: &'f Fac
             }
         }
     }
-    deleted
+    (deleted, resolved)
 }
 
 /// A live state has each id once, and each version once and not beyond what the snapshot archives.
@@ -66,7 +121,7 @@ fn state_rows(walk: &mut Walk<'_>, files: &SnapshotFiles<'_>, facts: &Facts, del
         let Some(FileFacts { ids: own, sequences, .. }) = facts.get(path) else { continue };
         let gone = deleted.get(path);
         for (row, (id, version)) in own.iter().zip(sequences).enumerate() {
-            if gone.is_some_and(|gone| i64::try_from(row).is_ok_and(|row| gone.contains(&row))) {
+            if !is_left(gone, row) {
                 continue;
             }
             let snapshot = files.snapshot.snapshot_id;
@@ -107,7 +162,7 @@ fn change_rows(walk: &mut Walk<'_>, files: &SnapshotFiles<'_>, facts: &Facts) {
         let Some(FileFacts { sequences, .. }) = facts.get(path) else { continue };
         let own = entry.status == EntryStatus::Added && entry.snapshot_id == snapshot.snapshot_id;
         // Files are merged by a `replace`, which adds rows of any age.
-        let appended = own && snapshot.summary.get("operation").is_none_or(|operation| operation != "replace");
+        let appended = own && !files.is_replace();
         let lowest = if appended { after } else { 0 };
         for sequence in sequences {
             if !seen.insert(*sequence) {

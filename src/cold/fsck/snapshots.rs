@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use super::files::kind_of;
 use super::{Invariant, Walk};
+use crate::cold::TableKind;
 use crate::cold::read::metadata::{PartitionSpec, Snapshot};
 use crate::cold::read::types::compare;
 use crate::cold::read::{DataContent, EntryStatus, ManifestEntry, ManifestFile, PrimitiveType, Table};
@@ -24,6 +26,11 @@ impl SnapshotFiles<'_> {
         self.entries.iter().filter(|entry| entry.is_live())
     }
 
+    /// Whether its rows are its parent's, by its own account.
+    pub(super) fn is_replace(&self) -> bool {
+        self.snapshot.summary.get("operation").is_some_and(|operation| operation == "replace")
+    }
+
     /// Files of one content that it adds or removes itself.
     fn own(&self, status: EntryStatus, data: bool) -> impl Iterator<Item = &Rc<ManifestEntry>> {
         let id = self.snapshot.snapshot_id;
@@ -40,6 +47,7 @@ type Manifests = BTreeMap<String, (ManifestFile, Option<Vec<Rc<ManifestEntry>>>)
 pub(super) async fn check<'t>(walk: &mut Walk<'_>, table: &'t Table) -> Vec<SnapshotFiles<'t>> {
     let mut kept: Vec<&Snapshot> = table.metadata.snapshots.iter().collect();
     kept.sort_by_key(|snapshot| snapshot.sequence_number);
+    let kind = kind_of(&table.metadata);
     let mut manifests = Manifests::new();
     let mut all: Vec<SnapshotFiles<'t>> = Vec::new();
     for snapshot in kept {
@@ -47,10 +55,15 @@ pub(super) async fn check<'t>(walk: &mut Walk<'_>, table: &'t Table) -> Vec<Snap
         let files = snapshot_files(walk, table, snapshot, &mut manifests).await;
         if files.whole {
             summary(walk, &files);
-            if let Some(parent) =
-                all.iter().find(|parent| Some(parent.snapshot.snapshot_id) == snapshot.parent_snapshot_id)
-            {
-                follows(walk, parent, &files);
+            let parent = all.iter().find(|parent| Some(parent.snapshot.snapshot_id) == snapshot.parent_snapshot_id);
+            match (parent, kind) {
+                (Some(parent), _) => follows(walk, parent, &files),
+                // Its parent has expired. Only of a table with one line of snapshots the one before is an ancestor.
+                (None, Some(_)) => all.last().into_iter().for_each(|earlier| nothing_returns(walk, earlier, &files)),
+                (None, None) => {}
+            }
+            if let Some(kind) = kind {
+                own_files(walk, kind, &files);
             }
         }
         all.push(files);
@@ -260,6 +273,41 @@ fn follows(walk: &mut Walk<'_>, parent: &SnapshotFiles<'_>, files: &SnapshotFile
     }
 }
 
+/// What was there when an earlier snapshot was made, and not in it, is not in a later one either.
+fn nothing_returns(walk: &mut Walk<'_>, earlier: &SnapshotFiles<'_>, files: &SnapshotFiles<'_>) {
+    if !earlier.whole {
+        return;
+    }
+    let had: BTreeSet<&str> = earlier.live().map(|entry| entry.data_file.file_path.as_str()).collect();
+    let until = earlier.snapshot.sequence_number;
+    let old = files.live().filter(|entry| entry.file_sequence_number.is_some_and(|number| number <= until));
+    for entry in old.filter(|entry| !had.contains(entry.data_file.file_path.as_str())) {
+        let path = &entry.data_file.file_path;
+        let expected = format!("{path} only where the earlier snapshot {} has it", earlier.snapshot.snapshot_id);
+        walk.report.find(Invariant::SnapshotFollowsParent, &files.snapshot.manifest_list, expected, "it again");
+    }
+}
+
+/// What this program's commits do besides: a month has one delete file, and a `replace` neither adds nor removes rows.
+fn own_files(walk: &mut Walk<'_>, kind: TableKind, files: &SnapshotFiles<'_>) {
+    let key = &files.snapshot.manifest_list;
+    let mut partitions = Vec::new();
+    for delete in files.live().filter(|entry| !is_data(entry)) {
+        let partition = &delete.data_file.partition;
+        let alone = kind == TableKind::State && !partitions.contains(&partition);
+        partitions.push(partition);
+        let expected = "one delete file a month of a state table";
+        let got = format!("{} of {partition:?}", delete.data_file.file_path);
+        walk.report.find_unless(alone, Invariant::DeletesAreOneFileAMonth, key, expected, got);
+    }
+    if files.is_replace() {
+        let of = |status| rows(files.own(status, true)).saturating_sub(rows(files.own(status, false)));
+        let (added, deleted) = (of(EntryStatus::Added), of(EntryStatus::Deleted));
+        let expected = format!("{deleted} rows, as many as it removes");
+        walk.report.find_unless(added == deleted, Invariant::ReplaceKeepsRows, key, expected, added.to_string());
+    }
+}
+
 /// The numbers of the summary, where there are any (spec, Appendix F).
 fn summary(walk: &mut Walk<'_>, files: &SnapshotFiles<'_>) {
     let live = |data: bool| files.live().filter(move |entry| is_data(entry) == data);
@@ -294,10 +342,12 @@ fn summary(walk: &mut Walk<'_>, files: &SnapshotFiles<'_>) {
     }
 }
 
-/// Each snapshot archives what comes after the one before it.
+/// Each snapshot archives what comes after the one before it. Not from where that one ends: an archiving makes no
+/// snapshot of a table that it does not change, and those between kept ones may have expired.
 fn sequences_follow(walk: &mut Walk<'_>, all: &[SnapshotFiles<'_>]) {
     let mut reached: Option<i64> = None;
-    for SnapshotFiles { snapshot, .. } in all {
+    for files in all {
+        let snapshot = files.snapshot;
         let through = snapshot.summary_number("thermocline.sequence");
         let after = snapshot.summary_number("thermocline.after-sequence");
         let key = &snapshot.manifest_list;
@@ -312,8 +362,10 @@ fn sequences_follow(walk: &mut Walk<'_>, all: &[SnapshotFiles<'_>]) {
             );
         }
         if let (Some(after), Some(through)) = (after.or(reached), through) {
-            let expected = format!("a sequence of {after} or more");
-            walk.report.find_unless(through >= after, Invariant::SequencesFollow, key, expected, through.to_string());
+            let replaces = files.is_replace() && snapshot.summary.contains_key("thermocline.after-sequence");
+            let expected = format!("a sequence of {after}{}", if replaces { "" } else { " or more" });
+            let holds = if replaces { through == after } else { through >= after };
+            walk.report.find_unless(holds, Invariant::SequencesFollow, key, expected, through.to_string());
         }
         reached = through.or(reached);
     }
