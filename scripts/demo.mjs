@@ -9,7 +9,7 @@ import { pathToFileURL } from "node:url";
 import { build } from "./build.mjs";
 import { flights, movies } from "./lib/datasets.mjs";
 import { Collection, extended, objectPath, replay } from "./lib/demo/collection.mjs";
-import { copyTables, readBucket, readThroughObject, shownId } from "./lib/demo/read-back.mjs";
+import { copyTables, readBucket, readThePast, readThroughObject, shownId } from "./lib/demo/read-back.mjs";
 import { call, change, importAll, rowsWritten } from "./lib/demo/requests.mjs";
 import { count, seconds, step, sum } from "./lib/demo/steps.mjs";
 import { exactText, parseExact } from "./lib/exact-json.mjs";
@@ -107,6 +107,8 @@ async function run(worker) {
   const collections = [films, flown];
   await step("import movies.json", (bar) => importAll(worker, films, bar));
   await step("import flights-200k.json", (bar) => importAll(worker, flown, bar));
+  const before = { time: Date.now(), expected: new Map(films.expected) };
+  await sleep(10);
   await step("update and delete", async () => {
     await change(worker, films, 10, '{"Stars":4.50,"Tags":["seen",{"on":"2026-11-21"}]}');
     await change(worker, flown, 100, '{"gate":"A12"}');
@@ -118,6 +120,10 @@ async function run(worker) {
     const all = await readThroughObject(worker, films, 1, bar);
     const some = await readThroughObject(worker, flown, 10, bar);
     return `${count(all)} movies and, one page in ten, ${count(some)} flights, each equal`;
+  });
+  await step("read the past", async () => {
+    const rows = await readThePast(worker, films, before);
+    return `${count(rows)} movies as they were before, with those that are deleted now`;
   });
   await step("read back from the bucket", (bar) => readBucket(worker, collections, bar));
   await step("copy the tables for other engines", () => copyTables(worker, bucketCopy));

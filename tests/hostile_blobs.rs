@@ -176,8 +176,12 @@ fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
 }
 
+/// Held while allocations are counted: they are counted for all threads.
+static COUNTING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 #[test]
 fn damaged_blobs_are_read_within_bounds() {
+    let _alone = COUNTING.lock();
     let seed = setting("HOSTILE_SEED", 71);
     let executions = setting("HOSTILE_EXECUTIONS", 4_000);
     println!("seed {seed}, {executions} executions");
@@ -196,6 +200,7 @@ fn damaged_blobs_are_read_within_bounds() {
 
 #[test]
 fn noise_is_no_blob() {
+    let _alone = COUNTING.lock();
     let mut random = Random::new(setting("HOSTILE_SEED", 72));
     for _ in 0..setting("HOSTILE_EXECUTIONS", 4_000) {
         let length = random.below(200) as usize;

@@ -90,7 +90,7 @@ pub struct Snapshotter {
     changes_since: Cell<Option<Timestamp>>,
     /// The log's byte count when the last plan was made.
     planned_bytes: Cell<u64>,
-    /// The collections of the plan published last that have files to be merged.
+    /// The collections that had files to be merged when they were last published.
     merge_due: RefCell<Vec<CollectionId>>,
 }
 
@@ -286,7 +286,11 @@ impl Snapshotter {
         let mut publish = Publish { catalog: &self.catalog, objects: Rc::clone(objects), name, plan, bytes_written: 0 };
         publish.run().await?;
         self.finish(plan)?;
-        self.merge_due.replace(plan.merges_due(&self.catalog)?);
+        let due = plan.merges_due(&self.catalog)?;
+        let mut known = self.merge_due.borrow_mut();
+        known.retain(|collection| !due.contains(collection));
+        known.extend(due);
+        drop(known);
         self.hot.trim_log(plan.through, self.ports.clock.now_ms())?;
         Ok(publish.bytes_written)
     }

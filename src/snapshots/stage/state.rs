@@ -47,7 +47,10 @@ impl Stage<'_> {
                 FileContent::PositionDeletes if dropped => change.removed.push(file),
                 FileContent::Data => months.entry(data.month).or_default().push(file),
                 FileContent::PositionDeletes => {
-                    deletes.insert(data.month, file);
+                    let month = data.month;
+                    if deletes.insert(month, file).is_some() {
+                        return Err(contradiction(format!("one delete file of month {month} at most, got two")));
+                    }
                 }
             }
         }
