@@ -46,6 +46,7 @@ impl Engine {
             }
             self.hot.write(writes, context, now, refused)
         })?;
+        self.hot.take_back_lent();
         let alarm = self.schedule_archive();
         if several {
             self.warm.generation_bumped();

@@ -17,7 +17,10 @@ impl Engine {
                     Some(needed) => self.snapshotter.recall(&needed.clone()).await?,
                     None => return Err(error),
                 },
-                done => return done,
+                done => {
+                    self.hot.take_back_lent();
+                    return done;
+                }
             }
         }
         work()
@@ -26,7 +29,15 @@ impl Engine {
     /// Recalls the documents that mutations replace or delete.
     pub(super) async fn recall_replaced(&self, writes: &[Write]) -> Result<()> {
         if self.hot.has_evicted()? {
-            self.with_recalls(|| self.hot.check_recalled(writes)).await?;
+            for _ in 0..RECALLS_MAX {
+                match self.hot.check_recalled(writes) {
+                    Err(error) => match error.cause_as::<NeedsCold>() {
+                        Some(needed) => self.snapshotter.recall(&needed.clone()).await?,
+                        None => return Err(error),
+                    },
+                    done => return done,
+                }
+            }
         }
         Ok(())
     }

@@ -84,7 +84,11 @@ impl Engine {
         if query.is_by_id() && query.filter.is_none() {
             // The ids tell which documents the page can have, and one more tells that there are more.
             let limit = query.limit.saturating_add(1);
-            for rows in self.hot.first_evicted_rows(segments, query.after_id(), limit)? {
+            let (rows, cut_after) = self.hot.first_evicted_rows(segments, query.after_id(), limit)?;
+            if let Some(last) = &cut_after {
+                execution.stop_after(last);
+            }
+            for rows in rows {
                 let mut look = |document| execution.push_unordered(&document).map(ControlFlow::Continue);
                 let stats = self.snapshotter.scan_evicted(&rows, None, &|_| true, &mut look).await?;
                 execution.count(stats.files_scanned, 0);
@@ -95,7 +99,8 @@ impl Engine {
         let may_match =
             |statistics: &dyn ColumnStatistics| query.filter.as_ref().is_none_or(|filter| filter.may_match(statistics));
         for segment in segments {
-            if !self.hot.may_answer(query, segment)? {
+            let is_before = query.after_id().is_some_and(|after| segment.last_id.as_str() <= after);
+            if is_before || !self.hot.may_answer(query, segment)? {
                 execution.count(0, 1);
                 continue;
             }

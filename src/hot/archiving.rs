@@ -7,12 +7,14 @@
 //! - none is merged with one that came later, so that a segment's rows were in segments when the plan was made, or none
 //!   of them was.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use super::HotStore;
 use super::directory::{LifeKey, Segment};
 use super::lookup::READ_MAX_BYTES;
 use super::segment::read;
+use super::{Collection, HotStore};
+use crate::cdc::References;
 use crate::error::Result;
 use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS};
 use crate::types::{Document, Sequence};
@@ -61,6 +63,29 @@ impl HotStore {
         }
         let columns = self.directory.all_columns(number, &head)?;
         read::documents(&head, &columns.blob(&head.index), from..end, &mut Budget::new(READ_MAX_BYTES))
+    }
+
+    /// A document as it was right after the event `at`. The log must still hold all events after it.
+    pub fn get_as_of(&self, collection: &Collection, id: &str, at: Sequence) -> Result<Option<Document>> {
+        let mut before: Option<Option<Document>> = None;
+        let references = References { documents: self, dropped: true };
+        self.log.read(at, self.log.last_sequence()?, references, &mut |event| {
+            if event.collection_id != collection.id || event.document_id != id {
+                return Ok(ControlFlow::Continue(()));
+            }
+            before = Some(event.before.map(|image| Document {
+                id: id.to_owned(),
+                sequence: image.sequence,
+                timestamp: image.timestamp,
+                text: image.text,
+            }));
+            Ok(ControlFlow::Break(()))
+        })?;
+        match before {
+            Some(before) => Ok(before),
+            None if collection.live => Ok(self.find(collection.life(), id)?.map(|(_, document)| document)),
+            None => Ok(None),
+        }
     }
 
     /// Whether a version of a document is in one of the segments of a life that a plan with this bound names.

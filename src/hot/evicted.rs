@@ -17,13 +17,16 @@ use lru::LruCache;
 use super::HotStore;
 use super::directory::{LifeKey, Segment};
 use super::lookup::Place;
-use super::write::Write;
+use super::write::{TRANSACTION_MAX_BYTES, Write, too_many_images};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::{Document, StorageTier};
 use crate::vortex::Bitmap;
 
 /// Bytes of lent documents that are kept, at most: what one transaction may replace, and some more.
 const LENT_MAX_BYTES: usize = 72 * 1024 * 1024;
+
+/// And of those that are kept for later when no work is waiting for them.
+const LENT_IDLE_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Rows of an evicted segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +78,11 @@ impl Lent {
         if let Some((_, before)) = self.documents.push((segment, row), document) {
             self.bytes.set(self.bytes.get().saturating_sub(size(&before)));
         }
-        while self.bytes.get() > LENT_MAX_BYTES
+        self.shrink(LENT_MAX_BYTES);
+    }
+
+    fn shrink(&mut self, most: usize) {
+        while self.bytes.get() > most
             && let Some((_, oldest)) = self.documents.pop_lru()
         {
             self.bytes.set(self.bytes.get().saturating_sub(size(&oldest)));
@@ -131,15 +138,29 @@ impl HotStore {
         for write in writes.iter().filter(|write| !write.is_blind()) {
             ids.entry(&write.collection).or_default().insert(write.mutation.id());
         }
-        let mut missing = Missing::default();
+        let (mut missing, mut bytes) = (Missing::default(), 0_usize);
         for (collection, ids) in ids {
             let Some(collection) = catalog.live(collection) else { continue };
             let located = self.locate(collection.life(), &ids.into_iter().collect::<Vec<_>>())?;
-            let evicted = located
-                .iter()
-                .filter(|(_, located)| matches!(&located.place, Place::Segment(segment, _) if segment.place.is_some()));
-            let places: Vec<(&str, &Place)> = evicted.map(|(id, located)| (id.as_str(), &located.place)).collect();
-            missing.take(self.documents_at(&places))?;
+            let mut rows: BTreeMap<i64, EvictedRows> = BTreeMap::new();
+            for located in located.values() {
+                let Place::Segment(segment, row) = &located.place else { continue };
+                let Some(place) = segment.place.as_deref() else { continue };
+                bytes = bytes.saturating_add(located.bytes);
+                if self.lent.borrow_mut().documents.get(&(segment.number, *row)).is_none() {
+                    let evicted = rows.entry(segment.number).or_insert_with(|| EvictedRows {
+                        segment: segment.number,
+                        place: place.to_owned(),
+                        rows: Vec::new(),
+                    });
+                    evicted.rows.push(*row);
+                }
+            }
+            rows.values_mut().for_each(|evicted| evicted.rows.sort_unstable());
+            missing.0.extend(rows.into_values());
+        }
+        if bytes > TRANSACTION_MAX_BYTES {
+            return Err(too_many_images());
         }
         missing.check()
     }
@@ -152,9 +173,9 @@ impl HotStore {
         }
     }
 
-    /// Forgets the documents that were lent.
+    /// Takes back what was lent but for some: the work that needed it is done.
     pub fn take_back_lent(&self) {
-        self.lent.replace(Lent::default());
+        self.lent.borrow_mut().shrink(LENT_IDLE_MAX_BYTES);
     }
 
     /// Documents of an evicted segment that were lent.

@@ -99,6 +99,7 @@ impl<'s> FrozenRows<'s> {
         let Some(life) = self.life else { return Ok(None) };
         while !self.done {
             self.store.check_alone()?;
+            self.check_log()?;
             self.undo_newer(life)?;
             self.forget_planned(life)?;
             let rows = self.store.page_without(life, self.bound, self.cursor.as_deref())?;
@@ -111,6 +112,23 @@ impl<'s> FrozenRows<'s> {
             }
         }
         Ok(None)
+    }
+
+    /// Without the events after the sequence, and the drop of the life, it can not be told what was there.
+    fn check_log(&self) -> Result<()> {
+        let first = self.store.log().first_sequence()?;
+        if first <= self.at.saturating_add(1) {
+            return Ok(());
+        }
+        Err(StorageError::new(
+            ErrorKind::Unavailable,
+            StorageTier::Hot,
+            "read frozen rows",
+            format!(
+                "expected the change log to have all events after {}, got those from {first} on; try again",
+                self.at
+            ),
+        ))
     }
 
     /// Takes the before-images of all changes that happened since the last look.

@@ -11,7 +11,7 @@ use super::query::{Filter, OrderKey, Query, RowSource, SegmentSource, may_answer
 use super::row_index::{self, IndexRange};
 use super::segment::{ColumnBytes, SegmentHead, read};
 use crate::error::Result;
-use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS};
+use crate::limits::{PAGE_MAX_BYTES, SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS};
 use crate::ports::SqlStore;
 use crate::types::Document;
 use crate::vortex::blob::{BlobIndex, Budget};
@@ -159,13 +159,14 @@ impl HotStore {
         Ok(may_answer(query, self.segment_source(segment)?.as_ref()))
     }
 
-    /// The first current rows of evicted segments after an id, in the order of ids, by segment and row: at most `limit`.
+    /// The first current rows of evicted segments after an id, by segment and row: at most `limit`, and about a page's bytes.
+    /// Where these end it, the last id is told up to which they are all there are.
     pub fn first_evicted_rows(
         &self,
         segments: &[Rc<Segment>],
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<EvictedRows>> {
+    ) -> Result<(Vec<EvictedRows>, Option<String>)> {
         let mut first: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for (position, segment) in segments.iter().enumerate() {
             let head = self.directory.head(segment.number)?;
@@ -187,15 +188,24 @@ impl HotStore {
             }
         }
         let mut rows: Vec<Vec<usize>> = segments.iter().map(|_| Vec::new()).collect();
-        for (position, row) in first.into_values() {
+        let (mut bytes, mut last, mut is_cut) = (0_usize, None, false);
+        for (id, (position, row)) in first {
+            let size = segments.get(position).map_or(0, |segment| segment.average_bytes());
+            if last.is_some() && bytes.saturating_add(size) > PAGE_MAX_BYTES {
+                is_cut = true;
+                break;
+            }
+            bytes = bytes.saturating_add(size);
             rows.get_mut(position).into_iter().for_each(|rows| rows.push(row));
+            last = Some(id);
         }
         let of_segment = |(segment, rows): (&Rc<Segment>, Vec<usize>)| EvictedRows {
             segment: segment.number,
             place: segment.place.as_deref().unwrap_or_default().to_owned(),
             rows,
         };
-        Ok(segments.iter().zip(rows).map(of_segment).filter(|evicted| !evicted.rows.is_empty()).collect())
+        let rows = segments.iter().zip(rows).map(of_segment).filter(|evicted| !evicted.rows.is_empty()).collect();
+        Ok((rows, last.filter(|_| is_cut)))
     }
 
     /// The documents in row form, if they were counted since the wake.

@@ -88,28 +88,35 @@ impl Snapshotter {
         wanted: &Wanted<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<()> {
-        let dropped = self.hot.log().life_dropped_after(collection.id, at)?;
-        let number = dropped.or(collection.live.then_some(collection.life));
-        let life = number.map(|number| LifeKey { collection: collection.id, number });
-        let mut rows = FrozenRows::new(&self.hot, collection.id, life, at);
-        loop {
-            let page = match rows.next_page() {
-                Err(error) => match error.cause_as::<NeedsCold>() {
-                    Some(needed) => {
-                        self.recall(&needed.clone()).await?;
-                        continue;
-                    }
-                    None => return Err(error),
-                },
-                page => page?,
-            };
-            let Some(page) = page else { return Ok(()) };
-            for document in page.into_iter().filter(|document| wanted.id.is_none_or(|id| id == document.id)) {
+        if let Some(id) = wanted.id {
+            let found = self.recalling(|| self.hot.get_as_of(collection, id, at)).await?;
+            return found.map_or(Ok(()), |document| sink(document).map(|_| ()));
+        }
+        // Of one that was dropped without documents the log does not tell, but of what happened to them before.
+        let number = self.hot.log().life_dropped_after(collection.id, at)?.unwrap_or(collection.life);
+        let life = LifeKey { collection: collection.id, number };
+        let mut rows = FrozenRows::new(&self.hot, collection.id, Some(life), at);
+        while let Some(page) = self.recalling(|| rows.next_page()).await? {
+            for document in page {
                 if sink(document)?.is_break() {
                     return Ok(());
                 }
             }
             self.ports.clock.sleep_ms(0).await;
+        }
+        Ok(())
+    }
+
+    /// Does some work, again as often as documents of evicted segments are missing, which are recalled.
+    async fn recalling<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
+        loop {
+            match work() {
+                Err(error) => match error.cause_as::<NeedsCold>() {
+                    Some(needed) => self.recall(&needed.clone()).await?,
+                    None => return Err(error),
+                },
+                done => return done,
+            }
         }
     }
 
@@ -123,8 +130,7 @@ impl Snapshotter {
         let objects = self.bucket()?;
         let id = TableId { collection: collection.id, kind: TableKind::State };
         let Some(record) = self.catalog.table(id)? else { return Err(self.out_of_retention(None)?) };
-        let base = self.base(&record, as_of)?;
-        let (files, after) = match base {
+        let (files, after) = match self.base(&record, as_of)? {
             Some(snapshot) => (self.catalog.files_of_snapshot(id, snapshot)?, sequence_of(snapshot)?),
             None => (Vec::new(), 0),
         };

@@ -184,6 +184,11 @@ impl Plan {
         })
     }
 
+    /// Whether it merges small files, and archives nothing.
+    pub fn is_merge(&self) -> bool {
+        self.collections.iter().any(|collection| !collection.merge.is_empty())
+    }
+
     /// The collections of this plan whose change logs have small files to be merged, once it is committed.
     pub fn merges_due(&self, catalog: &ColdCatalog) -> Result<Vec<CollectionId>> {
         let mut due = Vec::new();

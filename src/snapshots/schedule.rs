@@ -19,6 +19,8 @@ pub struct Pending {
     pub unpublished: bool,
     /// When states were last published.
     pub published_at: Option<Timestamp>,
+    /// When a plan that is not committed, and may have no changes, is tried again.
+    pub planned: Option<Timestamp>,
     /// Whether there are files to be merged.
     pub merge: bool,
     /// When the next garbage may be deleted.
@@ -33,7 +35,7 @@ pub fn due_ms(config: &SnapshotsConfig, pending: &Pending, now: Timestamp) -> Op
     let publish = pending.unpublished.then(|| publishable_ms(config, pending.published_at, now));
     // Committed states are published before the next changes are archived.
     let merge = pending.merge.then(|| publishable_ms(config, pending.published_at, now));
-    let work = publish.or(flush).or(merge);
+    let work = publish.or(flush).or(pending.planned).or(merge);
     [work, pending.garbage_at].into_iter().flatten().min().map(|due| due.max(now))
 }
 

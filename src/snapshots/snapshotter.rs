@@ -52,6 +52,8 @@ enum Caller {
 #[derive(Clone, Copy)]
 struct Known {
     progress: Progress,
+    /// Whether a plan is on its way that is not committed.
+    planned: bool,
     unpublished: bool,
     garbage_at: Option<Timestamp>,
 }
@@ -167,6 +169,7 @@ impl Snapshotter {
             unpublished: known.unpublished,
             published_at: known.progress.published_at,
             merge: !self.merge_due.borrow().is_empty(),
+            planned: known.planned.then(|| retry_ms(self.failures.get(), now)),
             garbage_at: known.garbage_at,
         })
     }
@@ -175,9 +178,11 @@ impl Snapshotter {
         if let Some(known) = *self.known.borrow() {
             return Ok(known);
         }
+        let committed = self.catalog.plan()?.map(|plan| plan.committed);
         let known = Known {
             progress: self.catalog.progress()?,
-            unpublished: self.catalog.plan()?.is_some_and(|plan| plan.committed),
+            planned: committed == Some(false),
+            unpublished: committed == Some(true),
             garbage_at: self.catalog.next_garbage()?,
         };
         self.known.replace(Some(known));
@@ -331,7 +336,8 @@ impl Snapshotter {
         };
         let tables = match stage.run().await {
             Ok(tables) => tables,
-            Err(error) if error.kind() == ErrorKind::Conflict => {
+            // A merge that can not be made is not worth that nothing else is archived.
+            Err(error) if error.kind() == ErrorKind::Conflict || (plan.is_merge() && !error.is_retryable()) => {
                 self.abandon(plan)?;
                 return Err(error);
             }
@@ -423,7 +429,9 @@ impl Snapshotter {
             let stubs = self.keys_of_stubs()?;
             let (used, free): (Vec<String>, Vec<String>) =
                 garbage.keys.into_iter().partition(|key| stubs.contains(key));
-            objects.delete(&free).await?;
+            if !free.is_empty() {
+                objects.delete(&free).await?;
+            }
             let again = self.ports.clock.now_ms().saturating_add(self.config.cold.orphan_min_age_ms);
             self.hot.transaction(|| {
                 self.catalog.remove_garbage(garbage.id)?;

@@ -12,6 +12,8 @@
 //! log infers the same columns.
 
 use super::column_type::ColumnType;
+use std::collections::BTreeSet;
+
 use super::number;
 use super::schema::{ID_NAME, Origin, TableSchema};
 use crate::types::Json;
@@ -22,19 +24,25 @@ pub const SEEN_BEFORE_MIXED: u64 = 10;
 /// Learns from one new version of a document. Returns whether a column was added or changed its type; the counts
 /// change with nearly every document.
 pub fn observe(schema: &mut TableSchema, document: &Json<'_>) -> bool {
+    observe_beside(schema, document, &BTreeSet::new())
+}
+
+/// The same where the columns with the field ids `fixed` keep their types: files have values of them. What does not fit
+/// them is for `_extra`.
+pub fn observe_beside(schema: &mut TableSchema, document: &Json<'_>, fixed: &BTreeSet<i32>) -> bool {
     let Json::Object(members) = document else { return false };
     let mut changed = false;
     for (name, value) in members {
         if name != ID_NAME && !matches!(value, Json::Null) {
-            changed |= observe_field(schema, name, value);
+            changed |= observe_field(schema, name, value, fixed);
         }
     }
     changed
 }
 
-fn observe_field(schema: &mut TableSchema, name: &str, value: &Json<'_>) -> bool {
+fn observe_field(schema: &mut TableSchema, name: &str, value: &Json<'_>, fixed: &BTreeSet<i32>) -> bool {
     match schema.position(name) {
-        Some(position) => observe_value(schema, position, value),
+        Some(position) => observe_value(schema, position, value, fixed),
         None if schema.has_room_for(name) => {
             schema.add_inferred(name, inferred_type(value));
             true
@@ -53,12 +61,15 @@ fn inferred_type(value: &Json<'_>) -> ColumnType {
     }
 }
 
-fn observe_value(schema: &mut TableSchema, position: usize, value: &Json<'_>) -> bool {
+fn observe_value(schema: &mut TableSchema, position: usize, value: &Json<'_>, fixed: &BTreeSet<i32>) -> bool {
     let Some(column) = schema.column_mut(position) else { return false };
+    let is_fixed = fixed.contains(&column.id);
     let column_type = column.column_type;
     let Origin::Inferred { fits, misfits, mixed } = &mut column.origin else { return false };
-    let widened =
-        column_type == ColumnType::Long && matches!(value, Json::Number(_)) && column_type.represent(value).is_none();
+    let widened = !is_fixed
+        && column_type == ColumnType::Long
+        && matches!(value, Json::Number(_))
+        && column_type.represent(value).is_none();
     if *mixed || widened || represents(column_type, value) {
         *fits = fits.saturating_add(1);
     } else {
@@ -70,6 +81,9 @@ fn observe_value(schema: &mut TableSchema, position: usize, value: &Json<'_>) ->
     }
     let seen = fits.saturating_add(*misfits);
     if *mixed || seen < SEEN_BEFORE_MIXED || misfits.saturating_mul(10) <= seen {
+        return false;
+    }
+    if is_fixed && column_type != ColumnType::String {
         return false;
     }
     *mixed = true;
@@ -104,6 +118,20 @@ mod tests {
 
     fn inferred(fits: u64, misfits: u64, mixed: bool) -> Origin {
         Origin::Inferred { fits, misfits, mixed }
+    }
+
+    #[test]
+    fn a_column_of_which_files_have_values_keeps_its_type() {
+        let mut schema = learn(&[r#"{"n":1,"b":true}"#]);
+        let before = [column(&schema, "n"), column(&schema, "b")].map(|(id, column_type, _)| (id, column_type));
+        let fixed = before.iter().map(|(id, _)| *id).collect();
+        for _ in 0..50 {
+            let document = Json::parse(r#"{"n":0.5,"b":"text","more":1}"#).unwrap();
+            observe_beside(&mut schema, &document, &fixed);
+        }
+        let after = [column(&schema, "n"), column(&schema, "b")].map(|(id, column_type, _)| (id, column_type));
+        assert_eq!(before, after);
+        assert_eq!(column(&schema, "more").1, ColumnType::Long, "what is new is learned");
     }
 
     #[test]

@@ -243,8 +243,6 @@ impl TableSchema {
     }
 }
 
-impl TableColumn {}
-
 impl From<TableSchema> for Stored {
     fn from(schema: TableSchema) -> Self {
         Self { format: FORMAT, last_column_id: schema.last_column_id, columns: schema.columns }

@@ -183,6 +183,8 @@ pub struct Shredder<'s> {
     positions: HashMap<&'s str, Place>,
     batch: ShreddedBatch,
     bytes: usize,
+    /// A document's canonical text, to be measured.
+    canonical: String,
 }
 
 impl<'s> Shredder<'s> {
@@ -190,7 +192,13 @@ impl<'s> Shredder<'s> {
     pub fn new(schema: &'s TableSchema) -> Self {
         let columns = schema.columns().iter().enumerate();
         let positions = columns.map(|(position, column)| (column.name.as_str(), Place::of(position, column)));
-        Self { schema, positions: positions.collect(), batch: ShreddedBatch::new(schema), bytes: 0 }
+        Self {
+            schema,
+            positions: positions.collect(),
+            batch: ShreddedBatch::new(schema),
+            bytes: 0,
+            canonical: String::new(),
+        }
     }
 
     /// How many documents the batch holds.
@@ -198,7 +206,7 @@ impl<'s> Shredder<'s> {
         self.batch.rows()
     }
 
-    /// Bytes of document text in the batch.
+    /// Bytes of the documents' canonical texts in the batch: those of equal documents are the same, however they are spelled.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -221,7 +229,9 @@ impl<'s> Shredder<'s> {
         }
         self.batch.push_key(&document.id, document.sequence, document.timestamp)?;
         self.batch.push_extra(&mut extra)?;
-        self.bytes = self.bytes.saturating_add(document.text.len());
+        self.canonical.clear();
+        parsed.write(&mut self.canonical);
+        self.bytes = self.bytes.saturating_add(self.canonical.len());
         Ok(())
     }
 

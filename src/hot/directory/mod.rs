@@ -303,7 +303,7 @@ impl Directory {
         let has_stubs = self.with_state(|state| state.has_stubs)?;
         let greatest = self.last_number()?;
         if numbers.contains(&greatest) {
-            tables::set_floor(self.sql.as_ref(), greatest)?;
+            tables::set_floor(self.sql.as_ref(), greatest.max(self.next_number.get().saturating_sub(1)))?;
         }
         for number in numbers {
             tables::remove(self.sql.as_ref(), *number)?;

@@ -101,7 +101,7 @@ fn floor(sql: &dyn SqlStore) -> Result<i64> {
 pub fn set_floor(sql: &dyn SqlStore, number: i64) -> Result<()> {
     sql.query(FLOOR, &[])?;
     sql.query(
-        "INSERT INTO segment_floor (one, number) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET number = excluded.number",
+        "INSERT INTO segment_floor (one, number) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET number = max(number, excluded.number)",
         &[SqlParam::Integer(number)],
     )?;
     Ok(())

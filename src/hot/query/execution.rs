@@ -64,7 +64,7 @@ impl<'q> Execution<'q> {
         self.look_at(document)?;
         if self.by_id && self.meter.is_exceeded() {
             // In the order of ids a page can end anywhere.
-            self.stopped_after = Some(document.id.clone());
+            self.stop_after(&document.id);
             return Ok(ControlFlow::Break(()));
         }
         self.meter.check()?;
@@ -75,6 +75,13 @@ impl<'q> Execution<'q> {
     pub fn push_unordered(&mut self, document: &Document) -> Result<()> {
         self.look_at(document)?;
         self.meter.check()
+    }
+
+    /// Says that in the order of ids not everything after this one is looked at.
+    pub fn stop_after(&mut self, id: &str) {
+        if self.stopped_after.as_deref().is_none_or(|known| id < known) {
+            self.stopped_after = Some(id.to_owned());
+        }
     }
 
     fn look_at(&mut self, document: &Document) -> Result<()> {

@@ -23,7 +23,7 @@ use crate::limits::SQL_MAX_PARAMETERS;
 use crate::types::{ChangeContext, Operation, Sequence, StorageTier, Timestamp};
 
 /// Bytes of images that one transaction may log: bounds its time and its rows.
-const TRANSACTION_MAX_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const TRANSACTION_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// What to do with a mutation that is refused, by its position.
 pub type Refused<'r> = &'r mut dyn FnMut(usize, StorageError) -> Result<()>;
@@ -232,15 +232,20 @@ impl Transaction<'_> {
         if self.bytes <= TRANSACTION_MAX_BYTES {
             return Ok(());
         }
-        Err(StorageError::new(
-            ErrorKind::TooLarge,
-            StorageTier::Hot,
-            "write documents",
-            format!(
-                "expected one transaction to replace and write at most {TRANSACTION_MAX_BYTES} bytes of documents, got more; split it"
-            ),
-        ))
+        Err(too_many_images())
     }
+}
+
+/// The error that a transaction replaces and writes too much.
+pub(super) fn too_many_images() -> StorageError {
+    StorageError::new(
+        ErrorKind::TooLarge,
+        StorageTier::Hot,
+        "write documents",
+        format!(
+            "expected one transaction to replace and write at most {TRANSACTION_MAX_BYTES} bytes of documents, got more; split it"
+        ),
+    )
 }
 
 /// How many of the mutations may make a version of a document.

@@ -26,7 +26,7 @@ impl Stage<'_> {
             for event in events {
                 let Some(stage) = stages.get_mut(&event.collection_id) else { continue };
                 if let Some(after) = &event.after {
-                    infer::observe(&mut stage.columns, &Json::parse(after)?);
+                    infer::observe_beside(&mut stage.columns, &Json::parse(after)?, &stage.fixed);
                 }
                 let month = Month::of(event.timestamp);
                 if stage

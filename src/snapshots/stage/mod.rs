@@ -8,7 +8,7 @@ mod changes;
 mod merge;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use crate::cold::{
 use crate::config::ColdConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
-use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition};
+use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition, PutOutcome};
 use crate::types::names::ObjectName;
 use crate::types::time::Month;
 use crate::types::{CollectionId, Sequence, StorageTier};
@@ -74,6 +74,8 @@ pub struct Stage<'s> {
 struct CollectionStage<'p> {
     planned: &'p PlannedCollection,
     columns: TableSchema,
+    /// The field ids of which files that stay have values: they keep their types, as those files do.
+    fixed: BTreeSet<i32>,
     changes: Option<(Month, ChangesFileWriter)>,
     change_files: Vec<DataFile>,
 }
@@ -119,10 +121,18 @@ impl<'s> Stage<'s> {
 
     fn begin<'p>(&self, planned: &'p PlannedCollection) -> Result<CollectionStage<'p>> {
         let state = TableId { collection: planned.id, kind: TableKind::State };
-        let mut columns = self.catalog.table(state)?.map(|record| record.columns).unwrap_or_default();
+        let record = self.catalog.table(state)?;
+        let mut columns = record.as_ref().map(|record| record.columns.clone()).unwrap_or_default();
         // Whether the alteration is allowed was decided when it was declared.
         columns.declare(&planned.definition.declarations(), true)?;
-        Ok(CollectionStage { planned, columns, changes: None, change_files: Vec::new() })
+        let version = record.map_or(0, |record| record.state.version);
+        let files = self.catalog.files(state, version)?;
+        let staying = files.iter().map(|file| &file.file.file).filter(|file| !file.parts.is_empty());
+        let with_values =
+            staying.flat_map(|file| file.columns.iter().filter(|column| column.nulls < file.record_count));
+        let fixed =
+            if planned.life.is_some() { with_values.map(|column| column.id).collect() } else { BTreeSet::new() };
+        Ok(CollectionStage { planned, columns, fixed, changes: None, change_files: Vec::new() })
     }
 
     /// Stages the documents of a collection; a table that neither was nor is anything has no commit.
@@ -204,11 +214,23 @@ impl<'s> Stage<'s> {
         Ok(())
     }
 
+    /// Proves that an object which is there already is what would have been put. Another version of this program may have
+    /// begun the plan and made other bytes: then the plan is given up, and the next attempt has keys of its own.
+    async fn check_staged(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        if self.objects.get(key, None).await?.is_some_and(|found| found.bytes == bytes) {
+            return Ok(());
+        }
+        let message = format!("expected {key} to be as it was staged before, got other bytes; it is planned anew");
+        Err(StorageError::new(ErrorKind::Conflict, StorageTier::Cold, "stage plan", message))
+    }
+
     /// Puts an object of this attempt, whose key is noted. One that is there already was put by an earlier run of the
     /// same plan.
     async fn put(&mut self, key: &str, bytes: &[u8], content_type: &'static str) -> Result<()> {
         let metadata = object_metadata(self.name, content_type, self.plan.timestamp, self.plan.through);
-        self.objects.put(key, bytes, PutCondition::IfAbsent, &metadata).await?;
+        if self.objects.put(key, bytes, PutCondition::IfAbsent, &metadata).await? == PutOutcome::ConditionFailed {
+            self.check_staged(key, bytes).await?;
+        }
         self.bytes_written = self.bytes_written.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         Ok(())
     }

@@ -54,13 +54,14 @@ impl Stage<'_> {
                 }
             }
         }
+        // First: what is changed since the plan is kept in memory from here to their end.
+        self.stage_tails(stage, path, &mut change.added).await?;
         for month in &stage.planned.months {
             let files = months.remove(&month.month).unwrap_or_default();
             self.stage_segments(month, &files, path, &stage.columns, &mut change.added).await?;
             self.stage_deletes(month, files, path, &mut change).await?;
             change.removed.extend(deletes.remove(&month.month));
         }
-        self.stage_tails(stage, path, &mut change.added).await?;
         Ok(change)
     }
 
@@ -156,10 +157,11 @@ impl Stage<'_> {
             for document in page {
                 let month = Month::of(document.timestamp);
                 open.entry(month).or_insert_with(|| DocumentFileWriter::new(&stage.columns)).push(&document)?;
-            }
-            while let Some(month) = month_to_end(&open) {
-                if let Some(writer) = open.remove(&month) {
-                    self.end_state(path, writer, added).await?;
+                // After each document: where a page ends depends on the moment at which it is read.
+                while let Some(month) = month_to_end(&open) {
+                    if let Some(writer) = open.remove(&month) {
+                        self.end_state(path, writer, added).await?;
+                    }
                 }
             }
         }
