@@ -424,7 +424,7 @@ fn corrupt(message: &'static str) -> StorageError {
     StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "read catalogue", message)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use crate::ports::native::NativeSql;
