@@ -13,7 +13,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::data_file::LiveFile;
+use super::data_file::{DataFile, LiveFile};
 use super::schema::TableKind;
 use super::table::{Snapshot, TableState};
 use crate::error::{ErrorKind, Result, StorageError};
@@ -106,6 +106,11 @@ pub struct CatalogFile {
     pub number: i64,
     /// The file.
     pub file: LiveFile,
+}
+
+/// What a catalogue tells of files, without its own numbers.
+pub fn data_files(files: Vec<CatalogFile>) -> Vec<DataFile> {
+    files.into_iter().map(|file| file.file.file).collect()
 }
 
 /// Objects of the bucket that nothing refers to any more.

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::Engine;
-use super::query::{Comparison, FieldPath, Filter, Operand, OrderKey};
+use super::query::Filter;
 use crate::error::{Result, StorageError};
 use crate::hot::{NeedsCold, Write, WriteOutcome};
 use crate::types::{ChangeContext, Document};
@@ -65,8 +65,7 @@ impl Engine {
                 found => found,
             },
             Tier::Cold => {
-                let wanted =
-                    Filter::Compare(FieldPath::new("id"), Comparison::Eq(Operand(OrderKey::Text(id.to_owned()))));
+                let wanted = Filter::is_id(id);
                 let mut found = None;
                 self.snapshotter
                     .scan_published(collection, &|statistics| wanted.may_match(statistics), &mut |document| {

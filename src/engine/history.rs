@@ -3,10 +3,9 @@
 use std::ops::ControlFlow;
 
 use super::Engine;
-use super::query::{Comparison, Execution, FieldPath, Filter, Operand, OrderKey, Query, QueryAnswer};
+use super::query::{Execution, Filter, Query, QueryAnswer};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::snapshots::Wanted;
-use crate::types::statistics::ColumnStatistics;
 use crate::types::{Document, StorageTier};
 
 pub use crate::snapshots::AsOf;
@@ -15,7 +14,7 @@ impl Engine {
     /// One document as of a moment.
     pub async fn get_as_of(&self, collection: &str, id: &str, as_of: AsOf) -> Result<Option<Document>> {
         self.check_past(as_of)?;
-        let is_it = Filter::Compare(FieldPath::new("id"), Comparison::Eq(Operand(OrderKey::Text(id.to_owned()))));
+        let is_it = Filter::is_id(id);
         let wanted = Wanted { id: Some(id), may_match: &|statistics| is_it.may_match(statistics) };
         let mut found = None;
         let mut take = |document| {
@@ -30,10 +29,7 @@ impl Engine {
     pub async fn query_as_of(&self, collection: &str, query: &Query, as_of: AsOf) -> Result<QueryAnswer> {
         self.check_past(as_of)?;
         let mut execution = Execution::new(query, self.budget(), false);
-        let may_match = &|statistics: &dyn ColumnStatistics| {
-            query.filter.as_ref().is_none_or(|filter| filter.may_match(statistics))
-        };
-        let wanted = Wanted { id: None, may_match };
+        let wanted = Wanted { id: None, may_match: &|statistics| query.may_match(statistics) };
         let mut push = |document| execution.push(&document);
         let stats = self.snapshotter.scan_as_of(collection, as_of, &wanted, &mut push).await?;
         execution.count(stats.files_scanned, stats.files_pruned);

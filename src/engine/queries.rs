@@ -36,11 +36,9 @@ impl Engine {
         let mut execution = Execution::new(query, self.budget(), false);
         let stats = self
             .snapshotter
-            .scan_published(
-                collection,
-                &|statistics| query.filter.as_ref().is_none_or(|filter| filter.may_match(statistics)),
-                &mut |document| execution.push(&document),
-            )
+            .scan_published(collection, &|statistics| query.may_match(statistics), &mut |document| {
+                execution.push(&document)
+            })
             .await?;
         execution.count(stats.files_scanned, stats.files_pruned);
         execution.finish()
@@ -96,8 +94,7 @@ impl Engine {
             return Ok(());
         }
         let fields: Option<Vec<&str>> = query.fields().map(|fields| fields.into_iter().collect());
-        let may_match =
-            |statistics: &dyn ColumnStatistics| query.filter.as_ref().is_none_or(|filter| filter.may_match(statistics));
+        let may_match = |statistics: &dyn ColumnStatistics| query.may_match(statistics);
         for segment in segments {
             let is_before = query.after_id().is_some_and(|after| segment.last_id.as_str() <= after);
             if is_before || !self.hot.may_answer(query, segment)? {

@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use super::Snapshotter;
 use super::place::Place;
-use super::recall::{recall, scan_evicted};
+use super::recall::{recalling, scan_evicted};
 use crate::cold::catalog::{CatalogFile, TableId};
 use crate::cold::{ScanStats, TableKind};
 use crate::error::Result;
-use crate::hot::{EvictedRows, NeedsCold};
+use crate::hot::EvictedRows;
 use crate::types::statistics::ColumnStatistics;
 use crate::types::{CollectionId, Document};
 
@@ -74,9 +74,9 @@ impl Snapshotter {
         self.catalog.files(id, version)
     }
 
-    /// Brings documents of evicted segments.
-    pub async fn recall(&self, needed: &NeedsCold) -> Result<()> {
-        recall(&self.hot, self.bucket()?.as_ref(), needed).await
+    /// Does some work of one turn, again as often as documents of evicted segments are missing; see [`recalling`].
+    pub async fn recalling<T>(&self, work: impl FnMut() -> Result<T>) -> Result<T> {
+        recalling(&self.hot, &|| self.bucket(), work).await
     }
 
     /// Reads rows of an evicted segment; see [`scan_evicted`].

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::Snapshotter;
-use crate::cold::catalog::{TableId, TableRecord};
+use crate::cold::catalog::{TableId, TableRecord, data_files};
 use crate::cold::table::Snapshot;
-use crate::cold::{ChangesRange, DataFile, ScanStats, TableKind, scan, scan_changes};
+use crate::cold::{ChangesRange, ScanStats, TableKind, scan, scan_changes};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::frozen::FrozenRows;
-use crate::hot::{Collection, LifeKey, NeedsCold};
+use crate::hot::{Collection, LifeKey};
 use crate::types::statistics::ColumnStatistics;
 use crate::types::time::rfc3339;
 use crate::types::{Document, Sequence, StorageTier, Timestamp};
@@ -107,19 +107,6 @@ impl Snapshotter {
         Ok(())
     }
 
-    /// Does some work, again as often as documents of evicted segments are missing, which are recalled.
-    async fn recalling<T>(&self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
-        loop {
-            match work() {
-                Err(error) => match error.cause_as::<NeedsCold>() {
-                    Some(needed) => self.recall(&needed.clone()).await?,
-                    None => return Err(error),
-                },
-                done => return done,
-            }
-        }
-    }
-
     async fn scan_cold_as_of(
         &self,
         collection: &Collection,
@@ -131,11 +118,10 @@ impl Snapshotter {
         let id = TableId { collection: collection.id, kind: TableKind::State };
         let Some(record) = self.catalog.table(id)? else { return Err(self.out_of_retention(None)?) };
         let (files, after) = match self.base(&record, as_of)? {
-            Some(snapshot) => (self.catalog.files_of_snapshot(id, snapshot)?, sequence_of(snapshot)?),
+            Some(snapshot) => (data_files(self.catalog.files_of_snapshot(id, snapshot)?), sequence_of(snapshot)?),
             None => (Vec::new(), 0),
         };
         let mut changed = self.changes_between(collection, after, as_of, wanted).await?;
-        let files: Vec<DataFile> = files.into_iter().map(|file| file.file.file).collect();
         let mut ended = false;
         let mut stats = scan(
             objects.as_ref(),
@@ -193,8 +179,7 @@ impl Snapshotter {
         let mut changed = Changed::new();
         let id = TableId { collection: collection.id, kind: TableKind::Changes };
         let Some(record) = self.catalog.table(id)? else { return Ok(changed) };
-        let files = self.catalog.files(id, record.state.version)?;
-        let files: Vec<DataFile> = files.into_iter().map(|file| file.file.file).collect();
+        let files = data_files(self.catalog.files(id, record.state.version)?);
         let until = match as_of {
             AsOf::Sequence(sequence) => sequence,
             AsOf::Time(_) => Sequence::MAX,

@@ -1,6 +1,7 @@
 //! Recall: documents of evicted segments are read from their data files and lent to the hot tier.
 
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use roaring::RoaringBitmap;
 
@@ -11,6 +12,9 @@ use crate::hot::{EvictedRows, HotStore, NeedsCold};
 use crate::ports::ObjectStore;
 use crate::types::statistics::ColumnStatistics;
 use crate::types::{Document, StorageTier};
+
+/// How often one piece of work may find that more is missing.
+const RECALLS_MAX: usize = 64;
 
 /// Reads rows of an evicted segment, in their order. With a `projection` the documents have only these fields and `id`;
 /// rows that `may_match` excludes by their statistics are not read.
@@ -28,8 +32,27 @@ pub async fn scan_evicted(
     scan_rows(objects, &place.file, &positions, projection, &|statistics| !may_match(statistics), sink).await
 }
 
+/// Does some work of one turn. As long as documents of evicted segments are missing they are recalled, and it is done
+/// again from the beginning. What is lent stays lent: more work of the same request may need it.
+pub async fn recalling<T>(
+    hot: &HotStore,
+    objects: &dyn Fn() -> Result<Rc<dyn ObjectStore>>,
+    mut work: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    for _ in 0..RECALLS_MAX {
+        match work() {
+            Err(error) => match error.cause_as::<NeedsCold>() {
+                Some(needed) => recall(hot, objects()?.as_ref(), &needed.clone()).await?,
+                None => return Err(error),
+            },
+            done => return done,
+        }
+    }
+    work()
+}
+
 /// Brings documents of evicted segments.
-pub async fn recall(hot: &HotStore, objects: &dyn ObjectStore, needed: &NeedsCold) -> Result<()> {
+async fn recall(hot: &HotStore, objects: &dyn ObjectStore, needed: &NeedsCold) -> Result<()> {
     for evicted in &needed.0 {
         let mut rows = evicted.rows.iter();
         let mut lend = |document| {

@@ -8,8 +8,8 @@ use super::plan::Plan;
 use super::publish::Publish;
 use super::schedule::{Pending, due_ms, publishable_ms, retry_ms};
 use super::stage::{Stage, StagedTable};
-use crate::cold::catalog::{ColdCatalog, Progress, TableId, UNTIL_PUBLISHED};
-use crate::cold::{ChangesRange, DataFile, ScanStats, TableKind, scan, scan_changes};
+use crate::cold::catalog::{ColdCatalog, Progress, TableId, UNTIL_PUBLISHED, data_files};
+use crate::cold::{ChangesRange, ScanStats, TableKind, scan, scan_changes};
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{Collection, CollectionDefinition, HotStore, PlannedSegments};
@@ -464,8 +464,7 @@ impl Snapshotter {
         let Some(collection) = catalog.known(collection) else { return Ok(ScanStats::default()) };
         let id = TableId { collection: collection.id, kind: TableKind::State };
         let Some(record) = self.catalog.table(id)? else { return Ok(ScanStats::default()) };
-        let files = self.catalog.files(id, record.published)?;
-        let files: Vec<DataFile> = files.into_iter().map(|file| file.file.file).collect();
+        let files = data_files(self.catalog.files(id, record.published)?);
         scan(objects.as_ref(), &files, &record.columns, None, &|statistics| !may_match(statistics), sink).await
     }
 
@@ -483,8 +482,7 @@ impl Snapshotter {
         for collection in catalog.all().iter().filter(|collection| wants(&collection.name)) {
             let id = TableId { collection: collection.id, kind: TableKind::Changes };
             let Some(record) = self.catalog.table(id)? else { continue };
-            let files = self.catalog.files(id, record.state.version)?;
-            let files: Vec<DataFile> = files.into_iter().map(|file| file.file.file).collect();
+            let files = data_files(self.catalog.files(id, record.state.version)?);
             let range = ChangesRange { after, until, images: true };
             scan_changes(objects.as_ref(), &files, &collection.name, range, &mut |record| {
                 let sequence = record.event.sequence;

@@ -53,6 +53,11 @@ pub enum Filter {
 }
 
 impl Filter {
+    /// The filter of the one document with this id.
+    pub fn is_id(id: &str) -> Self {
+        Self::Compare(FieldPath::new("id"), Comparison::Eq(Operand(OrderKey::Text(id.to_owned()))))
+    }
+
     /// Visits the fields that are compared.
     pub fn visit_paths<'f>(&'f self, visit: &mut dyn FnMut(&'f FieldPath)) {
         match self {

@@ -34,6 +34,8 @@ pub use order::{KeyRef, OrderBy, OrderKey};
 pub use path::FieldPath;
 pub use source::SegmentSource;
 
+use crate::types::statistics::ColumnStatistics;
+
 /// A query over one collection: of documents or, with group keys or aggregates, of groups.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Query {
@@ -57,6 +59,11 @@ impl Query {
     /// Whether groups are asked for, and not documents.
     pub fn is_grouped(&self) -> bool {
         !self.group_by.is_empty() || !self.aggregates.is_empty()
+    }
+
+    /// `false` for statistics of documents none of which matches.
+    pub fn may_match(&self, statistics: &dyn ColumnStatistics) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.may_match(statistics))
     }
 
     /// How many keys the place of a row in the order has.

@@ -1,15 +1,16 @@
 //! Staging the change logs: the plan's events, read once, which also teaches the tables their columns.
 
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use uuid::Uuid;
 
 use super::{CollectionStage, FILE_MAX_BYTES, OPEN_MAX_BYTES, Stage, Stages};
 use crate::cold::{ChangeRecord, ChangesFileWriter, TableKind, TablePath};
 use crate::error::Result;
-use crate::hot::{LoggedEvent, NeedsCold, References, event_namespace};
+use crate::hot::{LoggedEvent, References, event_namespace};
 use crate::limits::SCAN_PAGE_MAX_BYTES;
-use crate::snapshots::recall::recall;
+use crate::snapshots::recall::recalling;
 use crate::types::time::Month;
 use crate::types::{Json, Sequence};
 use crate::vortex::infer;
@@ -20,7 +21,7 @@ impl Stage<'_> {
         let mut position = self.plan.after;
         loop {
             self.clock.sleep_ms(0).await;
-            let events = self.recalled_events(position).await?;
+            let events = recalling(self.hot, &|| Ok(Rc::clone(&self.objects)), || self.read_events(position)).await?;
             let Some(last) = events.last() else { break };
             position = last.sequence;
             for event in events {
@@ -49,20 +50,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The next events of the plan; those of a dropped collection may have documents that are evicted.
-    async fn recalled_events(&self, after: Sequence) -> Result<Vec<LoggedEvent>> {
-        loop {
-            match self.read_events(after) {
-                Err(error) => match error.cause_as::<NeedsCold>() {
-                    Some(needed) => recall(self.hot, self.objects.as_ref(), &needed.clone()).await?,
-                    None => return Err(error),
-                },
-                events => return events,
-            }
-        }
-    }
-
-    /// The next events of the plan, some MiB of them.
+    /// The next events of the plan, some MiB of them; those of a dropped collection may have documents that are evicted.
     fn read_events(&self, after: Sequence) -> Result<Vec<LoggedEvent>> {
         let mut events = Vec::new();
         let mut bytes = 0usize;

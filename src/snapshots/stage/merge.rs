@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use super::state::StateChange;
 use super::{CollectionStage, Stage, StagedTable};
-use crate::cold::catalog::CatalogFile;
-use crate::cold::{ChangesFileWriter, ChangesRange, CommitOperation, DataFile, TableKind, scan_changes};
+use crate::cold::catalog::{CatalogFile, data_files};
+use crate::cold::{ChangesFileWriter, ChangesRange, CommitOperation, TableKind, scan_changes};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::{Sequence, StorageTier};
 
@@ -16,7 +16,7 @@ impl Stage<'_> {
         let (_, state, files) = &table;
         let is_input = |file: &&CatalogFile| stage.planned.merge.contains(&file.number);
         let removed: Vec<CatalogFile> = files.iter().filter(is_input).cloned().collect();
-        let inputs: Vec<DataFile> = removed.iter().map(|file| file.file.file.clone()).collect();
+        let inputs = data_files(removed.clone());
         let mut writer = ChangesFileWriter::new();
         let range = ChangesRange { after: Sequence::MIN, until: Sequence::MAX, images: true };
         scan_changes(self.objects.as_ref(), &inputs, &stage.planned.name, range, &mut |record| {
