@@ -112,11 +112,23 @@ pub struct SnapshotsConfig {
     /// The alarm publishes a table at most this often, in ms.
     #[garde(range(min = 0, max = 86_400_000))]
     pub publish_interval_ms: i64,
+    /// Named snapshots that are kept,
+    #[garde(range(min = 1, max = 200))]
+    pub keep_count: usize,
+    /// and for how many days.
+    #[garde(range(min = 1, max = 36_500))]
+    pub keep_days: i64,
 }
 
 impl Default for SnapshotsConfig {
     fn default() -> Self {
-        Self { flush_delay_ms: 5_000, max_pending_bytes: 8 * 1024 * 1024, publish_interval_ms: 10_000 }
+        Self {
+            flush_delay_ms: 5_000,
+            max_pending_bytes: 8 * 1024 * 1024,
+            publish_interval_ms: 10_000,
+            keep_count: 100,
+            keep_days: 30,
+        }
     }
 }
 

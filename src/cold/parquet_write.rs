@@ -15,6 +15,8 @@ use crate::vortex::{Column, Scalar, StrayFields, Values};
 pub const ROW_GROUP_MAX_ROWS: usize = 20_000;
 /// Bytes of JSON text of a row group, where a writer here cuts them: a reader holds one row group in memory.
 pub const ROW_GROUP_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// The codec of the files' pages, by the name that Parquet has for it.
+pub const COMPRESSION: &str = "snappy";
 const MICROS_PER_MILLI: i64 = 1_000;
 
 /// Writes one data file, a row group at a time, into memory.

@@ -2,18 +2,30 @@
 
 use std::ops::ControlFlow;
 
+use uuid::Uuid;
+
 use super::Engine;
 use super::query::{Execution, Filter, Query, QueryAnswer};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::snapshots::Wanted;
-use crate::types::{Document, StorageTier};
+use crate::snapshots::named::unknown;
+use crate::snapshots::{Moment, Wanted};
+use crate::types::{Document, Sequence, StorageTier, Timestamp};
 
-pub use crate::snapshots::AsOf;
+/// A moment of an object's past, as it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsOf {
+    /// Everything that was committed at or before a time, Unix ms.
+    Time(Timestamp),
+    /// The state right after an event.
+    Sequence(Sequence),
+    /// The state that a named snapshot is of.
+    Snapshot(Uuid),
+}
 
 impl Engine {
     /// One document as of a moment.
     pub async fn get_as_of(&self, collection: &str, id: &str, as_of: AsOf) -> Result<Option<Document>> {
-        self.check_past(as_of)?;
+        let moment = self.moment(as_of)?;
         let is_it = Filter::is_id(id);
         let wanted = Wanted { id: Some(id), may_match: &|statistics| is_it.may_match(statistics) };
         let mut found = None;
@@ -21,27 +33,32 @@ impl Engine {
             found = Some(document);
             Ok(ControlFlow::Break(()))
         };
-        self.snapshotter.scan_as_of(collection, as_of, &wanted, &mut take).await?;
+        self.snapshotter.scan_as_of(collection, moment, &wanted, &mut take).await?;
         Ok(found)
     }
 
     /// Answers a query over a collection as of a moment.
     pub async fn query_as_of(&self, collection: &str, query: &Query, as_of: AsOf) -> Result<QueryAnswer> {
-        self.check_past(as_of)?;
+        let moment = self.moment(as_of)?;
         let mut execution = Execution::new(query, self.budget(), false);
         let wanted = Wanted { id: None, may_match: &|statistics| query.may_match(statistics) };
         let mut push = |document| execution.push(&document);
-        let stats = self.snapshotter.scan_as_of(collection, as_of, &wanted, &mut push).await?;
+        let stats = self.snapshotter.scan_as_of(collection, moment, &wanted, &mut push).await?;
         execution.count(stats.files_scanned, stats.files_pruned);
         execution.finish()
     }
 
-    /// Refuses a moment that is yet to come: what is asked for could still change.
-    fn check_past(&self, as_of: AsOf) -> Result<()> {
+    /// The moment that is asked for. One that is yet to come is refused: what is asked for could still change.
+    pub(super) fn moment(&self, as_of: AsOf) -> Result<Moment> {
         let (what, last) = match as_of {
-            AsOf::Time(moment) if moment > self.now_ms() => (moment, self.now_ms()),
+            AsOf::Time(time) if time > self.now_ms() => (time, self.now_ms()),
             AsOf::Sequence(sequence) if sequence > self.last_sequence()? => (sequence, self.last_sequence()?),
-            _ => return Ok(()),
+            AsOf::Time(time) => return Ok(Moment::Time(time)),
+            AsOf::Sequence(sequence) => return Ok(Moment::Sequence(sequence)),
+            AsOf::Snapshot(id) => {
+                let snapshot = self.snapshotter.snapshot(id)?.ok_or_else(|| unknown(id))?;
+                return Ok(Moment::Sequence(snapshot.sequence));
+            }
         };
         let message = format!("expected asOf to be at most {last}, the present, got {what}");
         Err(StorageError::new(ErrorKind::Invalid, StorageTier::Api, "read the past", message))

@@ -11,6 +11,7 @@ mod documents;
 mod evicted;
 mod history;
 mod queries;
+mod snapshots;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -24,6 +25,7 @@ pub use cached::DocumentCache;
 pub use collections::{CollectionInfo, ColumnInfo};
 pub use documents::Tier;
 pub use history::AsOf;
+pub use snapshots::{LABEL_MAX_BYTES, SnapshotRequest};
 
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};

@@ -1,6 +1,7 @@
-//! `asOf`: a moment of the past, as Unix ms or RFC 3339.
+//! `asOf`: a moment of the past, as Unix ms, RFC 3339 or the id of a snapshot.
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::engine::AsOf;
 use crate::types::Json;
@@ -8,9 +9,14 @@ use crate::types::names::quoted;
 
 /// A moment from a query parameter; otherwise what was expected and got.
 pub fn from_text(text: &str) -> Result<AsOf, String> {
-    let refused = || format!("expected asOf to be Unix milliseconds or an RFC 3339 time, got {}", quoted(text));
+    let refused = || {
+        format!("expected asOf to be Unix milliseconds, an RFC 3339 time or the id of a snapshot, got {}", quoted(text))
+    };
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().map(AsOf::Time).map_err(|_| refused());
+    }
+    if let Ok(id) = Uuid::try_parse(text) {
+        return Ok(AsOf::Snapshot(id));
     }
     // A time without an offset would be read in another zone than it was meant in.
     text.parse::<Timestamp>().map(|time| AsOf::Time(time.as_millisecond())).map_err(|_| refused())
@@ -21,7 +27,10 @@ pub fn from_json(value: &Json<'_>) -> Result<AsOf, String> {
     match value {
         Json::Number(text) => from_text(text),
         Json::String(text) => from_text(text),
-        other => Err(format!("expected asOf to be Unix milliseconds or an RFC 3339 time, got {}", other.kind())),
+        other => Err(format!(
+            "expected asOf to be Unix milliseconds, an RFC 3339 time or the id of a snapshot, got {}",
+            other.kind()
+        )),
     }
 }
 
@@ -34,6 +43,8 @@ mod tests {
         assert_eq!(from_text("1767225600123"), Ok(AsOf::Time(1_767_225_600_123)));
         assert_eq!(from_text("2026-01-01T00:00:00.123Z"), Ok(AsOf::Time(1_767_225_600_123)));
         assert_eq!(from_text("2026-01-01T01:00:00+01:00"), Ok(AsOf::Time(1_767_225_600_000)));
+        let id = "0192d3f0-0000-7000-8000-000000000000";
+        assert_eq!(from_text(id), Ok(AsOf::Snapshot(id.parse().unwrap())));
         for bad in ["", "-1", "1.5", "yesterday", "2026-01-01", "2026-01-01T00:00:00", "99999999999999999999"] {
             assert!(from_text(bad).is_err(), "{bad}");
         }

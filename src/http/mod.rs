@@ -23,6 +23,7 @@ mod problem;
 mod query;
 mod routes;
 mod s3;
+mod snapshots;
 mod sync;
 
 pub use crate::ports::message;

@@ -6,7 +6,7 @@ use super::metered::Metered;
 use super::params::refuse;
 use super::problem;
 use super::routes::{Route, Routes};
-use super::{batch, cdc, collections, documents, import, object_info, query, sync};
+use super::{batch, cdc, collections, documents, import, object_info, query, snapshots, sync};
 use crate::engine::Engine;
 use crate::error::{Result, StorageError};
 use crate::limits::CORRELATION_ID_MAX_BYTES;
@@ -84,6 +84,10 @@ impl ObjectService {
             (Route::Cdc, _) => cdc::page(engine, request).await,
             (Route::Sync, "POST") => sync::sync(engine, request).await,
             (Route::Sync, _) => sync::state(engine, request),
+            (Route::Snapshots, "POST") => snapshots::create(engine, request).await,
+            (Route::Snapshots, _) => snapshots::list(engine, request),
+            (Route::Snapshot(id), "DELETE") => snapshots::delete(engine, request, id).await,
+            (Route::Snapshot(id), _) => snapshots::get(engine, request, id),
         }
     }
 }

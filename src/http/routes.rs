@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use matchit::{Params, Router};
 use percent_encoding::percent_decode_str;
+use uuid::Uuid;
 
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
@@ -33,6 +34,10 @@ pub enum Route {
     Cdc,
     /// Archiving.
     Sync,
+    /// All snapshots.
+    Snapshots,
+    /// One snapshot.
+    Snapshot(Uuid),
 }
 
 #[derive(Clone, Copy)]
@@ -47,9 +52,11 @@ enum Pattern {
     Batch,
     Cdc,
     Sync,
+    Snapshots,
+    Snapshot,
 }
 
-const PATTERNS: [(&str, Pattern); 11] = [
+const PATTERNS: [(&str, Pattern); 13] = [
     ("/v1/{type}/{id}", Pattern::Object),
     ("/v1/{type}/{id}/", Pattern::Object),
     ("/v1/{type}/{id}/collections", Pattern::Collections),
@@ -61,6 +68,8 @@ const PATTERNS: [(&str, Pattern); 11] = [
     ("/v1/{type}/{id}/batch", Pattern::Batch),
     ("/v1/{type}/{id}/cdc", Pattern::Cdc),
     ("/v1/{type}/{id}/sync", Pattern::Sync),
+    ("/v1/{type}/{id}/snapshots", Pattern::Snapshots),
+    ("/v1/{type}/{id}/snapshots/{snapshot}", Pattern::Snapshot),
 ];
 
 /// Finds routes.
@@ -104,6 +113,8 @@ impl Routes {
             Pattern::Batch => Route::Batch,
             Pattern::Cdc => Route::Cdc,
             Pattern::Sync => Route::Sync,
+            Pattern::Snapshots => Route::Snapshots,
+            Pattern::Snapshot => Route::Snapshot(uuid(params, "snapshot")?),
         };
         Ok((name, route))
     }
@@ -117,7 +128,8 @@ impl Route {
             Self::Collection(_) => &["GET", "HEAD", "PUT", "DELETE"],
             Self::Documents(_) | Self::Import(_) | Self::Query(_) | Self::Batch => &["POST"],
             Self::Document(..) => &["GET", "HEAD", "PUT", "PATCH", "DELETE"],
-            Self::Sync => &["GET", "HEAD", "POST"],
+            Self::Sync | Self::Snapshots => &["GET", "HEAD", "POST"],
+            Self::Snapshot(_) => &["GET", "HEAD", "DELETE"],
         }
     }
 
@@ -139,6 +151,15 @@ fn collection(params: &Params<'_, '_>) -> Result<String> {
     let name = decoded(params, "collection")?;
     check_collection(&name)?;
     Ok(name.into_owned())
+}
+
+/// An id that this API has given; what is none is the id of nothing.
+fn uuid(params: &Params<'_, '_>, name: &str) -> Result<Uuid> {
+    let text = decoded(params, name)?;
+    Uuid::parse_str(&text).map_err(|_| {
+        let message = format!("expected the id of a {name}, got {}", crate::types::names::quoted(&text));
+        StorageError::new(ErrorKind::NotFound, StorageTier::Api, "route request", message)
+    })
 }
 
 fn decoded<'p>(params: &Params<'_, 'p>, name: &str) -> Result<Cow<'p, str>> {

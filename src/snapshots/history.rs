@@ -23,17 +23,17 @@ const CHANGES_MAX_BYTES: usize = 24 * 1024 * 1024;
 
 /// A moment of an object's past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AsOf {
+pub enum Moment {
     /// Everything that was committed at or before it, Unix ms.
     Time(Timestamp),
     /// The state right after an event.
     Sequence(Sequence),
 }
 
-impl AsOf {
+impl Moment {
     fn has(self, sequence: Sequence, timestamp: Timestamp) -> bool {
         match self {
-            Self::Time(moment) => timestamp <= moment,
+            Self::Time(time) => timestamp <= time,
             Self::Sequence(last) => sequence <= last,
         }
     }
@@ -57,25 +57,25 @@ impl Snapshotter {
     pub async fn scan_as_of(
         &self,
         collection: &str,
-        as_of: AsOf,
+        moment: Moment,
         wanted: &Wanted<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<ScanStats> {
         let catalog = self.hot.catalog()?;
         let Some(collection) = catalog.known(collection) else { return Ok(ScanStats::default()) };
-        if let Some(sequence) = self.hot_sequence(as_of)? {
+        if let Some(sequence) = self.hot_sequence(moment)? {
             self.scan_hot_as_of(collection, sequence, wanted, sink).await?;
             return Ok(ScanStats::default());
         }
-        self.scan_cold_as_of(collection, as_of, wanted, sink).await
+        self.scan_cold_as_of(collection, moment, wanted, sink).await
     }
 
     /// The sequence of a moment that the hot log reaches back to.
-    fn hot_sequence(&self, as_of: AsOf) -> Result<Option<Sequence>> {
+    fn hot_sequence(&self, moment: Moment) -> Result<Option<Sequence>> {
         let log = self.hot.log();
-        let sequence = match as_of {
-            AsOf::Time(moment) => log.sequence_at(moment)?,
-            AsOf::Sequence(sequence) => Some(sequence),
+        let sequence = match moment {
+            Moment::Time(time) => log.sequence_at(time)?,
+            Moment::Sequence(sequence) => Some(sequence),
         };
         let first = log.first_sequence()?;
         Ok(sequence.filter(|sequence| sequence.saturating_add(1) >= first))
@@ -110,18 +110,18 @@ impl Snapshotter {
     async fn scan_cold_as_of(
         &self,
         collection: &Collection,
-        as_of: AsOf,
+        moment: Moment,
         wanted: &Wanted<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<ScanStats> {
         let objects = self.bucket()?;
         let id = TableId { collection: collection.id, kind: TableKind::State };
         let Some(record) = self.catalog.table(id)? else { return Err(self.out_of_retention(None)?) };
-        let (files, after) = match self.base(&record, as_of)? {
+        let (files, after) = match self.base(&record, moment)? {
             Some(snapshot) => (data_files(self.catalog.files_of_snapshot(id, snapshot)?), sequence_of(snapshot)?),
             None => (Vec::new(), 0),
         };
-        let mut changed = self.changes_between(collection, after, as_of, wanted).await?;
+        let mut changed = self.changes_between(collection, after, moment, wanted).await?;
         let mut ended = false;
         let mut stats = scan(
             objects.as_ref(),
@@ -149,14 +149,14 @@ impl Snapshotter {
     }
 
     /// The newest kept commit that is not newer than a moment; `None` when the table was empty then.
-    fn base<'r>(&self, record: &'r TableRecord, as_of: AsOf) -> Result<Option<&'r Snapshot>> {
+    fn base<'r>(&self, record: &'r TableRecord, moment: Moment) -> Result<Option<&'r Snapshot>> {
         let current = record.state.current_snapshot().map(|snapshot| snapshot.snapshot_id);
         // The files of commits of an earlier version of this program are known of the current one only.
         let is_known = |snapshot: &&Snapshot| snapshot.version > 0 || Some(snapshot.snapshot_id) == current;
         let snapshots: Vec<&Snapshot> = record.state.snapshots.iter().filter(is_known).collect();
         let mut older = None;
         for snapshot in snapshots.iter().copied() {
-            if as_of.has(sequence_of(snapshot)?, snapshot.timestamp_ms) {
+            if moment.has(sequence_of(snapshot)?, snapshot.timestamp_ms) {
                 older = Some(snapshot);
             }
         }
@@ -173,23 +173,23 @@ impl Snapshotter {
         &self,
         collection: &Collection,
         after: Sequence,
-        as_of: AsOf,
+        moment: Moment,
         wanted: &Wanted<'_>,
     ) -> Result<Changed> {
         let mut changed = Changed::new();
         let id = TableId { collection: collection.id, kind: TableKind::Changes };
         let Some(record) = self.catalog.table(id)? else { return Ok(changed) };
         let files = data_files(self.catalog.files(id, record.state.version)?);
-        let until = match as_of {
-            AsOf::Sequence(sequence) => sequence,
-            AsOf::Time(_) => Sequence::MAX,
+        let until = match moment {
+            Moment::Sequence(sequence) => sequence,
+            Moment::Time(_) => Sequence::MAX,
         };
         let range = ChangesRange { after, until, images: true };
         let mut bytes = 0_usize;
         let objects = self.bucket()?;
         scan_changes(objects.as_ref(), &files, &collection.name, range, &mut |record| {
             let event = record.event;
-            if !as_of.has(event.sequence, event.timestamp) {
+            if !moment.has(event.sequence, event.timestamp) {
                 return Ok(ControlFlow::Break(()));
             }
             if wanted.id.is_some_and(|id| id != event.document_id) {

@@ -11,6 +11,7 @@
 
 mod evict;
 mod history;
+pub mod named;
 mod place;
 mod plan;
 mod publish;
@@ -19,5 +20,6 @@ mod schedule;
 mod snapshotter;
 mod stage;
 
-pub use history::{AsOf, Wanted};
+pub use history::{Moment, Wanted};
+pub use named::{LABEL_MAX_BYTES, SnapshotRequest};
 pub use snapshotter::{Published, Snapshotter};

@@ -4,7 +4,7 @@
 //! rows of the months whose data files or position deletes have to change. A month has not changed when no segment of it
 //! is new, and as many of its archived rows are current as the committed table has: archived rows are only ever deleted.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
 
 use base64::Engine;
@@ -13,16 +13,19 @@ use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::named::manifest::{ManifestCollection, ManifestReference};
+use super::named::{SNAPSHOTS_MAX, SnapshotRequest};
 use crate::cold::catalog::{CatalogFile, ColdCatalog, TableId};
 use crate::cold::schema::change_fields;
 use crate::cold::{FileContent, TableKind, compaction};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::directory::Segment;
 use crate::hot::{Collection, CollectionDefinition, HotStore, LifeKey};
+use crate::types::snapshot::SnapshotType;
 use crate::types::{CollectionId, Sequence, StorageTier, Timestamp};
 
-/// The version of the stored form that is written. Version 1 names no segments.
-const FORMAT: u32 = 2;
+/// The version of the stored form that is written. Version 1 names no segments, version 2 knows no named snapshots.
+const FORMAT: u32 = 3;
 
 /// A collection as it was when the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +114,44 @@ pub struct Plan {
     pub segments_before: i64,
     /// The collections that have changed, by number.
     pub collections: Vec<PlannedCollection>,
+    /// The named snapshot that it makes, called as its attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<PlannedSnapshot>,
+    /// The named snapshots that it deletes; a plan that does so does nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forget: Vec<Uuid>,
+    /// The tables that may get or lose a tag.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tagged: Vec<TableId>,
+}
+
+/// A named snapshot as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedSnapshot {
+    /// What it holds.
+    #[serde(rename = "type")]
+    pub snapshot_type: SnapshotType,
+    /// What it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Its version.
+    pub version: i64,
+    /// What it goes on from; of incremental ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<PlannedParent>,
+    /// The collections that there are.
+    pub collections: Vec<ManifestCollection>,
+}
+
+/// The snapshot that an incremental one goes on from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedParent {
+    /// Its id.
+    pub id: Uuid,
+    /// The event up to which it tells.
+    pub sequence: Sequence,
+    /// Its manifest.
+    pub manifest: ManifestReference,
 }
 
 impl Plan {
@@ -120,23 +161,130 @@ impl Plan {
             hot.transaction(|| catalog.create())?;
         }
         hot.transaction(|| {
-            let (after, through) = (catalog.progress()?.archived, hot.log().last_sequence()?);
-            if after >= through {
+            let plan = Self::of_changes(hot, catalog, attempt, now)?;
+            if plan.after >= plan.through {
                 return Ok(None);
             }
-            let changed = hot.log().collections_between(after, through)?;
-            // Where the log was bounded before there was a bucket, it does not tell what has changed.
-            let untold = after.saturating_add(1) < hot.log().first_sequence()?;
-            let known = hot.catalog()?;
-            let changed = known.all().iter().filter(|collection| untold || changed.contains(&collection.id));
-            let collections = changed.map(|collection| planned(hot, catalog, collection)).collect::<Result<_>>()?;
-            let timestamp = now.max(hot.log().last_timestamp()?);
-            let segments_before = hot.segments_bound()?;
-            let plan = Self { format: FORMAT, attempt, after, through, timestamp, segments_before, collections };
-            catalog.insert_plan(attempt, &plan.to_text()?)?;
-            hot.log().rotate(now)?;
+            plan.store(hot, catalog, now)?;
             Ok(Some(plan))
         })
+    }
+
+    /// Makes and stores a plan for a named snapshot, of what is not archived as well.
+    pub fn make_snapshot(
+        hot: &Rc<HotStore>,
+        catalog: &ColdCatalog,
+        request: &SnapshotRequest,
+        attempt: Uuid,
+        now: Timestamp,
+    ) -> Result<Self> {
+        if !catalog.exists()? {
+            hot.transaction(|| catalog.create())?;
+        }
+        hot.transaction(|| {
+            let mut plan = Self::of_changes(hot, catalog, attempt, now)?;
+            let named = catalog.named()?;
+            if named.len() >= SNAPSHOTS_MAX {
+                let message =
+                    format!("expected at most {SNAPSHOTS_MAX} snapshots of an object, got one more; delete some");
+                return Err(StorageError::new(ErrorKind::Conflict, StorageTier::Cold, "create snapshot", message));
+            }
+            let known = hot.catalog()?;
+            let (parent, tables) = match request.snapshot_type {
+                SnapshotType::Full => {
+                    let live = known.all_live().map(|collection| table_id(collection, TableKind::State));
+                    (None, live.collect())
+                }
+                SnapshotType::Incremental => {
+                    let all = known.all().iter().map(|collection| table_id(collection, TableKind::Changes));
+                    (Some(parent(hot, catalog)?), all.collect())
+                }
+            };
+            let collections = known.all_live().map(|collection| ManifestCollection {
+                name: collection.name.to_string(),
+                definition: collection.definition.as_ref().clone(),
+            });
+            plan.tagged = tables;
+            plan.snapshot = Some(PlannedSnapshot {
+                snapshot_type: request.snapshot_type,
+                label: request.label.clone(),
+                version: catalog.last_named_version()?.saturating_add(1),
+                parent,
+                collections: collections.collect(),
+            });
+            plan.store(hot, catalog, now)?;
+            Ok(plan)
+        })
+    }
+
+    /// Makes and stores a plan that deletes named snapshots. There is no other plan on its way.
+    pub fn make_forget(
+        hot: &Rc<HotStore>,
+        catalog: &ColdCatalog,
+        ids: &[Uuid],
+        attempt: Uuid,
+        now: Timestamp,
+    ) -> Result<Self> {
+        hot.transaction(|| {
+            let mut plan = Self::of_nothing(hot, catalog, attempt, now)?;
+            let known = hot.catalog()?;
+            let mut tables = BTreeSet::new();
+            for named in catalog.named()?.iter().filter(|named| ids.contains(&named.id)) {
+                let Some(text) = catalog.named_text(named.version)? else { continue };
+                let snapshot = super::named::from_text(&text)?;
+                let kind = match snapshot.metadata.snapshot_type {
+                    SnapshotType::Full => TableKind::State,
+                    SnapshotType::Incremental => TableKind::Changes,
+                };
+                let collections = snapshot.tables.iter().filter_map(|table| known.known(&table.name));
+                tables.extend(collections.map(|collection| table_id(collection, kind)));
+            }
+            plan.forget = ids.to_vec();
+            plan.tagged = tables.into_iter().collect();
+            catalog.insert_plan(attempt, &plan.to_text()?)?;
+            Ok(plan)
+        })
+    }
+
+    /// The plan for everything that is not archived.
+    fn of_changes(hot: &Rc<HotStore>, catalog: &ColdCatalog, attempt: Uuid, now: Timestamp) -> Result<Self> {
+        let mut plan = Self::of_nothing(hot, catalog, attempt, now)?;
+        plan.through = hot.log().last_sequence()?;
+        let (after, through) = (plan.after, plan.through);
+        if after >= through {
+            return Ok(plan);
+        }
+        let changed = hot.log().collections_between(after, through)?;
+        // Where the log was bounded before there was a bucket, it does not tell what has changed.
+        let untold = after.saturating_add(1) < hot.log().first_sequence()?;
+        let known = hot.catalog()?;
+        let changed = known.all().iter().filter(|collection| untold || changed.contains(&collection.id));
+        plan.collections = changed.map(|collection| planned(hot, catalog, collection)).collect::<Result<_>>()?;
+        plan.segments_before = hot.segments_bound()?;
+        Ok(plan)
+    }
+
+    /// A plan that archives nothing.
+    fn of_nothing(hot: &HotStore, catalog: &ColdCatalog, attempt: Uuid, now: Timestamp) -> Result<Self> {
+        let archived = catalog.progress()?.archived;
+        Ok(Self {
+            format: FORMAT,
+            attempt,
+            after: archived,
+            through: archived,
+            timestamp: now.max(hot.log().last_timestamp()?),
+            segments_before: 0,
+            collections: Vec::new(),
+            snapshot: None,
+            forget: Vec::new(),
+            tagged: Vec::new(),
+        })
+    }
+
+    /// Stores a plan, and lets the log generations that it archives be closed.
+    fn store(&self, hot: &HotStore, catalog: &ColdCatalog, now: Timestamp) -> Result<()> {
+        catalog.insert_plan(self.attempt, &self.to_text()?)?;
+        hot.log().rotate(now)
     }
 
     /// Makes and stores a plan that merges small files of the change logs of these collections; `None` when none need be.
@@ -151,7 +299,7 @@ impl Plan {
             if catalog.plan()?.is_some() {
                 return Ok(None);
             }
-            let archived = catalog.progress()?.archived;
+            let mut plan = Self::of_nothing(hot, catalog, attempt, now)?;
             let mut merges = Vec::new();
             for collection in hot.catalog()?.all().iter().filter(|known| collections.contains(&known.id)) {
                 let merge = files_to_merge(catalog, collection.id)?;
@@ -169,16 +317,7 @@ impl Plan {
             if merges.is_empty() {
                 return Ok(None);
             }
-            let timestamp = now.max(hot.log().last_timestamp()?);
-            let plan = Self {
-                format: FORMAT,
-                attempt,
-                after: archived,
-                through: archived,
-                timestamp,
-                segments_before: 0,
-                collections: merges,
-            };
+            plan.collections = merges;
             catalog.insert_plan(attempt, &plan.to_text()?)?;
             Ok(Some(plan))
         })
@@ -187,6 +326,20 @@ impl Plan {
     /// Whether it merges small files, and archives nothing.
     pub fn is_merge(&self) -> bool {
         self.collections.iter().any(|collection| !collection.merge.is_empty())
+    }
+
+    /// The tables that it may make a new version of.
+    pub fn tables(&self) -> BTreeSet<TableId> {
+        let kinds =
+            |id: CollectionId| [TableKind::State, TableKind::Changes].map(|kind| TableId { collection: id, kind });
+        let changed = self.collections.iter().flat_map(|collection| kinds(collection.id));
+        changed.chain(self.tagged.iter().copied()).collect()
+    }
+
+    /// The tags that a commit of a table gets.
+    pub fn tags_of(&self, table: TableId) -> Vec<String> {
+        let tagged = self.snapshot.is_some() && self.tagged.contains(&table);
+        tagged.then(|| self.attempt.to_string()).into_iter().collect()
     }
 
     /// The collections of this plan whose change logs have small files to be merged, once it is committed.
@@ -209,10 +362,30 @@ impl Plan {
         let plan: Self =
             serde_json::from_str(text).map_err(|error| corrupt("expected a plan, got other text").caused_by(error))?;
         if !(1..=FORMAT).contains(&plan.format) {
-            return Err(corrupt("expected a plan of format 1 or 2; a newer program wrote this object"));
+            return Err(corrupt("expected a plan of format 1 to 3; a newer program wrote this object"));
         }
         Ok(plan)
     }
+}
+
+fn table_id(collection: &Collection, kind: TableKind) -> TableId {
+    TableId { collection: collection.id, kind }
+}
+
+/// The newest snapshot, which an incremental one goes on from.
+fn parent(hot: &HotStore, catalog: &ColdCatalog) -> Result<PlannedParent> {
+    let newest = catalog.named()?.last().map(|named| catalog.named_text(named.version)).transpose()?.flatten();
+    let Some(text) = newest else {
+        let message = "expected a snapshot that an incremental one can go on from, got none; make a full one first";
+        return Err(StorageError::new(ErrorKind::Conflict, StorageTier::Cold, "create snapshot", message));
+    };
+    let snapshot = super::named::from_text(&text)?;
+    let object = hot.object_record()?.ok_or_else(|| corrupt("expected the object to be known, got none"))?;
+    let manifest = ManifestReference {
+        key: super::named::manifest::key(&object.name, snapshot.id),
+        checksum: snapshot.metadata.checksum,
+    };
+    Ok(PlannedParent { id: snapshot.id, sequence: snapshot.sequence, manifest })
 }
 
 fn planned(hot: &HotStore, catalog: &ColdCatalog, collection: &Collection) -> Result<PlannedCollection> {
@@ -311,6 +484,6 @@ mod tests {
         let segments = &plan.collections[0].months[0].segments;
         assert_eq!(segments[0].deleted().unwrap(), RoaringBitmap::new());
         assert_eq!(segments[1].deleted().unwrap(), [1, 5, 8].into_iter().collect());
-        assert!(Plan::from_text(&text.replace("\"format\":2", "\"format\":3")).is_err());
+        assert!(Plan::from_text(&text.replace("\"format\":2", "\"format\":4")).is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::plan::Plan;
 use super::stage::object_metadata;
 use crate::cold::catalog::{ColdCatalog, TableId, TableRecord};
-use crate::cold::{TableKind, metadata};
+use crate::cold::metadata;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{ObjectMetadata, ObjectStore, PutCondition, PutOutcome};
 use crate::types::StorageTier;
@@ -34,10 +34,8 @@ pub struct Publish<'s> {
 impl Publish<'_> {
     /// Publishes every table of the plan that is not published yet.
     pub async fn run(&mut self) -> Result<()> {
-        for collection in &self.plan.collections {
-            for kind in [TableKind::State, TableKind::Changes] {
-                self.table(TableId { collection: collection.id, kind }).await?;
-            }
+        for table in self.plan.tables() {
+            self.table(table).await?;
         }
         Ok(())
     }

@@ -25,6 +25,8 @@ pub struct Pending {
     pub merge: bool,
     /// When the next garbage may be deleted.
     pub garbage_at: Option<Timestamp>,
+    /// When a named snapshot expires.
+    pub expiry_at: Option<Timestamp>,
 }
 
 /// When the next run is due; `None` when there is nothing to do.
@@ -36,7 +38,9 @@ pub fn due_ms(config: &SnapshotsConfig, pending: &Pending, now: Timestamp) -> Op
     // Committed states are published before the next changes are archived.
     let merge = pending.merge.then(|| publishable_ms(config, pending.published_at, now));
     let work = publish.or(flush).or(pending.planned).or(merge);
-    [work, pending.garbage_at].into_iter().flatten().min().map(|due| due.max(now))
+    // What has expired goes when nothing else waits.
+    let expiry = pending.expiry_at.filter(|_| work.is_none());
+    [work, pending.garbage_at, expiry].into_iter().flatten().min().map(|due| due.max(now))
 }
 
 /// When the alarm may publish next.

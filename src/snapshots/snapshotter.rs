@@ -1,13 +1,16 @@
 //! Runs plans, one at a time, and reads what they have published.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::rc::Rc;
+
+use uuid::Uuid;
 
 use super::plan::Plan;
 use super::publish::Publish;
 use super::schedule::{Pending, due_ms, publishable_ms, retry_ms};
-use super::stage::{Stage, StagedTable};
+use super::stage::{Stage, Staged};
 use crate::cold::catalog::{ColdCatalog, Progress, TableId, UNTIL_PUBLISHED, data_files};
 use crate::cold::{ChangesRange, ScanStats, TableKind, scan, scan_changes};
 use crate::config::StorageConfig;
@@ -41,7 +44,7 @@ pub struct Published {
 
 /// Who asks for a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Caller {
+pub(super) enum Caller {
     /// Publishes at most once in the configured interval.
     Alarm,
     /// Publishes at once, but for the bucket's own limit of writes to one key.
@@ -56,6 +59,8 @@ struct Known {
     planned: bool,
     unpublished: bool,
     garbage_at: Option<Timestamp>,
+    /// When a named snapshot expires.
+    expiry_at: Option<Timestamp>,
 }
 
 /// Marks a run in flight until it is dropped, also when whoever asked for it goes away.
@@ -94,6 +99,8 @@ pub struct Snapshotter {
     planned_bytes: Cell<u64>,
     /// The collections that had files to be merged when they were last published.
     merge_due: RefCell<Vec<CollectionId>>,
+    /// Named snapshots that must not expire now.
+    pub(super) held: RefCell<BTreeSet<Uuid>>,
 }
 
 impl Snapshotter {
@@ -112,6 +119,7 @@ impl Snapshotter {
             changes_since: Cell::new(None),
             planned_bytes: Cell::new(0),
             merge_due: RefCell::default(),
+            held: RefCell::default(),
         }
     }
 
@@ -171,6 +179,7 @@ impl Snapshotter {
             merge: !self.merge_due.borrow().is_empty(),
             planned: known.planned.then(|| retry_ms(self.failures.get(), now)),
             garbage_at: known.garbage_at,
+            expiry_at: known.expiry_at,
         })
     }
 
@@ -184,6 +193,7 @@ impl Snapshotter {
             planned: committed == Some(false),
             unpublished: committed == Some(true),
             garbage_at: self.catalog.next_garbage()?,
+            expiry_at: self.next_expiry(self.ports.clock.now_ms())?,
         };
         self.known.replace(Some(known));
         Ok(known)
@@ -212,9 +222,7 @@ impl Snapshotter {
         let wanted = self.hot.log().last_sequence()?;
         let mut bytes_written = 0u64;
         for _ in 0..SYNC_ROUNDS {
-            while self.in_flight() {
-                self.ports.clock.sleep_ms(JOIN_POLL_MS).await;
-            }
+            self.until_idle().await;
             if self.published()?.sequence >= wanted && !(force && bytes_written == 0 && self.known()?.unpublished) {
                 break;
             }
@@ -237,12 +245,19 @@ impl Snapshotter {
         })
     }
 
-    fn in_flight(&self) -> bool {
+    /// Waits for the run in flight.
+    pub(super) async fn until_idle(&self) {
+        while self.in_flight() {
+            self.ports.clock.sleep_ms(JOIN_POLL_MS).await;
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> bool {
         let now = self.ports.clock.now_ms();
         self.running.get().is_some_and(|since| now.saturating_sub(since) < RUN_MAX_MS)
     }
 
-    async fn guarded(&self, caller: Caller) -> Result<u64> {
+    pub(super) async fn guarded(&self, caller: Caller) -> Result<u64> {
         self.running.set(Some(self.ports.clock.now_ms()));
         let _run = RunInFlight(self);
         let result = self.run(caller).await;
@@ -277,10 +292,10 @@ impl Snapshotter {
         }
         // Whoever waits for an answer is not kept by it. It is published by the next run.
         if caller == Caller::Alarm
-            && let Some(merge) = self.make_merge()?
+            && let Some(upkeep) = self.make_upkeep()?
         {
-            let merged = self.stage_and_commit(&merge, &record.name, &objects).await?;
-            bytes_written = bytes_written.saturating_add(merged);
+            let written = self.stage_and_commit(&upkeep, &record.name, &objects).await?;
+            bytes_written = bytes_written.saturating_add(written);
         }
         self.collect_garbage(objects.as_ref()).await?;
         Ok(bytes_written)
@@ -304,10 +319,28 @@ impl Snapshotter {
         let now = self.ports.clock.now_ms();
         let attempt = uuid_v7(self.ports.ids.as_ref(), now)?;
         let plan = Plan::make(&self.hot, &self.catalog, attempt, now)?;
+        self.plan_made();
+        Ok(plan)
+    }
+
+    /// Notes that the catalogue may say something else from now on.
+    pub(super) fn catalog_changed(&self) {
         self.known.replace(None);
+    }
+
+    /// Notes that there may be a plan that archives what waits.
+    pub(super) fn plan_made(&self) {
+        self.catalog_changed();
         self.changes_since.set(None);
         self.planned_bytes.set(self.hot.log().appended_bytes());
-        Ok(plan)
+    }
+
+    /// A plan that deletes expired snapshots, or that merges small files; `None` when there is nothing to do.
+    fn make_upkeep(&self) -> Result<Option<Plan>> {
+        match self.plan_expiry(self.ports.clock.now_ms())? {
+            Some(plan) => Ok(Some(plan)),
+            None => self.make_merge(),
+        }
     }
 
     /// A plan that merges small files of change logs, if any are to be merged.
@@ -334,8 +367,8 @@ impl Snapshotter {
             plan,
             bytes_written: 0,
         };
-        let tables = match stage.run().await {
-            Ok(tables) => tables,
+        let staged = match stage.run().await {
+            Ok(staged) => staged,
             // A merge that can not be made is not worth that nothing else is archived.
             Err(error) if error.kind() == ErrorKind::Conflict || (plan.is_merge() && !error.is_retryable()) => {
                 self.abandon(plan)?;
@@ -343,18 +376,18 @@ impl Snapshotter {
             }
             Err(error) => return Err(error),
         };
-        self.commit(plan, &tables)?;
+        self.commit(plan, name, &staged)?;
         Ok(stage.bytes_written)
     }
 
     /// Makes the staged states the authority, in one transaction, unless another run of the plan already has.
-    fn commit(&self, plan: &Plan, tables: &[StagedTable]) -> Result<()> {
+    fn commit(&self, plan: &Plan, name: &ObjectName, staged: &Staged) -> Result<()> {
         self.hot.transaction(|| {
             let stored = self.catalog.plan()?.filter(|stored| stored.attempt == plan.attempt && !stored.committed);
             if stored.is_none() {
                 return Ok(());
             }
-            for table in tables {
+            for table in &staged.tables {
                 let current = self.catalog.table(table.id)?.map_or(0, |record| record.state.version);
                 if current != table.base_version {
                     return Err(StorageError::new(
@@ -370,6 +403,7 @@ impl Snapshotter {
                 self.catalog.add_files(table.id, version, &table.built.added)?;
                 self.catalog.add_garbage(UNTIL_PUBLISHED, &table.built.garbage)?;
             }
+            self.commit_named(plan, name, staged.snapshot.as_ref())?;
             self.catalog.set_archived(plan.through)?;
             self.catalog.mark_committed()?;
             self.hot.plan_ended()

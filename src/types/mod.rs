@@ -3,6 +3,7 @@
 pub mod events;
 pub mod json;
 pub mod names;
+pub mod snapshot;
 pub mod statistics;
 pub mod sync;
 pub mod time;

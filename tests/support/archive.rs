@@ -122,6 +122,22 @@ pub fn check_whole(world: &World, model: &Model, collections: &[&str]) -> usize 
     usize::try_from(published).unwrap()
 }
 
+/// Checks all tables of an object by themselves: what they refer to is in the bucket, and what is published is whole.
+pub fn check_tables(world: &World) {
+    let ports = world.ports();
+    let catalog = ColdCatalog::new(Rc::clone(&ports.sql));
+    let hot = HotStore::new(Rc::clone(&ports.sql), HotConfig::default(), 1 << 24);
+    for collection in hot.catalog().unwrap().all() {
+        for kind in [TableKind::State, TableKind::Changes] {
+            let id = TableId { collection: collection.id, kind };
+            let Some(record) = catalog.table(id).unwrap() else { continue };
+            check_references(world, &record.state, record.published);
+            let files = catalog.files(id, record.state.version).unwrap();
+            check_itself(world, &record, &files.into_iter().map(|file| file.file).collect::<Vec<_>>());
+        }
+    }
+}
+
 /// What the committed state names, and what is published, is there.
 fn check_references(world: &World, state: &TableState, published: i64) {
     let there = |key: &str| assert!(world.bucket.object(key).is_some(), "{key} is referred to and missing");
@@ -184,4 +200,20 @@ pub fn settle_with(world: &World, config: &str) {
         run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
     }
     panic!("changes are still pending after 20 alarms");
+}
+
+/// Fires the alarms that are due within some time, as the platform would.
+pub fn alarms_for(world: &World, config: &str, time_ms: i64) {
+    let object = Object::wake_with(world, config);
+    let end = world.ports().clock.now_ms() + time_ms;
+    for _ in 0..100 {
+        let Some(due) = world.alarm.at_ms().filter(|due| *due <= end) else {
+            world.clock.set(end);
+            return;
+        };
+        world.clock.set(due.max(world.ports().clock.now_ms()));
+        assert!(world.alarm.take_due(due));
+        run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
+    }
+    panic!("alarms are still due after 100 of them");
 }

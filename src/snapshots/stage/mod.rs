@@ -6,6 +6,7 @@
 
 mod changes;
 mod merge;
+mod named;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,14 +18,15 @@ use self::state::StateChange;
 use super::plan::{Plan, PlannedCollection};
 use crate::cold::catalog::{CatalogFile, ColdCatalog, TableId};
 use crate::cold::{
-    BuiltCommit, ChangesFileWriter, Commit, CommitOperation, DataFile, FileContent, LiveFile, Schema, TableKind,
-    TablePath, TableState, plan_commit,
+    BuiltCommit, ChangesFileWriter, Commit, CommitOperation, DataFile, FileContent, LiveFile, Retention, Schema,
+    TableKind, TablePath, TableState, plan_commit,
 };
 use crate::config::ColdConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
 use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition, PutOutcome};
 use crate::types::names::ObjectName;
+use crate::types::snapshot::Snapshot;
 use crate::types::time::Month;
 use crate::types::{CollectionId, Sequence, StorageTier};
 use crate::vortex::TableSchema;
@@ -48,6 +50,14 @@ pub struct StagedTable {
     pub columns: TableSchema,
     /// The files that it removes.
     pub removed: Vec<CatalogFile>,
+}
+
+/// What a plan comes to.
+pub struct Staged {
+    /// The commits of its tables.
+    pub tables: Vec<StagedTable>,
+    /// The named snapshot that it makes.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// What staging needs.
@@ -84,7 +94,7 @@ type Stages<'p> = BTreeMap<CollectionId, CollectionStage<'p>>;
 
 impl<'s> Stage<'s> {
     /// Stages everything and says what is to be committed.
-    pub async fn run(&mut self) -> Result<Vec<StagedTable>> {
+    pub async fn run(&mut self) -> Result<Staged> {
         let plan = self.plan;
         self.check_log()?;
         let mut stages = Stages::new();
@@ -101,12 +111,17 @@ impl<'s> Stage<'s> {
             tables.extend(self.stage_state_table(stage).await?);
             tables.extend(self.build_changes(stage)?);
         }
+        tables.extend(self.untagged()?);
+        let snapshot = match &plan.snapshot {
+            Some(planned) => Some(self.stage_named(planned, &mut tables).await?),
+            None => None,
+        };
         let objects = || tables.iter().flat_map(|table| &table.built.objects);
         self.catalog.note_staged(&objects().map(|object| object.key.clone()).collect::<Vec<_>>())?;
         for object in objects() {
             self.put(&object.key, &object.bytes, object.content_type).await?;
         }
-        Ok(tables)
+        Ok(Staged { tables, snapshot })
     }
 
     /// Without the events after the plan it can not be told any more what was there when it was made.
@@ -180,12 +195,19 @@ impl<'s> Stage<'s> {
             removed: live(&removed),
             schema,
             summary: self.summary(),
-            tags: Vec::new(),
-            keep_snapshots: self.config.iceberg_keep_snapshots,
-            keep_ms: self.config.iceberg_keep_days.saturating_mul(DAY_MS),
+            tags: self.plan.tags_of(id),
+            keep_snapshots: self.retention().keep_snapshots,
+            keep_ms: self.retention().keep_ms,
         };
         let built = plan_commit(&state, &commit)?;
         Ok(Some(StagedTable { id, base_version: state.version, built, columns: stage.columns.clone(), removed }))
+    }
+
+    fn retention(&self) -> Retention {
+        Retention {
+            keep_snapshots: self.config.iceberg_keep_snapshots,
+            keep_ms: self.config.iceberg_keep_days.saturating_mul(DAY_MS),
+        }
     }
 
     fn new_table(&self, planned: &PlannedCollection, kind: TableKind) -> TableState {

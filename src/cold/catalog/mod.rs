@@ -7,20 +7,24 @@
 //!
 //! All stored values are JSON with a `format`; a newer one is refused.
 
+mod named;
+
 use std::cell::Cell;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::data_file::{DataFile, LiveFile};
-use super::schema::TableKind;
-use super::table::{Snapshot, TableState};
+use crate::cold::data_file::{DataFile, LiveFile};
+use crate::cold::schema::TableKind;
+use crate::cold::table::{Snapshot, TableState};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::SQL_MAX_EXACT_INTEGER;
 use crate::ports::{SqlParam, SqlRow, SqlStore, SqlValue, expect_integer, expect_text};
 use crate::types::{CollectionId, Sequence, StorageTier, Timestamp};
 use crate::vortex::TableSchema;
+
+pub use named::NamedSnapshot;
 
 const TABLES: [&str; 5] = [
     "CREATE TABLE cold_progress (one INTEGER PRIMARY KEY CHECK (one = 1), archived INTEGER NOT NULL, \
@@ -128,21 +132,38 @@ pub struct ColdCatalog {
     sql: Rc<dyn SqlStore>,
     /// Whether the tables are known to exist; they never go away.
     exists: Rc<Cell<bool>>,
+    /// Whether those of named snapshots do; `None` until it was looked for them.
+    has_named: Rc<Cell<Option<bool>>>,
 }
 
 impl ColdCatalog {
     /// The catalogue in `sql`.
     pub fn new(sql: Rc<dyn SqlStore>) -> Self {
-        Self { sql, exists: Rc::default() }
+        Self { sql, exists: Rc::default(), has_named: Rc::default() }
     }
 
     /// Whether anything was ever planned.
     pub fn exists(&self) -> Result<bool> {
         if !self.exists.get() {
-            let statement = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'cold_progress'";
-            self.exists.set(!self.sql.query(statement, &[])?.is_empty());
+            self.look_for_tables()?;
         }
         Ok(self.exists.get())
+    }
+
+    /// Learns which tables there are.
+    fn look_for_tables(&self) -> Result<()> {
+        let statement =
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('cold_progress', 'cold_snapshots')";
+        for row in self.sql.query(statement, &[])? {
+            match expect_text(row.into_iter().next())?.as_str() {
+                "cold_progress" => self.exists.set(true),
+                _ => self.has_named.set(Some(true)),
+            }
+        }
+        if self.has_named.get().is_none() {
+            self.has_named.set(Some(false));
+        }
+        Ok(())
     }
 
     /// Makes the tables, in a transaction of their own: whether they exist is remembered.
