@@ -47,10 +47,10 @@ impl Engine {
     /// When the alarm is due; `None` when there is nothing to do.
     fn next_alarm(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let maintenance = self.hot.maintenance_due(now)?.map(|due| due.max(now.saturating_add(MAINTENANCE_DELAY_MS)));
-        Ok([self.snapshotter.next_alarm(now)?, maintenance].into_iter().flatten().min())
+        Ok([self.snapshotter.next_alarm(now)?, maintenance, self.restore_due(now)].into_iter().flatten().min())
     }
 
-    async fn set_alarm(&self, at: Timestamp) -> Result<()> {
+    pub(super) async fn set_alarm(&self, at: Timestamp) -> Result<()> {
         self.ports.alarm.set(at).await?;
         self.alarm_due.set(Some(Some(at)));
         Ok(())
@@ -73,7 +73,8 @@ impl Engine {
     /// the wake is counted here.
     fn work(&self, now: Timestamp) -> Result<Work> {
         let archive = self.snapshotter.is_alarm_due(now)?;
-        Ok(Work { archive, any: self.hot.maintenance_pending()? || self.next_alarm(now)?.is_some() })
+        let restores = self.snapshotter.running_restore()?.is_some();
+        Ok(Work { archive, any: restores || self.hot.maintenance_pending()? || self.next_alarm(now)?.is_some() })
     }
 
     async fn run_alarm(&self, due: Result<Work>) -> Result<()> {
@@ -82,7 +83,8 @@ impl Engine {
         let maintained = self.maintain().await;
         let archived = if archive { self.snapshotter.alarm().await } else { Ok(()) };
         let evicted = self.snapshotter.evict().await.map(|_| ());
-        maintained.and(archived).and(evicted)?;
+        let restored = self.restore_some().await;
+        maintained.and(archived).and(evicted).and(restored)?;
         match self.next_alarm(self.now_ms())? {
             Some(next) => self.set_alarm(next).await,
             None => Ok(()),

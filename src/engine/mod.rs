@@ -11,6 +11,7 @@ mod documents;
 mod evicted;
 mod history;
 mod queries;
+mod restore;
 mod snapshots;
 
 use std::cell::{Cell, RefCell};
@@ -25,6 +26,7 @@ pub use cached::DocumentCache;
 pub use collections::{CollectionInfo, ColumnInfo};
 pub use documents::Tier;
 pub use history::AsOf;
+pub use restore::{ForeignRestore, Job, JobAnswer, JobState};
 pub use snapshots::{LABEL_MAX_BYTES, SnapshotRequest};
 
 use crate::config::StorageConfig;

@@ -34,7 +34,7 @@ impl Engine {
     /// Deletes a snapshot that nothing needs.
     pub async fn delete_snapshot(&self, id: Uuid) -> Result<()> {
         self.learn_alarm().await?;
-        let deleted = self.snapshotter.delete_snapshot(id, &|_| Ok(())).await;
+        let deleted = self.snapshotter.delete_snapshot(id).await;
         self.schedule_archive().await?;
         deleted
     }

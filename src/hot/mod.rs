@@ -39,7 +39,7 @@ pub use directory::{BuiltBytes, LifeKey};
 pub use evicted::{EvictedRows, NeedsCold};
 pub use schema::ObjectRecord;
 pub use sources::QuerySources;
-pub use write::{Condition, Mutation, Versions, Write, WriteOutcome};
+pub use write::{Condition, Mutation, Versions, Write, WriteGate, WriteOutcome};
 
 use self::directory::{Directory, Extent};
 use self::evicted::Lent;
@@ -61,6 +61,7 @@ pub struct HotStore {
     directory: Directory,
     maintenance: Maintenance,
     planned: RefCell<Option<Rc<dyn PlannedSegments>>>,
+    gate: RefCell<Option<Rc<dyn WriteGate>>>,
     lent: RefCell<Lent>,
     /// Transactions open now, one inside the other.
     depth: Cell<u32>,
@@ -78,6 +79,7 @@ impl HotStore {
             catalog: RefCell::new(None),
             maintenance: Maintenance::default(),
             planned: RefCell::new(None),
+            gate: RefCell::new(None),
             lent: RefCell::default(),
             depth: Cell::new(0),
         }
@@ -223,6 +225,7 @@ impl HotStore {
     /// Declares or alters a collection. Existing documents are not looked at: a value that does not fit a column
     /// declared later stays with its document.
     pub fn declare(&self, collection: &str, definition: CollectionDefinition) -> Result<()> {
+        self.check_gate()?;
         self.transaction(|| {
             let mut catalog = self.catalog()?.as_ref().clone();
             catalog.ensure(self.sql.as_ref(), collection)?;
@@ -234,6 +237,7 @@ impl HotStore {
 
     /// Drops a collection: a DELETE event a document, by reference to its rows. Returns the last sequence.
     pub fn drop_collection(&self, collection: &str, context: &ChangeContext, now: Timestamp) -> Result<Sequence> {
+        self.check_gate()?;
         self.transaction(|| {
             let mut catalog = self.catalog()?.as_ref().clone();
             let dropped = catalog.live(collection).cloned().ok_or_else(|| {

@@ -41,6 +41,14 @@ struct IdPage {
 }
 
 impl HotStore {
+    /// The current documents of a collection after an id, bounded in number and bytes; empty at the end.
+    pub fn page(&self, collection: &str, after: Option<&str>) -> Result<Vec<Document>> {
+        match self.catalog()?.live(collection) {
+            Some(collection) => self.page_of(collection.life(), after),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// The documents of a life after an id, bounded in number and bytes; empty at the end.
     pub(super) fn page_of(&self, life: LifeKey, after: Option<&str>) -> Result<Vec<Document>> {
         self.page_without(life, i64::MIN, after)

@@ -137,7 +137,7 @@ impl Edge {
     }
 
     async fn route(&self, head: &RequestHead) -> Result<Decision> {
-        let (name, route) = self.routes.find(&head.path)?;
+        let (name, route) = self.routes.find_public(&head.path)?;
         let plan = match (route, head.method.as_str()) {
             (Route::Document(collection, id), "GET") if wants_cached(head) => {
                 if let Some(response) = self.cached(head, &name, &collection, &id).await {

@@ -21,6 +21,7 @@ mod object_info;
 mod params;
 mod problem;
 mod query;
+mod restore;
 mod routes;
 mod s3;
 mod snapshots;

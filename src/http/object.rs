@@ -6,7 +6,7 @@ use super::metered::Metered;
 use super::params::refuse;
 use super::problem;
 use super::routes::{Route, Routes};
-use super::{batch, cdc, collections, documents, import, object_info, query, snapshots, sync};
+use super::{batch, cdc, collections, documents, import, object_info, query, restore, snapshots, sync};
 use crate::engine::Engine;
 use crate::error::{Result, StorageError};
 use crate::limits::CORRELATION_ID_MAX_BYTES;
@@ -88,6 +88,9 @@ impl ObjectService {
             (Route::Snapshots, _) => snapshots::list(engine, request),
             (Route::Snapshot(id), "DELETE") => snapshots::delete(engine, request, id).await,
             (Route::Snapshot(id), _) => snapshots::get(engine, request, id),
+            (Route::Restore(id), _) => restore::restore(engine, request, id).await,
+            (Route::ForeignRestore, _) => restore::restore_foreign(engine, request).await,
+            (Route::Job(id), _) => restore::job(engine, request, id).await,
         }
     }
 }

@@ -38,6 +38,12 @@ pub enum Route {
     Snapshots,
     /// One snapshot.
     Snapshot(Uuid),
+    /// The restoring of a snapshot.
+    Restore(Uuid),
+    /// One job.
+    Job(Uuid),
+    /// A restore that another object asks for.
+    ForeignRestore,
 }
 
 #[derive(Clone, Copy)]
@@ -54,9 +60,12 @@ enum Pattern {
     Sync,
     Snapshots,
     Snapshot,
+    Restore,
+    Job,
+    ForeignRestore,
 }
 
-const PATTERNS: [(&str, Pattern); 13] = [
+const PATTERNS: [(&str, Pattern); 16] = [
     ("/v1/{type}/{id}", Pattern::Object),
     ("/v1/{type}/{id}/", Pattern::Object),
     ("/v1/{type}/{id}/collections", Pattern::Collections),
@@ -70,6 +79,9 @@ const PATTERNS: [(&str, Pattern); 13] = [
     ("/v1/{type}/{id}/sync", Pattern::Sync),
     ("/v1/{type}/{id}/snapshots", Pattern::Snapshots),
     ("/v1/{type}/{id}/snapshots/{snapshot}", Pattern::Snapshot),
+    ("/v1/{type}/{id}/snapshots/{snapshot}/restore", Pattern::Restore),
+    ("/v1/{type}/{id}/jobs/{job}", Pattern::Job),
+    ("/internal/{type}/{id}/restores", Pattern::ForeignRestore),
 ];
 
 /// Finds routes.
@@ -91,6 +103,14 @@ impl Routes {
             })?;
         }
         Ok(Self(router))
+    }
+
+    /// The same of a request from outside, which has no routes that are between objects.
+    pub fn find_public(&self, path: &str) -> Result<(ObjectName, Route)> {
+        match self.find(path)? {
+            (_, Route::ForeignRestore) => Err(unknown(path)),
+            found => Ok(found),
+        }
     }
 
     /// The object and route of an encoded path.
@@ -115,6 +135,9 @@ impl Routes {
             Pattern::Sync => Route::Sync,
             Pattern::Snapshots => Route::Snapshots,
             Pattern::Snapshot => Route::Snapshot(uuid(params, "snapshot")?),
+            Pattern::Restore => Route::Restore(uuid(params, "snapshot")?),
+            Pattern::Job => Route::Job(uuid(params, "job")?),
+            Pattern::ForeignRestore => Route::ForeignRestore,
         };
         Ok((name, route))
     }
@@ -124,9 +147,14 @@ impl Route {
     /// The methods that this route has.
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
-            Self::Object | Self::Collections | Self::Cdc => &["GET", "HEAD"],
+            Self::Object | Self::Collections | Self::Cdc | Self::Job(_) => &["GET", "HEAD"],
             Self::Collection(_) => &["GET", "HEAD", "PUT", "DELETE"],
-            Self::Documents(_) | Self::Import(_) | Self::Query(_) | Self::Batch => &["POST"],
+            Self::Documents(_)
+            | Self::Import(_)
+            | Self::Query(_)
+            | Self::Batch
+            | Self::Restore(_)
+            | Self::ForeignRestore => &["POST"],
             Self::Document(..) => &["GET", "HEAD", "PUT", "PATCH", "DELETE"],
             Self::Sync | Self::Snapshots => &["GET", "HEAD", "POST"],
             Self::Snapshot(_) => &["GET", "HEAD", "DELETE"],
@@ -195,6 +223,9 @@ mod tests {
         assert_eq!(route, Route::Document("movies".to_owned(), "a/b é".to_owned()));
         assert_eq!(routes.find("/v1/demo/1").unwrap().1, Route::Object);
         assert_eq!(routes.find("/v1/demo/1/").unwrap().1, Route::Object);
+        assert_eq!(routes.find("/internal/demo/1/restores").unwrap().1, Route::ForeignRestore);
+        assert_eq!(routes.find_public("/internal/demo/1/restores").unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(routes.find_public("/v1/demo/1").unwrap().1, Route::Object);
     }
 
     #[test]

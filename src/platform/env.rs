@@ -12,6 +12,7 @@ use super::bucket::WorkerBucket;
 use super::cache::WorkerCache;
 use super::clock::{WorkerAlarm, WorkerClock, WorkerIds};
 use super::exception::Exception;
+use super::peers::WorkerPeers;
 use super::sql::WorkerSql;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{EdgePorts, ObjectFolders, ObjectStore, Ports};
@@ -81,6 +82,7 @@ pub fn ports(state: &State, env: &Env) -> Result<Ports> {
         clock: Rc::new(WorkerClock),
         ids: Rc::new(WorkerIds),
         alarm: Rc::new(WorkerAlarm::new(state)),
+        peers: Rc::new(WorkerPeers::new(env.clone())),
     })
 }
 

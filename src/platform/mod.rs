@@ -10,4 +10,5 @@ mod bucket;
 mod cache;
 mod clock;
 mod exception;
+mod peers;
 mod sql;

@@ -9,6 +9,7 @@ mod clock;
 pub mod message;
 mod object_folders;
 mod object_store;
+mod peers;
 mod sql;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -20,6 +21,7 @@ pub use cache::{CachedEntry, EdgeCache};
 pub use clock::{Alarm, Clock, Ids, uuid_v7};
 pub use object_folders::{ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectStreams, Opened};
 pub use object_store::{ObjectInfo, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StoredObject};
+pub use peers::{PeerAnswer, Peers};
 pub use sql::{SqlCounters, SqlParam, SqlRow, SqlStore, SqlValue, expect_blob, expect_integer, expect_text, transact};
 
 /// All ports of one object.
@@ -37,6 +39,8 @@ pub struct Ports {
     pub ids: Rc<dyn Ids>,
     /// The object's one alarm.
     pub alarm: Rc<dyn Alarm>,
+    /// Other objects.
+    pub peers: Rc<dyn Peers>,
 }
 
 /// The ports of the Worker in front of the objects.

@@ -16,6 +16,7 @@ mod place;
 mod plan;
 mod publish;
 mod recall;
+pub mod restore;
 mod schedule;
 mod snapshotter;
 mod stage;

@@ -1,7 +1,6 @@
 //! Runs plans, one at a time, and reads what they have published.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -9,6 +8,8 @@ use uuid::Uuid;
 
 use super::plan::Plan;
 use super::publish::Publish;
+use super::restore::job::Jobs;
+use super::restore::source::Source;
 use super::schedule::{Pending, due_ms, publishable_ms, retry_ms};
 use super::stage::{Stage, Staged};
 use crate::cold::catalog::{ColdCatalog, Progress, TableId, UNTIL_PUBLISHED, data_files};
@@ -99,8 +100,10 @@ pub struct Snapshotter {
     planned_bytes: Cell<u64>,
     /// The collections that had files to be merged when they were last published.
     merge_due: RefCell<Vec<CollectionId>>,
-    /// Named snapshots that must not expire now.
-    pub(super) held: RefCell<BTreeSet<Uuid>>,
+    /// The jobs of the object.
+    pub(super) jobs: Rc<Jobs>,
+    /// What the restore with this id reads.
+    pub(super) source: RefCell<Option<(Uuid, Rc<Source>)>>,
 }
 
 impl Snapshotter {
@@ -108,6 +111,8 @@ impl Snapshotter {
     pub fn new(ports: Ports, config: StorageConfig, hot: Rc<HotStore>) -> Self {
         let catalog = ColdCatalog::new(Rc::clone(&ports.sql));
         hot.set_planned_segments(Rc::new(PlanOnItsWay(catalog.clone())));
+        let jobs = Rc::new(Jobs::new(Rc::clone(&ports.sql)));
+        hot.set_write_gate(jobs.clone());
         Self {
             catalog,
             ports,
@@ -119,7 +124,8 @@ impl Snapshotter {
             changes_since: Cell::new(None),
             planned_bytes: Cell::new(0),
             merge_due: RefCell::default(),
-            held: RefCell::default(),
+            jobs,
+            source: RefCell::default(),
         }
     }
 

@@ -106,6 +106,11 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl In
     }
 }
 
+/// The bytes of a response's body.
+pub fn body(response: &Response) -> &[u8] {
+    &response.body
+}
+
 pub fn parsed(response: &Response) -> Value {
     if response.body.is_empty() { Value::Null } else { serde_json::from_slice(&response.body).expect("a JSON body") }
 }

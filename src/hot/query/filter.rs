@@ -58,6 +58,17 @@ impl Filter {
         Self::Compare(FieldPath::new("id"), Comparison::Eq(Operand(OrderKey::Text(id.to_owned()))))
     }
 
+    /// The filter of the documents after an id and up to another; `None` without bounds.
+    pub fn ids_between(after: Option<&str>, until: Option<&str>) -> Option<Self> {
+        let compare = |comparison: fn(Operand) -> Comparison, id: &str| {
+            Self::Compare(FieldPath::new("id"), comparison(Operand(OrderKey::Text(id.to_owned()))))
+        };
+        let after = after.map(|after| compare(Comparison::Gt, after));
+        let until = until.map(|until| compare(Comparison::Lte, until));
+        let bounds: Vec<Self> = after.into_iter().chain(until).collect();
+        (!bounds.is_empty()).then_some(Self::And(bounds))
+    }
+
     /// Visits the fields that are compared.
     pub fn visit_paths<'f>(&'f self, visit: &mut dyn FnMut(&'f FieldPath)) {
         match self {

@@ -28,7 +28,24 @@ pub(super) const TRANSACTION_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// What to do with a mutation that is refused, by its position.
 pub type Refused<'r> = &'r mut dyn FnMut(usize, StorageError) -> Result<()>;
 
+/// Who knows whether documents and collections may change now.
+pub trait WriteGate {
+    /// Refuses, with an error that says until when.
+    fn check(&self) -> Result<()>;
+}
+
 impl HotStore {
+    /// Tells who is asked before each change.
+    pub fn set_write_gate(&self, gate: Rc<dyn WriteGate>) {
+        self.gate.replace(Some(gate));
+    }
+
+    /// Refuses a change that may not be now.
+    pub(super) fn check_gate(&self) -> Result<()> {
+        let gate = self.gate.borrow().clone();
+        gate.map_or(Ok(()), |gate| gate.check())
+    }
+
     /// Does all mutations in one transaction. A mutation that is refused (it conflicts, is not valid, or its condition
     /// does not hold) is handed to `refused`, which ends the transaction with an error or lets the others go on.
     pub fn write(
@@ -38,6 +55,7 @@ impl HotStore {
         now: Timestamp,
         refused: Refused<'_>,
     ) -> Result<Vec<WriteOutcome>> {
+        self.check_gate()?;
         // What takes documents away must go on.
         if writes.iter().any(|write| !matches!(write.mutation, Mutation::Delete { .. })) {
             self.check_space()?;

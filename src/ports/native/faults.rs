@@ -19,9 +19,10 @@ use async_trait::async_trait;
 use super::executor::yield_now;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{
-    Alarm, CachedEntry, EdgeCache, ObjectMetadata, ObjectStore, Ports, PutCondition, PutOutcome, SqlCounters, SqlParam,
-    SqlRow, SqlStore, StoredObject,
+    Alarm, CachedEntry, EdgeCache, ObjectMetadata, ObjectStore, PeerAnswer, Peers, Ports, PutCondition, PutOutcome,
+    SqlCounters, SqlParam, SqlRow, SqlStore, StoredObject,
 };
+use crate::types::names::ObjectName;
 use crate::types::{StorageTier, Timestamp};
 
 /// Characters of a statement that its label shows.
@@ -92,6 +93,7 @@ impl FaultPlan {
             clock: Rc::clone(&ports.clock),
             ids: Rc::clone(&ports.ids),
             alarm: Rc::new(FaultyAlarm { inner: Rc::clone(&ports.alarm), plan: self.clone() }),
+            peers: Rc::new(FaultyPeers { inner: Rc::clone(&ports.peers), plan: self.clone() }),
         }
     }
 
@@ -253,6 +255,20 @@ impl Alarm for FaultyAlarm {
 
     async fn set(&self, at_ms: Timestamp) -> Result<()> {
         self.plan.call_async(StorageTier::Hot, "alarm set".to_owned(), self.inner.set(at_ms)).await
+    }
+}
+
+/// Other objects under a plan.
+struct FaultyPeers {
+    inner: Rc<dyn Peers>,
+    plan: FaultPlan,
+}
+
+#[async_trait(?Send)]
+impl Peers for FaultyPeers {
+    async fn send(&self, to: &ObjectName, method: &str, path: &str, body: Option<&str>) -> Result<PeerAnswer> {
+        let call = self.inner.send(to, method, path, body);
+        self.plan.call_async(StorageTier::Api, format!("peer {method} {path}"), call).await
     }
 }
 

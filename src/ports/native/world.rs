@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{ManualAlarm, ManualClock, MemoryBucket, MemoryCache, NativeSql, SeededIds};
+use super::{LocalPeers, ManualAlarm, ManualClock, MemoryBucket, MemoryCache, NativeSql, SeededIds};
 use crate::error::Result;
 use crate::ports::Ports;
 
@@ -23,6 +23,8 @@ pub struct World {
     pub ids: Rc<SeededIds>,
     /// The object's alarm.
     pub alarm: Rc<ManualAlarm>,
+    /// Other objects.
+    pub peers: Rc<LocalPeers>,
 }
 
 impl World {
@@ -41,6 +43,7 @@ impl World {
             clock,
             ids: Rc::new(SeededIds::new(seed)),
             alarm: Rc::new(ManualAlarm::new()),
+            peers: Rc::default(),
         }
     }
 
@@ -53,6 +56,7 @@ impl World {
             clock: self.clock.clone(),
             ids: self.ids.clone(),
             alarm: self.alarm.clone(),
+            peers: self.peers.clone(),
         }
     }
 }

@@ -58,23 +58,20 @@ impl Snapshotter {
         Err(contended("create snapshot"))
     }
 
-    /// Deletes a snapshot, unless `held` says why it is needed. Files that only it kept are garbage from then on.
-    pub async fn delete_snapshot(&self, id: Uuid, held: &dyn Fn(Uuid) -> Result<()>) -> Result<()> {
+    /// Deletes a snapshot that nothing needs. Files that only it kept are garbage from then on.
+    pub async fn delete_snapshot(&self, id: Uuid) -> Result<()> {
         self.bucket()?;
         let mut planned = false;
         for _ in 0..ROUNDS {
-            let named = self.catalog.named()?;
-            if planned && !named.iter().any(|snapshot| snapshot.id == id) {
+            if planned && !self.catalog.named()?.iter().any(|snapshot| snapshot.id == id) {
                 return Ok(());
             }
-            check_deletable(&named, id)?;
-            held(id)?;
+            self.check_deletable(id)?;
             if !self.finish_plan().await? {
                 continue;
             }
             // In the turn of the plan, as others may have had one meanwhile.
-            check_deletable(&self.catalog.named()?, id)?;
-            held(id)?;
+            self.check_deletable(id)?;
             self.plan_forget(&[id])?;
             planned = true;
             self.run_plan().await?;
@@ -158,23 +155,46 @@ impl Snapshotter {
 
     /// A plan that deletes the snapshots that have expired, but for those that are `held`; `None` when there are none.
     pub(super) fn plan_expiry(&self, now: Timestamp) -> Result<Option<Plan>> {
-        let expired = retention::expired(&self.catalog.named()?, &self.held(), &self.config.snapshots, now);
+        let named = self.catalog.named()?;
+        if named.is_empty() {
+            return Ok(None);
+        }
+        let expired = retention::expired(&named, &self.held()?, &self.config.snapshots, now);
         if expired.is_empty() { Ok(None) } else { self.plan_forget(&expired).map(Some) }
     }
 
     /// When the next snapshot expires.
     pub(super) fn next_expiry(&self, now: Timestamp) -> Result<Option<Timestamp>> {
-        Ok(retention::next_expiry(&self.catalog.named()?, &self.held(), &self.config.snapshots, now))
+        let named = self.catalog.named()?;
+        if named.is_empty() {
+            return Ok(None);
+        }
+        Ok(retention::next_expiry(&named, &self.held()?, &self.config.snapshots, now))
     }
 
-    fn held(&self) -> BTreeSet<Uuid> {
-        self.held.borrow().clone()
+    fn check_deletable(&self, id: Uuid) -> Result<()> {
+        let named = self.catalog.named()?;
+        if !named.iter().any(|snapshot| snapshot.id == id) {
+            return Err(unknown(id));
+        }
+        let child = named.iter().find(|snapshot| snapshot.parent == Some(id)).map(|child| child.id);
+        let message = match child {
+            Some(child) => format!(
+                "expected a snapshot that no other needs, got the parent of the incremental snapshot {child}; delete that first"
+            ),
+            None if self.held()?.contains(&id) => {
+                "expected a snapshot that nothing reads, got one that is being restored; wait for the end of that"
+                    .to_owned()
+            }
+            None => return Ok(()),
+        };
+        Err(StorageError::new(ErrorKind::Conflict, StorageTier::Cold, "delete snapshot", message))
     }
 
-    /// Says which snapshots must not expire now.
-    pub fn hold(&self, snapshots: BTreeSet<Uuid>) {
-        self.held.replace(snapshots);
-        self.catalog_changed();
+    /// The snapshots that must stay: what a restore on its way reads.
+    fn held(&self) -> Result<BTreeSet<Uuid>> {
+        let restores = self.running_restore()?;
+        Ok(restores.iter().filter_map(|job| job.restore()).map(|restore| restore.snapshot).collect())
     }
 }
 
@@ -184,18 +204,6 @@ pub fn from_text(text: &str) -> Result<Snapshot> {
         let message = "expected a snapshot of a known format, got other text";
         StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "read snapshot", message).caused_by(error)
     })
-}
-
-fn check_deletable(named: &[NamedSnapshot], id: Uuid) -> Result<()> {
-    if !named.iter().any(|snapshot| snapshot.id == id) {
-        return Err(unknown(id));
-    }
-    let Some(child) = named.iter().find(|snapshot| snapshot.parent == Some(id)) else { return Ok(()) };
-    let message = format!(
-        "expected a snapshot that no other needs, got the parent of the incremental snapshot {}; delete that first",
-        child.id
-    );
-    Err(StorageError::new(ErrorKind::Conflict, StorageTier::Cold, "delete snapshot", message))
 }
 
 /// The error for an id that is no snapshot's.

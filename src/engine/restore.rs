@@ -1,0 +1,143 @@
+//! Restores of snapshots: begun here or at another object, done by the alarm.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Engine;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::ports::{PeerAnswer, uuid_v7};
+use crate::snapshots::named::manifest::{self, ManifestReference};
+use crate::snapshots::restore::job::Task;
+use crate::snapshots::restore::{Restore, Stepped};
+use crate::types::names::ObjectName;
+use crate::types::{StorageTier, Timestamp};
+
+pub use crate::snapshots::restore::job::{Job, JobState};
+
+/// Steps of a restore in one alarm; what is left is for the next.
+const STEPS: usize = 256;
+
+/// A restore as one object asks another for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForeignRestore {
+    /// The job's id.
+    pub id: Uuid,
+    /// The snapshot.
+    pub snapshot: Uuid,
+    /// Its manifest.
+    pub manifest: ManifestReference,
+    /// The collections that are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collections: Option<Vec<String>>,
+}
+
+/// What came of asking for a restore, or for a job.
+pub enum JobAnswer {
+    /// A job of this object.
+    Own(Box<Job>),
+    /// What the other object answered.
+    Foreign(Uuid, PeerAnswer),
+}
+
+impl Engine {
+    /// Begins to restore a snapshot, into this object or another.
+    pub async fn restore(
+        &self,
+        snapshot: Uuid,
+        into: Option<&ObjectName>,
+        collections: Option<Vec<String>>,
+    ) -> Result<JobAnswer> {
+        let name = self.name()?;
+        let known = self.snapshot(snapshot)?;
+        let manifest = ManifestReference { key: manifest::key(&name, snapshot), checksum: known.metadata.checksum };
+        let id = uuid_v7(self.ports.ids.as_ref(), self.now_ms())?;
+        match into.filter(|into| **into != name) {
+            None => self.begin_restore(Restore { id, snapshot, manifest, collections }).await,
+            Some(into) => self.delegate(into, ForeignRestore { id, snapshot, manifest, collections }).await,
+        }
+    }
+
+    /// Begins a restore that another object asks for.
+    pub async fn restore_foreign(&self, wanted: ForeignRestore) -> Result<JobAnswer> {
+        let ForeignRestore { id, snapshot, manifest, collections } = wanted;
+        self.begin_restore(Restore { id, snapshot, manifest, collections }).await
+    }
+
+    async fn begin_restore(&self, wanted: Restore) -> Result<JobAnswer> {
+        let name = self.name()?;
+        self.learn_alarm().await?;
+        self.hot.transaction(|| self.hot.ensure_object(&name, self.now_ms()))?;
+        let job = self.snapshotter.start_restore(&wanted).await?;
+        // Issued in the turn of the job's row, so that they commit together.
+        self.set_alarm(self.now_ms()).await?;
+        Ok(JobAnswer::Own(Box::new(job)))
+    }
+
+    async fn delegate(&self, into: &ObjectName, wanted: ForeignRestore) -> Result<JobAnswer> {
+        let body = serde_json::to_string(&wanted).map_err(|error| {
+            let message = "expected a restore to become JSON";
+            StorageError::new(ErrorKind::Internal, StorageTier::Api, "restore snapshot", message).caused_by(error)
+        })?;
+        let path = format!("/internal/{}/restores", into.path());
+        let answer = self.ports.peers.send(into, "POST", &path, Some(&body)).await?;
+        if answer.status == 202 {
+            self.snapshotter.note_delegated(wanted.id, into.path())?;
+        }
+        Ok(JobAnswer::Foreign(wanted.id, answer))
+    }
+
+    /// A job, told by the object that does it.
+    pub async fn job(&self, id: Uuid) -> Result<JobAnswer> {
+        let job = self.snapshotter.job(id)?.ok_or_else(|| {
+            let message = format!("expected the id of a job of this object, got {id}");
+            StorageError::new(ErrorKind::NotFound, StorageTier::Api, "find job", message)
+        })?;
+        let Task::Delegated { into } = &job.task else { return Ok(JobAnswer::Own(Box::new(job))) };
+        let path = format!("/v1/{into}/jobs/{id}");
+        let (doc_type, doc_id) = into.split_once('/').unwrap_or_default();
+        let answer = self.ports.peers.send(&ObjectName::new(doc_type, doc_id)?, "GET", &path, None).await?;
+        Ok(JobAnswer::Foreign(id, answer))
+    }
+
+    /// Goes on with the restore that runs, if one does.
+    pub(super) async fn restore_some(&self) -> Result<()> {
+        for _ in 0..STEPS {
+            match self.snapshotter.restore_step().await? {
+                Stepped::Idle => return Ok(()),
+                Stepped::Worked => {}
+                Stepped::Ready(job) => {
+                    if let Err(error) = self.swap(&job).await {
+                        self.snapshotter.restore_failed(&job, &error)?;
+                        return Err(error);
+                    }
+                }
+            }
+            self.ports.clock.sleep_ms(0).await;
+        }
+        Ok(())
+    }
+
+    /// Makes all changes of a restore in one transaction.
+    async fn swap(&self, job: &Job) -> Result<()> {
+        self.snapshotter.prepare_swap(job).await?;
+        let now = self.now_ms();
+        self.with_recalls(|| {
+            self.hot.transaction(|| {
+                if self.warm.may_hold_documents() {
+                    self.hot.bump_cache_generation()?;
+                }
+                self.snapshotter.swap(job, now)
+            })
+        })
+        .await?;
+        self.warm.generation_bumped();
+        self.warm.invalidated(self.last_sequence()?);
+        Ok(())
+    }
+
+    /// When the restore that runs goes on, as far as this instance knows.
+    pub(super) fn restore_due(&self, now: Timestamp) -> Option<Timestamp> {
+        self.snapshotter.is_restore_known().then_some(now)
+    }
+}

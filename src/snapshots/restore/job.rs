@@ -1,0 +1,294 @@
+//! The jobs of an object, in its SQLite: what is to be done, how far it is, and what it has made so far.
+//!
+//! At most one restore runs. While it does, the object refuses other writes: they would be undone by its end without
+//! their authors knowing. Stored values are JSON with a `format`; a newer one is refused.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::WriteGate;
+use crate::ports::{SqlParam, SqlStore, expect_text};
+use crate::snapshots::named::manifest::ManifestReference;
+use crate::types::{Sequence, StorageTier, Timestamp};
+
+const TABLES: [&str; 2] = [
+    "CREATE TABLE jobs (id TEXT PRIMARY KEY, running INTEGER NOT NULL, job TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE job_parts (part INTEGER PRIMARY KEY, changes TEXT NOT NULL) STRICT",
+];
+/// The version of the stored form.
+const FORMAT: u32 = 1;
+/// Jobs that are remembered.
+const JOBS_KEPT: i64 = 100;
+
+/// How a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum JobState {
+    /// It goes on.
+    Running,
+    /// It has done everything.
+    Done,
+    /// It was given up, and has changed nothing.
+    Failed,
+}
+
+/// What a restore does next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Step {
+    /// Proves the snapshot's files, from this one on.
+    Verify {
+        /// Its place in the list of all files.
+        file: usize,
+    },
+    /// Compares a collection with what it was.
+    Compare {
+        /// Its place in the list of collections.
+        collection: usize,
+        /// The documents up to this id are compared.
+        after: Option<String>,
+    },
+    /// Makes all changes, in one transaction.
+    Swap,
+}
+
+/// How much is done, in files proved and documents compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobProgress {
+    /// Of all.
+    pub done: u64,
+    /// About how many there are.
+    pub total: u64,
+}
+
+/// A restore of a snapshot into this object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RestoreJob {
+    /// The snapshot.
+    pub snapshot: Uuid,
+    /// Its manifest.
+    pub manifest: ManifestReference,
+    /// The collections that are wanted; `None` for the object as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collections: Option<Vec<String>>,
+    /// What is to be done next.
+    pub step: Step,
+    /// The object's last sequence when it began to compare.
+    pub sequence: Sequence,
+    /// Changes found so far are in as many parts.
+    pub parts: i64,
+}
+
+/// What a job does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Task {
+    /// Restores a snapshot into this object.
+    Restore(RestoreJob),
+    /// Another object restores it; its job has the same id.
+    Delegated {
+        /// That object's path.
+        into: String,
+    },
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Job {
+    format: u32,
+    /// Its id.
+    pub id: Uuid,
+    /// How it is.
+    pub state: JobState,
+    /// When it was made, in Unix ms.
+    pub created_at: Timestamp,
+    /// How far it is.
+    pub progress: JobProgress,
+    /// Failures in a row that may pass.
+    pub failures: u32,
+    /// Why it failed, or what it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Collections that are not restored, because nobody may change them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
+    /// What it does.
+    pub task: Task,
+}
+
+impl Job {
+    /// A new job.
+    pub fn new(id: Uuid, created_at: Timestamp, task: Task) -> Self {
+        let (state, progress) = (JobState::Running, JobProgress::default());
+        Self { format: FORMAT, id, state, created_at, progress, failures: 0, error: None, skipped: Vec::new(), task }
+    }
+
+    /// The restore into this object that it is.
+    pub fn restore(&self) -> Option<&RestoreJob> {
+        match &self.task {
+            Task::Restore(restore) => Some(restore),
+            Task::Delegated { .. } => None,
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        self.state == JobState::Running && self.restore().is_some()
+    }
+}
+
+/// The jobs of an object.
+pub struct Jobs {
+    sql: Rc<dyn SqlStore>,
+    /// Whether the tables exist; `None` until it was looked for them.
+    exists: Cell<Option<bool>>,
+    /// Whether a restore runs; `None` until it was looked for one.
+    running: Cell<Option<bool>>,
+    /// Whether the restore itself writes.
+    swapping: Cell<bool>,
+}
+
+impl Jobs {
+    /// The jobs in `sql`.
+    pub fn new(sql: Rc<dyn SqlStore>) -> Self {
+        Self { sql, exists: Cell::new(None), running: Cell::new(None), swapping: Cell::new(false) }
+    }
+
+    fn exists(&self) -> Result<bool> {
+        if let Some(exists) = self.exists.get() {
+            return Ok(exists);
+        }
+        let statement = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'jobs'";
+        let exists = !self.sql.query(statement, &[])?.is_empty();
+        self.exists.set(Some(exists));
+        Ok(exists)
+    }
+
+    /// Makes the tables if there are none, in a transaction of its own.
+    pub fn create(&self) -> Result<()> {
+        if !self.exists()? {
+            for table in TABLES {
+                self.sql.query(table, &[])?;
+            }
+            self.exists.set(None);
+        }
+        Ok(())
+    }
+
+    /// A job.
+    pub fn get(&self, id: Uuid) -> Result<Option<Job>> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let rows = self.sql.query("SELECT job FROM jobs WHERE id = ?", &[SqlParam::Text(&id.to_string())])?;
+        rows.into_iter().next().map(|row| from_text(&expect_text(row.into_iter().next())?)).transpose()
+    }
+
+    /// The restore that runs.
+    pub fn running(&self) -> Result<Option<Job>> {
+        if self.running.get() == Some(false) || !self.exists()? {
+            return Ok(None);
+        }
+        let rows = self.sql.query("SELECT job FROM jobs WHERE running = 1 LIMIT 1", &[])?;
+        self.running.set(Some(!rows.is_empty()));
+        rows.into_iter().next().map(|row| from_text(&expect_text(row.into_iter().next())?)).transpose()
+    }
+
+    /// Whether a restore runs, as far as is known without looking.
+    pub fn is_running_known(&self) -> bool {
+        self.running.get() == Some(true)
+    }
+
+    /// Adds or replaces a job; long ended ones are forgotten.
+    pub fn store(&self, job: &Job) -> Result<()> {
+        let text = serde_json::to_string(job).map_err(|error| {
+            let message = "expected a job to become JSON";
+            StorageError::new(ErrorKind::Internal, StorageTier::Hot, "store job", message).caused_by(error)
+        })?;
+        self.running.set(Some(true).filter(|_| job.is_running()));
+        let id = job.id.to_string();
+        let params = [SqlParam::Text(&id), SqlParam::Integer(i64::from(job.is_running())), SqlParam::Text(&text)];
+        self.sql.query("INSERT OR REPLACE INTO jobs (id, running, job) VALUES (?, ?, ?)", &params)?;
+        Ok(())
+    }
+
+    /// Forgets all but the last jobs that have ended.
+    pub fn forget_old(&self) -> Result<()> {
+        let statement =
+            "DELETE FROM jobs WHERE running = 0 AND id NOT IN (SELECT id FROM jobs ORDER BY id DESC LIMIT ?)";
+        self.sql.query(statement, &[SqlParam::Integer(JOBS_KEPT)])?;
+        Ok(())
+    }
+
+    /// Adds a part of the changes that the running restore has found.
+    pub fn add_part(&self, part: i64, changes: &str) -> Result<()> {
+        let params = [SqlParam::Integer(part), SqlParam::Text(changes)];
+        self.sql.query("INSERT INTO job_parts (part, changes) VALUES (?, ?)", &params)?;
+        Ok(())
+    }
+
+    /// A part of these changes.
+    pub fn part(&self, part: i64) -> Result<String> {
+        let rows = self.sql.query("SELECT changes FROM job_parts WHERE part = ?", &[SqlParam::Integer(part)])?;
+        expect_text(rows.into_iter().next().and_then(|row| row.into_iter().next()))
+    }
+
+    /// Forgets all parts.
+    pub fn clear_parts(&self) -> Result<()> {
+        self.sql.query("DELETE FROM job_parts", &[])?;
+        Ok(())
+    }
+
+    /// Does the writes of the restore itself.
+    pub fn swapping<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.swapping.set(true);
+        let done = work();
+        self.swapping.set(false);
+        // What was stored may have been taken back.
+        self.running.set(None);
+        done
+    }
+}
+
+impl WriteGate for Jobs {
+    fn check(&self) -> Result<()> {
+        if self.swapping.get() || self.running.get() == Some(false) {
+            return Ok(());
+        }
+        let Some(job) = self.running()? else {
+            self.running.set(Some(false));
+            return Ok(());
+        };
+        let message =
+            format!("expected no restore to be in progress, got the job {}; try again when it has ended", job.id);
+        Err(StorageError::new(ErrorKind::Unavailable, StorageTier::Hot, "write documents", message))
+    }
+}
+
+fn from_text(text: &str) -> Result<Job> {
+    let corrupt = |message: &'static str| StorageError::new(ErrorKind::Corrupt, StorageTier::Hot, "read job", message);
+    let job: Job =
+        serde_json::from_str(text).map_err(|error| corrupt("expected a job, got other text").caused_by(error))?;
+    if job.format != FORMAT {
+        return Err(corrupt("expected a job of format 1; a newer program wrote this object"));
+    }
+    Ok(job)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stored_form_reads_back_and_a_newer_one_is_refused() {
+        let text = r#"{"format":1,"id":"0192d3f0-0000-7000-8000-000000000000","state":"running","createdAt":5,"progress":{"done":1,"total":9},"failures":0,"task":{"restore":{"snapshot":"0192d3f0-0000-7000-8000-000000000001","manifest":{"key":"k","checksum":"sha256:00"},"step":{"compare":{"collection":1,"after":"a"}},"sequence":7,"parts":2}}}"#;
+        let job = from_text(text).unwrap();
+        assert_eq!(serde_json::to_string(&job).unwrap(), text);
+        assert!(from_text(&text.replace("\"format\":1", "\"format\":2")).is_err());
+    }
+}

@@ -1,0 +1,425 @@
+//! Restore: an object becomes what a snapshot holds.
+//!
+//! A job of the alarm, in steps that each end with a row that says how far it is: it proves the bytes of all files, then
+//! compares each collection with what it was, by ranges of ids, and keeps what differs aside. At last all changes are made
+//! in one transaction, as events of their own. Invariants:
+//!
+//! - no other write happens from the job's beginning to its end ([`job::Jobs`] refuses them): what was compared is what is
+//!   changed;
+//! - a reader sees all of it or nothing;
+//! - a step that is done again, or by two instances, adds nothing twice: it is taken only if the job is as it was when the
+//!   step began;
+//! - a job that fails leaves the documents as they were.
+
+mod compare;
+pub mod job;
+pub mod source;
+
+use std::rc::Rc;
+
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use self::compare::{Changes, StagedChange, read_part};
+use self::job::{Job, JobState, RestoreJob, Step, Task};
+use self::source::{Source, verify};
+use super::Snapshotter;
+use super::named::manifest::{Manifest, ManifestCollection, ManifestReference};
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::document::NewDocument;
+use crate::hot::{CollectionDefinition, Condition, Mutation, Write};
+use crate::types::{ChangeContext, StorageTier, Timestamp};
+
+/// Bytes of files that one step proves.
+const VERIFY_BYTES: u64 = 32 * 1024 * 1024;
+/// Parts of changes that are written at once.
+const PARTS_AT_ONCE: usize = 8;
+/// Changes that are written at once.
+const CHANGES_AT_ONCE: usize = 65_536;
+/// Failures in a row after which a job is given up.
+const FAILURES_MAX: u32 = 20;
+
+/// What is to be restored into this object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// The job's id.
+    pub id: Uuid,
+    /// The snapshot.
+    pub snapshot: Uuid,
+    /// Its manifest.
+    pub manifest: ManifestReference,
+    /// The collections that are wanted; `None` for the object as it was.
+    pub collections: Option<Vec<String>>,
+}
+
+/// What a step came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stepped {
+    /// No restore runs.
+    Idle,
+    /// There is more to do.
+    Worked,
+    /// All is found that is to be changed.
+    Ready(Box<Job>),
+}
+
+impl Snapshotter {
+    /// A job.
+    pub fn job(&self, id: Uuid) -> Result<Option<Job>> {
+        self.jobs.get(id)
+    }
+
+    /// The restore that runs.
+    pub fn running_restore(&self) -> Result<Option<Job>> {
+        self.jobs.running()
+    }
+
+    /// Whether a restore runs, as far as this instance knows without looking.
+    pub fn is_restore_known(&self) -> bool {
+        self.jobs.is_running_known()
+    }
+
+    /// Stores a job that another object does.
+    pub fn note_delegated(&self, id: Uuid, into: String) -> Result<()> {
+        self.hot.transaction(|| self.jobs.create())?;
+        let mut job = Job::new(id, self.ports.clock.now_ms(), Task::Delegated { into });
+        job.state = JobState::Done;
+        self.hot.transaction(|| {
+            self.jobs.store(&job)?;
+            self.jobs.forget_old()
+        })
+    }
+
+    /// Begins a restore. The object exists. One with this id that is known is not begun again.
+    pub async fn start_restore(&self, wanted: &Restore) -> Result<Job> {
+        let objects = self.bucket()?;
+        let source = Source::read(objects.as_ref(), &wanted.manifest).await?;
+        check_collections(source.manifest()?, wanted.collections.as_deref())?;
+        self.hot.transaction(|| self.jobs.create())?;
+        // No await from here on.
+        if let Some(known) = self.jobs.get(wanted.id)? {
+            return Ok(known);
+        }
+        if let Some(running) = self.jobs.running()? {
+            let message =
+                format!("expected no restore to be in progress, got the job {}; wait for its end", running.id);
+            return Err(StorageError::new(ErrorKind::Conflict, StorageTier::Cold, "restore snapshot", message));
+        }
+        let restore = RestoreJob {
+            snapshot: wanted.snapshot,
+            manifest: wanted.manifest.clone(),
+            collections: wanted.collections.clone(),
+            step: Step::Verify { file: 0 },
+            sequence: self.hot.log().last_sequence()?,
+            parts: 0,
+        };
+        let mut job = Job::new(wanted.id, self.ports.clock.now_ms(), Task::Restore(restore));
+        job.progress.total = self.work_of(&source)?;
+        self.hot.transaction(|| {
+            self.jobs.clear_parts()?;
+            self.jobs.store(&job)?;
+            self.jobs.forget_old()
+        })?;
+        self.catalog_changed();
+        self.source.replace(Some((wanted.id, Rc::new(source))));
+        Ok(job)
+    }
+
+    /// About how many files are proved and documents compared.
+    fn work_of(&self, source: &Source) -> Result<u64> {
+        let files = u64::try_from(source.files().len()).unwrap_or(u64::MAX);
+        let mut total = files.saturating_add(source.rows());
+        for collection in self.hot.catalog()?.all_live() {
+            total = total.saturating_add(u64::try_from(self.hot.measure(collection)?.documents()).unwrap_or(0));
+        }
+        Ok(total)
+    }
+
+    /// Does the next step of the restore that runs. A failure that does not pass, and one too many of those that may,
+    /// ends the job.
+    pub async fn restore_step(&self) -> Result<Stepped> {
+        let Some(job) = self.jobs.running()? else { return Ok(Stepped::Idle) };
+        let Some(restore) = job.restore() else { return Ok(Stepped::Idle) };
+        let done = match &restore.step {
+            Step::Swap => return Ok(Stepped::Ready(Box::new(job))),
+            Step::Verify { file } => self.verify_some(&job, restore, *file).await,
+            Step::Compare { collection, after } => {
+                self.compare_some(&job, restore, *collection, after.as_deref()).await
+            }
+        };
+        match done {
+            Ok(()) => Ok(Stepped::Worked),
+            Err(error) => {
+                self.restore_failed(&job, &error)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes that a step of a job failed.
+    pub fn restore_failed(&self, job: &Job, error: &StorageError) -> Result<()> {
+        let mut next = job.clone();
+        next.failures = job.failures.saturating_add(1);
+        next.error = Some(error.message().to_owned());
+        if !error.is_retryable() || next.failures > FAILURES_MAX {
+            next.state = JobState::Failed;
+        }
+        self.advance(job, &next, Vec::new())
+    }
+
+    async fn source(&self, job: &Job, restore: &RestoreJob) -> Result<Rc<Source>> {
+        let known = self.source.borrow().clone();
+        if let Some((_, source)) = known.filter(|(id, _)| *id == job.id) {
+            return Ok(source);
+        }
+        let source = Rc::new(Source::read(self.bucket()?.as_ref(), &restore.manifest).await?);
+        self.source.replace(Some((job.id, Rc::clone(&source))));
+        Ok(source)
+    }
+
+    async fn verify_some(&self, job: &Job, restore: &RestoreJob, first: usize) -> Result<()> {
+        let (objects, source) = (self.bucket()?, self.source(job, restore).await?);
+        let files = source.files();
+        let (mut bytes, mut file) = (0_u64, first);
+        while bytes < VERIFY_BYTES
+            && let Some(next) = files.get(file)
+        {
+            bytes = bytes.saturating_add(verify(objects.as_ref(), next).await?);
+            file = file.saturating_add(1);
+        }
+        let step = match file < files.len() {
+            true => Step::Verify { file },
+            false => Step::Compare { collection: 0, after: None },
+        };
+        let done = u64::try_from(file.saturating_sub(first)).unwrap_or(0);
+        self.advance(job, &stepped(job, restore, step, done, 0), Vec::new())
+    }
+
+    async fn compare_some(
+        &self,
+        job: &Job,
+        restore: &RestoreJob,
+        collection: usize,
+        after: Option<&str>,
+    ) -> Result<()> {
+        let source = self.source(job, restore).await?;
+        let wanted = wanted_collections(source.manifest()?, restore);
+        let Some(name) = wanted.get(collection).map(|wanted| wanted.name.as_str()) else {
+            return self.advance(job, &stepped(job, restore, Step::Swap, 0, 0), Vec::new());
+        };
+        let page = source.page(self.bucket()?.as_ref(), name, after).await?;
+        let same_versions = self.is_of_this_object(source.manifest()?)?;
+        let (mut missing, mut changes) = (page.documents, Changes::default());
+        let mut compared = u64::try_from(missing.len()).unwrap_or(u64::MAX);
+        let mut position = after.map(str::to_owned);
+        loop {
+            let present = self.recalling(|| self.hot.page(name, position.as_deref())).await?;
+            self.hot.take_back_lent();
+            let is_past = |id: &str| page.until.as_deref().is_some_and(|until| id > until);
+            let within = present.iter().position(|document| is_past(&document.id)).unwrap_or(present.len());
+            changes.compare(collection, present.get(..within).unwrap_or_default(), &mut missing, same_versions)?;
+            compared = compared.saturating_add(u64::try_from(within).unwrap_or(u64::MAX));
+            position = match present.last() {
+                Some(last) if within == present.len() => Some(last.id.clone()),
+                _ => break,
+            };
+            self.ports.clock.sleep_ms(0).await;
+        }
+        missing.values().try_for_each(|document| changes.missing(collection, document))?;
+        let step = match page.until {
+            Some(until) => Step::Compare { collection, after: Some(until) },
+            None => Step::Compare { collection: collection.saturating_add(1), after: None },
+        };
+        let parts = changes.into_parts();
+        let added = i64::try_from(parts.len()).unwrap_or(i64::MAX);
+        self.advance(job, &stepped(job, restore, step, compared, added), parts)
+    }
+
+    fn is_of_this_object(&self, manifest: &Manifest) -> Result<bool> {
+        let record = self.hot.object_record()?;
+        Ok(record
+            .is_some_and(|record| record.name.doc_type == manifest.doc_type && record.name.doc_id == manifest.doc_id))
+    }
+
+    /// Stores what a job has become, with the changes found, unless another run of it was faster.
+    fn advance(&self, job: &Job, next: &Job, parts: Vec<String>) -> Result<()> {
+        let first = job.restore().map_or(0, |restore| restore.parts);
+        self.hot.transaction(|| {
+            if self.jobs.get(job.id)?.as_ref() != Some(job) {
+                return Ok(());
+            }
+            for (number, part) in (first..).zip(&parts) {
+                self.jobs.add_part(number, part)?;
+            }
+            if next.state != JobState::Running {
+                self.jobs.clear_parts()?;
+            }
+            self.jobs.store(next)
+        })?;
+        self.catalog_changed();
+        Ok(())
+    }
+
+    /// Makes all changes of a job that is ready, within a transaction of one turn. When the object is not as it was
+    /// compared, the job begins anew.
+    pub fn swap(&self, job: &Job, now: Timestamp) -> Result<()> {
+        let Some(restore) = job.restore() else { return Ok(()) };
+        if self.jobs.get(job.id)?.as_ref() != Some(job) {
+            return Ok(());
+        }
+        if self.hot.log().last_sequence()? != restore.sequence {
+            return self.begin_anew(job, restore);
+        }
+        let source = self.source.borrow().clone().filter(|(id, _)| *id == job.id).map(|(_, source)| source);
+        let source = source.ok_or_else(|| {
+            let message = "expected the manifest to have been read, got none; it is tried again";
+            StorageError::new(ErrorKind::Unavailable, StorageTier::Cold, "restore snapshot", message)
+        })?;
+        let manifest = source.manifest()?;
+        let wanted = wanted_collections(manifest, restore);
+        let context = ChangeContext { source: Some(format!("snapshot:{}", restore.snapshot)), correlation_id: None };
+        self.jobs.swapping(|| {
+            if restore.collections.is_none() {
+                self.drop_others(&wanted, &context, now)?;
+            }
+            let definitions = self.define_loosely(&wanted)?;
+            self.write_parts(restore, &wanted, &context, now)?;
+            for (collection, definition) in wanted.iter().zip(definitions) {
+                self.define(&collection.name, definition)?;
+            }
+            let mut next = job.clone();
+            next.state = JobState::Done;
+            next.error = None;
+            next.progress.done = next.progress.total;
+            self.jobs.clear_parts()?;
+            self.jobs.store(&next)
+        })
+    }
+
+    /// Reads what the swap needs that is not in the database.
+    pub async fn prepare_swap(&self, job: &Job) -> Result<()> {
+        match job.restore() {
+            Some(restore) => self.source(job, restore).await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    fn begin_anew(&self, job: &Job, restore: &RestoreJob) -> Result<()> {
+        let mut next = stepped(job, restore, Step::Compare { collection: 0, after: None }, 0, 0);
+        if let Task::Restore(restore) = &mut next.task {
+            restore.sequence = self.hot.log().last_sequence()?;
+            restore.parts = 0;
+        }
+        self.jobs.clear_parts()?;
+        self.jobs.store(&next)
+    }
+
+    /// Drops the collections that the snapshot does not have.
+    fn drop_others(&self, wanted: &[&ManifestCollection], context: &ChangeContext, now: Timestamp) -> Result<()> {
+        let catalog = self.hot.catalog()?;
+        let others = catalog.all_live().filter(|live| !wanted.iter().any(|wanted| *wanted.name == *live.name));
+        for other in others {
+            self.hot.drop_collection(&other.name, context, now)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the collections, so that they take every document that they had: a document may be older than what was
+    /// declared after it. What is to be declared of them in the end.
+    fn define_loosely(&self, wanted: &[&ManifestCollection]) -> Result<Vec<CollectionDefinition>> {
+        let mut definitions = Vec::new();
+        for collection in wanted {
+            let catalog = self.hot.catalog()?;
+            let live = catalog.live(&collection.name);
+            // Where the table cannot become what it was, it stays what it is.
+            let definition = match self.check_definition(&collection.name, &collection.definition) {
+                Ok(()) => collection.definition.clone(),
+                Err(_) => live.map(|live| live.definition.as_ref().clone()).unwrap_or_default(),
+            };
+            let loose = CollectionDefinition { columns: Vec::new(), ..definition.clone() };
+            if live.is_none() {
+                self.hot.declare(&collection.name, loose)?;
+            } else {
+                self.define(&collection.name, loose)?;
+            }
+            definitions.push(definition);
+        }
+        Ok(definitions)
+    }
+
+    /// Declares a live collection, if anything of it is to change.
+    fn define(&self, name: &str, definition: CollectionDefinition) -> Result<()> {
+        let catalog = self.hot.catalog()?;
+        if catalog.live(name).is_some_and(|live| *live.definition == definition) {
+            return Ok(());
+        }
+        self.hot.declare(name, definition)
+    }
+
+    fn write_parts(
+        &self,
+        restore: &RestoreJob,
+        wanted: &[&ManifestCollection],
+        context: &ChangeContext,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut part = 0;
+        while part < restore.parts {
+            let mut writes = Vec::new();
+            for _ in 0..PARTS_AT_ONCE {
+                if part >= restore.parts || writes.len() >= CHANGES_AT_ONCE {
+                    break;
+                }
+                for change in read_part(&self.jobs.part(part)?)? {
+                    writes.push(write_of(change, wanted)?);
+                }
+                part = part.saturating_add(1);
+            }
+            self.hot.write(&writes, context, now, &mut |_, error| Err(error))?;
+        }
+        Ok(())
+    }
+}
+
+/// A job after a step that did some work.
+fn stepped(job: &Job, restore: &RestoreJob, step: Step, done: u64, parts: i64) -> Job {
+    let mut next = job.clone();
+    next.failures = 0;
+    next.error = None;
+    next.progress.done = next.progress.done.saturating_add(done).min(next.progress.total);
+    next.task = Task::Restore(RestoreJob { step, parts: restore.parts.saturating_add(parts), ..restore.clone() });
+    next
+}
+
+/// The collections that are restored, by name.
+fn wanted_collections<'m>(manifest: &'m Manifest, restore: &RestoreJob) -> Vec<&'m ManifestCollection> {
+    let is_wanted = |name: &String| restore.collections.as_ref().is_none_or(|wanted| wanted.contains(name));
+    let mut wanted: Vec<_> = manifest.collections.iter().filter(|collection| is_wanted(&collection.name)).collect();
+    wanted.sort_by(|left, right| left.name.cmp(&right.name));
+    wanted
+}
+
+fn check_collections(manifest: &Manifest, wanted: Option<&[String]>) -> Result<()> {
+    for (position, name) in wanted.unwrap_or_default().iter().enumerate() {
+        if !manifest.collections.iter().any(|collection| collection.name == *name) {
+            let message = "expected collections of the snapshot, got others";
+            let detail = "expected a collection that the snapshot has";
+            return Err(StorageError::new(ErrorKind::Invalid, StorageTier::Api, "restore snapshot", message)
+                .at(format!("/collections/{position}"), detail));
+        }
+    }
+    Ok(())
+}
+
+fn write_of(change: StagedChange, wanted: &[&ManifestCollection]) -> Result<Write> {
+    let collection = wanted.get(change.collection).ok_or_else(|| {
+        let message = "expected changes of the snapshot's collections, got another";
+        StorageError::new(ErrorKind::Corrupt, StorageTier::Hot, "restore snapshot", message)
+    })?;
+    let id: Rc<str> = change.id.into();
+    let mutation = match change.document {
+        Some(document) => Mutation::Upsert(NewDocument { id, text: RawValue::get(&document).into() }),
+        None => Mutation::Delete { id },
+    };
+    Ok(Write { collection: collection.name.as_str().into(), mutation, condition: Condition::default() })
+}

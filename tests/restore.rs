@@ -1,0 +1,408 @@
+//! Restores: the object becomes what a snapshot holds, whole or not at all, whatever happens in between.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells its seeds and counts"
+)]
+
+mod support;
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+use support::Object;
+use support::archive::{alarms_for, check_tables};
+use thermocline::config::StorageConfig;
+use thermocline::engine::Engine;
+use thermocline::http::message::{Request, WholeBody};
+use thermocline::http::object::ObjectService;
+use thermocline::ports::PeerAnswer;
+use thermocline::ports::native::{SplitMix64, World, run};
+
+/// Everything that is archived is evicted.
+const EVICTING: &str = r#"{"hot":{"evictAboveBytes":1},"cold":{"orphanMinAgeMs":0}}"#;
+const MINUTE_MS: i64 = 60_000;
+
+fn import(object: &Object, collection: &str, ids: std::ops::Range<usize>, value: &str) {
+    let lines: Vec<String> = ids.map(|n| json!({"id": format!("d{n:05}"), "value": value}).to_string()).collect();
+    object.import(collection, &lines.join("\n"));
+}
+
+fn upsert(object: &Object, collection: &str, ids: std::ops::Range<usize>, value: &str) {
+    let lines: Vec<String> = ids.map(|n| json!({"id": format!("d{n:05}"), "value": value}).to_string()).collect();
+    let path = format!("/collections/{collection}/import?mode=upsert");
+    assert_eq!(object.send("POST", &path, &[("content-type", "application/x-ndjson")], lines.join("\n")).status, 200);
+}
+
+fn snapshot(object: &Object, kind: &str) -> Value {
+    object.ok("POST", "/snapshots", &json!({ "type": kind }).to_string())
+}
+
+fn path(snapshot: &Value) -> String {
+    format!("/snapshots/{}/restore", snapshot["id"].as_str().unwrap())
+}
+
+/// Begins a restore and lets the alarm end it; the job at its end.
+fn restore(world: &World, config: &str, snapshot: &Value, body: &Value) -> Value {
+    let object = Object::wake_with(world, config);
+    let (status, job) = object.json("POST", &path(snapshot), &body.to_string());
+    assert_eq!(status, 202, "{job}");
+    alarms_for(world, config, MINUTE_MS);
+    Object::wake_with(world, config).ok("GET", &format!("/jobs/{}", job["id"].as_str().unwrap()), "")
+}
+
+/// All documents, by collection.
+fn contents(object: &Object) -> Value {
+    let mut contents = serde_json::Map::new();
+    for collection in object.ok("GET", "/collections", "")["items"].as_array().unwrap() {
+        let name = collection["name"].as_str().unwrap();
+        contents.insert(name.to_owned(), json!(object.rows(name, r#"{"limit":1000}"#)));
+    }
+    Value::Object(contents)
+}
+
+#[test]
+fn the_object_becomes_what_it_was_and_only_the_difference_is_told() {
+    let world = World::new(1).unwrap();
+    let object = Object::wake(&world);
+    import(&object, "films", 0..1_000, "a");
+    object.ok("PUT", "/collections/notes", r#"{"columns":[{"name":"n","type":"long"}],"indexes":[["n"]]}"#);
+    object.ok("PUT", "/collections/notes/docs/one", r#"{"n":1,"exact":1.0,"text":"é"}"#);
+    let before = contents(&object);
+    let taken = snapshot(&object, "full");
+    // Changed, deleted, made anew, dropped, and a collection that was not there.
+    upsert(&object, "films", 10..20, "b");
+    upsert(&object, "films", 2_000..2_003, "b");
+    assert_eq!(object.json("DELETE", "/collections/films/docs/d00500", "").0, 204);
+    assert_eq!(object.json("DELETE", "/collections/notes", "").0, 204);
+    object.ok("PUT", "/collections/other/docs/x", "{}");
+    let last = object.ok("GET", "/sync", "")["lastHotSequence"].as_i64().unwrap();
+
+    let job = restore(&world, "", &taken, &json!({}));
+    assert_eq!(job["state"], "done", "{job}");
+    assert_eq!(job["progress"]["done"], job["progress"]["total"]);
+    let object = Object::wake(&world);
+    assert_eq!(contents(&object), before);
+    let notes = object.ok("GET", "/collections/notes", "");
+    assert_eq!(notes["indexes"], json!([["n"]]));
+    assert_eq!(object.json("PUT", "/collections/notes/docs/two", r#"{"n":"x"}"#).0, 422, "what was declared is again");
+    let events = object.ok("GET", &format!("/cdc?after={last}&limit=1000"), "")["events"].clone();
+    let events = events.as_array().unwrap();
+    let source = format!("snapshot:{}", taken["id"].as_str().unwrap());
+    assert!(events.iter().all(|event| event["source"] == json!(source)), "{events:?}");
+    let mut told: Vec<(String, String)> = events
+        .iter()
+        .map(|event| {
+            (event["operation"].as_str().unwrap().to_owned(), event["documentId"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    told.sort();
+    let mut expected: Vec<(String, String)> = (10..20).map(|n| ("UPDATE".to_owned(), format!("d{n:05}"))).collect();
+    expected.extend((2_000..2_003).map(|n| ("DELETE".to_owned(), format!("d{n:05}"))));
+    expected
+        .extend([("INSERT", "d00500"), ("INSERT", "one"), ("DELETE", "x")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+    expected.sort();
+    assert_eq!(told, expected);
+    object.ok("POST", "/sync", "{}");
+    check_tables(&world);
+}
+
+#[test]
+fn only_the_collections_asked_for_are_touched() {
+    let world = World::new(2).unwrap();
+    let object = Object::wake(&world);
+    import(&object, "films", 0..100, "a");
+    import(&object, "books", 0..100, "a");
+    let taken = snapshot(&object, "full");
+    upsert(&object, "books", 0..100, "b");
+    assert_eq!(object.json("DELETE", "/collections/films", "").0, 204);
+    object.ok("PUT", "/collections/other/docs/x", "{}");
+    let mut expected = contents(&object);
+    assert_eq!(restore(&world, "", &taken, &json!({"collections": ["films"]}))["state"], "done");
+    let rows: Vec<Value> = (0..100).map(|n| json!({"id": format!("d{n:05}"), "value": "a"})).collect();
+    expected["films"] = json!(rows);
+    assert_eq!(contents(&Object::wake(&world)), expected);
+}
+
+#[test]
+fn a_chain_of_incremental_snapshots_is_restored() {
+    let world = World::new(3).unwrap();
+    let object = Object::wake(&world);
+    import(&object, "films", 0..300, "a");
+    snapshot(&object, "full");
+    let mut states = Vec::new();
+    for round in 0..4_usize {
+        upsert(&object, "films", round * 50..round * 50 + 100, &format!("v{round}"));
+        for n in (round..300).step_by(37) {
+            assert!([204, 404].contains(&object.json("DELETE", &format!("/collections/films/docs/d{n:05}"), "").0));
+        }
+        if round == 2 {
+            assert_eq!(object.json("DELETE", "/collections/films", "").0, 204);
+            import(&object, "films", 250..320, "again");
+        }
+        states.push((snapshot(&object, "incremental"), contents(&object)));
+    }
+    for (taken, expected) in states.into_iter().rev() {
+        assert_eq!(restore(&world, EVICTING, &taken, &json!({}))["state"], "done");
+        assert_eq!(contents(&Object::wake_with(&world, EVICTING)), expected, "version {}", taken["version"]);
+    }
+    check_tables(&world);
+}
+
+#[test]
+fn large_collections_are_compared_range_by_range() {
+    let world = World::new(4).unwrap();
+    let object = Object::wake_with(&world, EVICTING);
+    // More than one page of the comparison holds.
+    let filler = "x".repeat(2_000);
+    for start in (0..12_000).step_by(2_000) {
+        import(&object, "films", start..start + 2_000, &filler);
+    }
+    let taken = snapshot(&object, "full");
+    // The log lets go of segments an hour after the batches that made them.
+    for n in 0..3 {
+        alarms_for(&world, EVICTING, 3_600_000);
+        Object::wake_with(&world, EVICTING).ok("PUT", "/collections/clock/docs/one", &json!({ "n": n }).to_string());
+    }
+    alarms_for(&world, EVICTING, MINUTE_MS);
+    let object = Object::wake_with(&world, EVICTING);
+    let forms = object.ok("GET", "/collections/films", "")["forms"].clone();
+    assert_eq!(forms["cold"], 12_000, "{forms}");
+    for n in [0, 5_999, 6_000, 11_999] {
+        assert_eq!(object.json("DELETE", &format!("/collections/films/docs/d{n:05}"), "").0, 204);
+    }
+    object.ok("PUT", "/collections/films/docs/d07000", r#"{"value":"changed"}"#);
+    let last = object.ok("GET", "/sync", "")["lastHotSequence"].as_i64().unwrap();
+    let job = restore(&world, EVICTING, &taken, &json!({"collections": ["films"]}));
+    assert_eq!(job["state"], "done", "{job}");
+    let object = Object::wake_with(&world, EVICTING);
+    assert_eq!(object.ok("GET", "/sync", "")["lastHotSequence"], last + 5, "four are made, one is changed");
+    assert_eq!(object.ok("GET", "/collections/films/docs/d07000", "")["value"], json!(filler));
+    let forms = object.ok("GET", "/collections/films", "")["forms"].clone();
+    assert_eq!(["row", "segment", "cold"].map(|form| forms[form].as_i64().unwrap()).iter().sum::<i64>(), 12_000);
+}
+
+#[test]
+fn while_it_goes_on_others_do_not_write_and_readers_see_the_old_state() {
+    let world = World::new(5).unwrap();
+    let object = Object::wake(&world);
+    import(&object, "films", 0..100, "a");
+    let taken = snapshot(&object, "full");
+    upsert(&object, "films", 0..100, "b");
+    let before = contents(&object);
+    let (status, job) = object.json("POST", &path(&taken), "");
+    assert_eq!(status, 202);
+    assert_eq!(job["state"], "running");
+    let job = job["id"].as_str().unwrap().to_owned();
+    // This instance, and one that wakes.
+    for object in [&object, &Object::wake(&world)] {
+        for (method, path, body) in [
+            ("PUT", "/collections/films/docs/d00001", "{}"),
+            ("DELETE", "/collections/films/docs/d00001", ""),
+            ("DELETE", "/collections/films", ""),
+            ("PUT", "/collections/more", "{}"),
+            ("POST", "/batch", r#"{"operations":[{"op":"delete","collection":"films","id":"d00001"}]}"#),
+        ] {
+            let (status, problem) = object.json(method, path, body);
+            assert_eq!(status, 503, "{method} {path}: {problem}");
+            assert!(problem["detail"].as_str().unwrap().contains(&job), "{problem}");
+            assert_eq!(problem["retryable"], true);
+        }
+        assert_eq!(contents(object), before);
+        assert_eq!(object.json("POST", &path(&taken), "").0, 409, "one at a time");
+        let snapshot = format!("/snapshots/{}", taken["id"].as_str().unwrap());
+        assert_eq!(object.json("DELETE", &snapshot, "").0, 409, "it is being read");
+    }
+    alarms_for(&world, "", MINUTE_MS);
+    assert_eq!(object.ok("GET", &format!("/jobs/{job}"), "")["state"], "done");
+    object.ok("PUT", "/collections/films/docs/d00001", "{}");
+    let snapshot = format!("/snapshots/{}", taken["id"].as_str().unwrap());
+    assert_eq!(object.json("DELETE", &snapshot, "").0, 204);
+}
+
+#[test]
+fn damaged_files_end_the_job_and_change_nothing() {
+    let world = World::new(6).unwrap();
+    let object = Object::wake(&world);
+    import(&object, "films", 0..100, "a");
+    let taken = snapshot(&object, "full");
+    upsert(&object, "films", 0..100, "b");
+    let before = contents(&object);
+    let id = taken["id"].as_str().unwrap();
+    let manifest = format!("snapshots/demo/1/{id}.json");
+    let text = world.bucket.object(&manifest).unwrap().bytes;
+    let parsed: Value = serde_json::from_slice(&text).unwrap();
+    let file = parsed["tables"][0]["files"][0]["key"].as_str().unwrap().to_owned();
+    let bytes = world.bucket.object(&file).unwrap().bytes;
+    // A bit of the manifest: it is not even begun.
+    let mut broken = text.clone();
+    broken[40] ^= 1;
+    world.bucket.overwrite(&manifest, broken);
+    let (status, problem) = object.json("POST", &path(&taken), "");
+    assert_eq!((status, problem["tier"].clone()), (500, json!("cold")), "{problem}");
+    world.bucket.overwrite(&manifest, text);
+    // A bit of a file, and a file cut short.
+    for damage in [|bytes: &mut Vec<u8>| bytes[60] ^= 1, |bytes: &mut Vec<u8>| bytes.truncate(90)] {
+        let mut broken = bytes.clone();
+        damage(&mut broken);
+        world.bucket.overwrite(&file, broken);
+        let object = Object::wake(&world);
+        let (status, job) = object.json("POST", &path(&taken), "");
+        assert_eq!(status, 202, "{job}");
+        let object = Object::wake(&world);
+        let due = world.alarm.at_ms().unwrap();
+        world.clock.set(due.max(world.ports().clock.now_ms()));
+        assert!(world.alarm.take_due(due));
+        assert!(run(object.service.engine().alarm()).done().unwrap().unwrap().is_err(), "the failure is logged");
+        let job = object.ok("GET", &format!("/jobs/{}", job["id"].as_str().unwrap()), "");
+        assert_eq!(job["state"], "failed", "{job}");
+        assert!(job["error"].as_str().unwrap().contains(&file), "{job}");
+        assert_eq!(contents(&object), before);
+        object.ok("PUT", "/collections/films/docs/d00001", r#"{"value":"b"}"#);
+    }
+    world.bucket.overwrite(&file, bytes);
+    assert_eq!(restore(&world, "", &taken, &json!({}))["state"], "done");
+}
+
+#[test]
+fn documents_older_than_what_was_declared_come_back() {
+    let world = World::new(7).unwrap();
+    let object = Object::wake(&world);
+    object.ok("PUT", "/collections/films/docs/old", r#"{"n":"text"}"#);
+    object.ok("PUT", "/collections/films", r#"{"columns":[{"name":"n","type":"long"}]}"#);
+    let taken = snapshot(&object, "full");
+    assert_eq!(object.json("DELETE", "/collections/films/docs/old", "").0, 204);
+    assert_eq!(restore(&world, "", &taken, &json!({}))["state"], "done");
+    let object = Object::wake(&world);
+    assert_eq!(object.ok("GET", "/collections/films/docs/old", "")["n"], "text");
+    assert_eq!(object.json("PUT", "/collections/films/docs/new", r#"{"n":"text"}"#).0, 422);
+}
+
+/// Lets requests of one world's object reach another object of the same bucket.
+fn connect(world: &World, other: &Rc<World>) {
+    let other = Rc::clone(other);
+    world.peers.answer_for(
+        "demo/2",
+        Rc::new(move |method, path, body| {
+            let service = ObjectService::new(Engine::new(other.ports(), StorageConfig::default())).unwrap();
+            let request = Request {
+                method: method.to_owned(),
+                path: path.to_owned(),
+                query: String::new(),
+                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                body: Box::new(WholeBody::new(body.unwrap_or_default())),
+            };
+            let response = run(service.handle(request)).done().unwrap();
+            PeerAnswer { status: response.status, body: support::body(&response).to_vec() }
+        }),
+    );
+}
+
+#[test]
+fn another_object_restores_it() {
+    let world = World::new(8).unwrap();
+    let mut other = World::new(9).unwrap();
+    other.bucket = world.bucket.clone();
+    let other = Rc::new(other);
+    connect(&world, &other);
+    let object = Object::wake(&world);
+    import(&object, "films", 0..200, "a");
+    snapshot(&object, "full");
+    upsert(&object, "films", 0..10, "b");
+    let taken = snapshot(&object, "incremental");
+    let expected = contents(&object);
+    object.ok("PUT", "/collections/films/docs/d00001", r#"{"value":"c"}"#);
+    let (status, job) = object.json("POST", &path(&taken), r#"{"into":"demo/2"}"#);
+    assert_eq!(status, 202, "{job}");
+    let job = format!("/jobs/{}", job["id"].as_str().unwrap());
+    assert_eq!(object.ok("GET", &job, "")["state"], "running");
+    object.ok("PUT", "/collections/films/docs/d00002", r#"{"value":"c"}"#);
+    alarms_for(&other, "", MINUTE_MS);
+    assert_eq!(object.ok("GET", &job, "")["state"], "done");
+    let read = |path: &str, body: &str| {
+        let service = ObjectService::new(Engine::new(other.ports(), StorageConfig::default())).unwrap();
+        let mut request = support::request("POST", path, &[("content-type", "application/json")], body);
+        request.path = request.path.replace("/demo/1", "/demo/2");
+        support::parsed(&run(service.handle(request)).done().unwrap())
+    };
+    assert_eq!(read("/collections/films/query", r#"{"limit":1000}"#)["rows"], expected["films"]);
+    // An object that cannot be reached, and one that refuses.
+    assert_eq!(object.json("POST", &path(&taken), r#"{"into":"demo/3"}"#).0, 503);
+    let (status, problem) = object.json("POST", &path(&taken), r#"{"into":"demo/2","collections":["nothing"]}"#);
+    assert_eq!((status, problem["errors"][0]["pointer"].clone()), (422, json!("/collections/0")), "{problem}");
+}
+
+#[test]
+fn what_cannot_be_restored_is_refused_and_changes_nothing() {
+    let world = World::new(10).unwrap();
+    let object = Object::wake(&world);
+    import(&object, "films", 0..100, "a");
+    let taken = snapshot(&object, "full");
+    for (body, status) in [
+        ("{", 400),
+        ("[]", 422),
+        (r#"{"to":"demo/2"}"#, 422),
+        (r#"{"into":"demo"}"#, 422),
+        (r#"{"into":"demo/.."}"#, 422),
+        (r#"{"into":"demo/2/3"}"#, 422),
+        (r#"{"into":7}"#, 422),
+        (r#"{"collections":[]}"#, 422),
+        (r#"{"collections":["nothing"]}"#, 422),
+        (r#"{"collections":"films"}"#, 422),
+    ] {
+        let (got, problem) = object.json("POST", &path(&taken), body);
+        assert_eq!(got, status, "{body}: {problem}");
+    }
+    let unknown = "0192d3f0-0000-7000-8000-000000000000";
+    assert_eq!(object.json("POST", &format!("/snapshots/{unknown}/restore"), "").0, 404);
+    assert_eq!(object.get(&format!("/snapshots/{unknown}/restore")).0, 405);
+    assert_eq!(object.get(&format!("/jobs/{unknown}")).0, 404);
+    assert_eq!(object.get("/jobs/nothing").0, 404);
+    assert_eq!(object.json("POST", &format!("/jobs/{unknown}"), "").0, 405);
+    object.ok("PUT", "/collections/films/docs/d00001", "{}");
+}
+
+/// Random states of several collections, with snapshots now and then; each is restored from each later state.
+#[test]
+fn every_snapshot_of_a_random_history_is_restored() {
+    let seeds = 12;
+    for seed in 0..seeds {
+        let world = World::new(100 + seed).unwrap();
+        let mut random = SplitMix64::new(seed);
+        let config = if seed % 2 == 0 { "" } else { EVICTING };
+        let mut taken: Vec<(Value, Value)> = Vec::new();
+        for step in 0..40 {
+            let object = Object::wake_with(&world, config);
+            world.clock.advance(i64::try_from(random.below(3_000)).unwrap());
+            let collection = ["a", "b"][random.below(2)];
+            let from = random.below(150);
+            match random.below(12) {
+                0..=2 => upsert(&object, collection, from..from + 80, &format!("s{step}")),
+                3..=5 => upsert(&object, collection, from..from + 3, &format!("s{step}")),
+                6 => {
+                    object.json("DELETE", &format!("/collections/{collection}"), "");
+                }
+                7 | 8 => {
+                    object.json("DELETE", &format!("/collections/{collection}/docs/d{from:05}"), "");
+                }
+                9 => {
+                    let kind = if taken.is_empty() || random.below(2) == 0 { "full" } else { "incremental" };
+                    taken.push((snapshot(&object, kind), contents(&object)));
+                }
+                10 if !taken.is_empty() => {
+                    let (wanted, expected) = taken[random.below(taken.len())].clone();
+                    let job = restore(&world, config, &wanted, &json!({}));
+                    assert_eq!(job["state"], "done", "seed {seed}, step {step}: {job}");
+                    assert_eq!(contents(&Object::wake_with(&world, config)), expected, "seed {seed}, step {step}");
+                }
+                _ => alarms_for(&world, config, MINUTE_MS),
+            }
+        }
+        check_tables(&world);
+    }
+    println!("{seeds} histories, seeds 0 to {}", seeds - 1);
+}
