@@ -189,3 +189,25 @@ fn the_future_and_what_is_no_moment_are_refused() {
     let (status, answer) = object.get("/collections/never/docs/a?asOf=5");
     assert_eq!(status, 404, "{answer}");
 }
+
+#[test]
+fn what_was_dropped_before_a_moment_is_not_of_it() {
+    let mut past = Past::new(77, "");
+    past.world.clock.advance(1_000);
+    let object = past.object();
+    for change in 0..3 {
+        past.put(&object, "a0", change);
+        past.world.clock.advance(10);
+    }
+    past.drop_collection(&object);
+    past.world.clock.advance(10);
+    // From the log, and from a log that goes on.
+    past.check("dropped");
+    object.ok("PUT", "/collections/other/docs/x", "{}");
+    past.world.clock.advance(10);
+    past.note();
+    past.check("dropped, and something else written");
+    past.put(&object, "a3", 7);
+    past.world.clock.advance(10);
+    past.check("made again");
+}
