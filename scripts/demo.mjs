@@ -10,7 +10,7 @@ import { build } from "./build.mjs";
 import { flights, movies } from "./lib/datasets.mjs";
 import { Collection, extended, objectPath, replay } from "./lib/demo/collection.mjs";
 import { copyTables, readBucket, readThePast, readThroughObject, shownId } from "./lib/demo/read-back.mjs";
-import { call, change, importAll, rowsWritten } from "./lib/demo/requests.mjs";
+import { call, change, dropAndRestore, importAll, rowsWritten, takeSnapshot } from "./lib/demo/requests.mjs";
 import { count, seconds, step, sum } from "./lib/demo/steps.mjs";
 import { exactText, parseExact } from "./lib/exact-json.mjs";
 import { Failure, main } from "./lib/failure.mjs";
@@ -108,7 +108,11 @@ async function run(worker) {
   await step("import movies.json", (bar) => importAll(worker, films, bar));
   await step("import flights-200k.json", (bar) => importAll(worker, flown, bar));
   const before = { time: Date.now(), expected: new Map(films.expected) };
-  await sleep(10);
+  await step("take a snapshot", async () => {
+    before.snapshot = await takeSnapshot(worker, "as imported");
+    const { version, metadata } = before.snapshot;
+    return `version ${version}, ${count(metadata.rowCount)} documents in ${count(metadata.sizeBytes)} bytes, which the tables have anyway`;
+  });
   await step("update and delete", async () => {
     await change(worker, films, 10, '{"Stars":4.50,"Tags":["seen",{"on":"2026-11-21"}]}');
     await change(worker, flown, 100, '{"gate":"A12"}');
@@ -127,6 +131,11 @@ async function run(worker) {
   });
   await step("read back from the bucket", (bar) => readBucket(worker, collections, bar));
   await step("copy the tables for other engines", () => copyTables(worker, bucketCopy));
+  await step("drop the movies and restore them", async (bar) => {
+    await dropAndRestore(worker, films, before.snapshot, bar);
+    const rows = await readThePast(worker, films, { expected: before.expected });
+    return `${count(rows)} movies as in the snapshot, each equal`;
+  });
   printDocument(films);
   printTable(collections);
 }

@@ -32,18 +32,19 @@ export async function readThroughObject(worker, collection, every, bar) {
   return rows;
 }
 
-/** Reads all documents of a collection as of a time, page by page, and compares them with those expected then. */
+/** Reads all documents of a collection, as of a time or now, page by page, and compares them with those expected. */
 export async function readThePast(worker, collection, { time, expected }) {
   const found = new Map();
   for (let cursor; ;) {
-    const body = JSON.stringify({ asOf: time, limit: page, ...(cursor && { cursor }) });
+    const body = JSON.stringify({ ...(time && { asOf: time }), limit: page, ...(cursor && { cursor }) });
     const { text } = await call(worker, "POST", `${collection.path}/query`, { body });
     for (const row of parseExact(text).rows) found.set(row.id, row);
     ({ cursor } = JSON.parse(text));
     if (!cursor) break;
   }
-  compare(`${collection.name}, as of ${new Date(time).toISOString()}`, found, expected, parseExact);
-  if (found.size !== expected.size) throw new Failure(`${collection.name} had ${found.size} documents at ${new Date(time).toISOString()}, expected ${expected.size}`);
+  const what = `${collection.name}, as of ${time ? new Date(time).toISOString() : "now"}`;
+  compare(what, found, expected, parseExact);
+  if (found.size !== expected.size) throw new Failure(`${what}: ${found.size} documents, expected ${expected.size}`);
   return found.size;
 }
 

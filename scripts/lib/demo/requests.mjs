@@ -1,4 +1,5 @@
 // The demo's requests that write.
+import { setTimeout as sleep } from "node:timers/promises";
 import { Failure } from "../failure.mjs";
 import { objectPath } from "./collection.mjs";
 import { count } from "./steps.mjs";
@@ -44,6 +45,25 @@ export async function importAll(worker, collection, bar) {
   collection.imported = imported;
   collection.rowsWritten += rowsWritten(answer);
   return `${count(imported)} documents in one request`;
+}
+
+/** Makes a full snapshot of the object; its answer. */
+export async function takeSnapshot(worker, label) {
+  return JSON.parse((await call(worker, "POST", `${objectPath}/snapshots`, { body: JSON.stringify({ type: "full", label }) })).text);
+}
+
+/** Drops a collection, restores it from a snapshot, and waits for the end of the job. */
+export async function dropAndRestore(worker, collection, snapshot, bar) {
+  await call(worker, "DELETE", collection.path);
+  const body = JSON.stringify({ collections: [collection.name] });
+  const { id } = JSON.parse((await call(worker, "POST", `${objectPath}/snapshots/${snapshot.id}/restore`, { body })).text);
+  for (;;) {
+    const { state, progress, error } = JSON.parse((await call(worker, "GET", `${objectPath}/jobs/${id}`)).text);
+    if (state === "done") return;
+    if (state === "failed") throw new Failure(`the restore of ${collection.name} failed: ${error}`);
+    bar.update(progress.done / progress.total, `${count(progress.done)} files and documents`);
+    await sleep(50);
+  }
 }
 
 export async function change(worker, collection, every, patch) {
