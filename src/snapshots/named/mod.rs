@@ -102,11 +102,11 @@ impl Snapshotter {
         if self.catalog.plan()?.is_none() {
             return Ok(true);
         }
-        self.guarded(Caller::Sync).await?;
+        self.run_plan().await?;
         Ok(!self.in_flight() && self.catalog.plan()?.is_none())
     }
 
-    /// Runs the plan just made. One that had to be given up is no error: it is made again.
+    /// Runs the plan on its way. One that had to be given up is no error: another is made.
     async fn run_plan(&self) -> Result<()> {
         match self.guarded(Caller::Sync).await {
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),

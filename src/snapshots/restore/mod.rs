@@ -14,28 +14,22 @@
 mod compare;
 pub mod job;
 pub mod source;
+mod swap;
 
 use std::rc::Rc;
 
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use self::compare::{Changes, StagedChange, read_part};
+use self::compare::Changes;
 use self::job::{Job, JobState, RestoreJob, Step, Task};
 use self::source::{Source, verify};
 use super::Snapshotter;
 use super::named::manifest::{Manifest, ManifestCollection, ManifestReference};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::hot::document::NewDocument;
-use crate::hot::{CollectionDefinition, Condition, Mutation, Write};
-use crate::types::{ChangeContext, StorageTier, Timestamp};
+use crate::types::StorageTier;
 
 /// Bytes of files that one step proves.
 const VERIFY_BYTES: u64 = 32 * 1024 * 1024;
-/// Parts of changes that are written at once.
-const PARTS_AT_ONCE: usize = 8;
-/// Changes that are written at once.
-const CHANGES_AT_ONCE: usize = 65_536;
 /// Failures in a row after which a job is given up.
 const FAILURES_MAX: u32 = 20;
 
@@ -259,126 +253,6 @@ impl Snapshotter {
         self.catalog_changed();
         Ok(())
     }
-
-    /// Makes all changes of a job that is ready, within a transaction of one turn. When the object is not as it was
-    /// compared, the job begins anew.
-    pub fn swap(&self, job: &Job, now: Timestamp) -> Result<()> {
-        let Some(restore) = job.restore() else { return Ok(()) };
-        if self.jobs.get(job.id)?.as_ref() != Some(job) {
-            return Ok(());
-        }
-        if self.hot.log().last_sequence()? != restore.sequence {
-            return self.begin_anew(job, restore);
-        }
-        let source = self.source.borrow().clone().filter(|(id, _)| *id == job.id).map(|(_, source)| source);
-        let source = source.ok_or_else(|| {
-            let message = "expected the manifest to have been read, got none; it is tried again";
-            StorageError::new(ErrorKind::Unavailable, StorageTier::Cold, "restore snapshot", message)
-        })?;
-        let manifest = source.manifest()?;
-        let wanted = wanted_collections(manifest, restore);
-        let context = ChangeContext { source: Some(format!("snapshot:{}", restore.snapshot)), correlation_id: None };
-        self.jobs.swapping(|| {
-            if restore.collections.is_none() {
-                self.drop_others(&wanted, &context, now)?;
-            }
-            let definitions = self.define_loosely(&wanted)?;
-            self.write_parts(restore, &wanted, &context, now)?;
-            for (collection, definition) in wanted.iter().zip(definitions) {
-                self.define(&collection.name, definition)?;
-            }
-            let mut next = job.clone();
-            next.state = JobState::Done;
-            next.error = None;
-            next.progress.done = next.progress.total;
-            self.jobs.clear_parts()?;
-            self.jobs.store(&next)
-        })
-    }
-
-    /// Reads what the swap needs that is not in the database.
-    pub async fn prepare_swap(&self, job: &Job) -> Result<()> {
-        match job.restore() {
-            Some(restore) => self.source(job, restore).await.map(|_| ()),
-            None => Ok(()),
-        }
-    }
-
-    fn begin_anew(&self, job: &Job, restore: &RestoreJob) -> Result<()> {
-        let mut next = stepped(job, restore, Step::Compare { collection: 0, after: None }, 0, 0);
-        if let Task::Restore(restore) = &mut next.task {
-            restore.sequence = self.hot.log().last_sequence()?;
-            restore.parts = 0;
-        }
-        self.jobs.clear_parts()?;
-        self.jobs.store(&next)
-    }
-
-    /// Drops the collections that the snapshot does not have.
-    fn drop_others(&self, wanted: &[&ManifestCollection], context: &ChangeContext, now: Timestamp) -> Result<()> {
-        let catalog = self.hot.catalog()?;
-        let others = catalog.all_live().filter(|live| !wanted.iter().any(|wanted| *wanted.name == *live.name));
-        for other in others {
-            self.hot.drop_collection(&other.name, context, now)?;
-        }
-        Ok(())
-    }
-
-    /// Makes the collections, so that they take every document that they had: a document may be older than what was
-    /// declared after it. What is to be declared of them in the end.
-    fn define_loosely(&self, wanted: &[&ManifestCollection]) -> Result<Vec<CollectionDefinition>> {
-        let mut definitions = Vec::new();
-        for collection in wanted {
-            let catalog = self.hot.catalog()?;
-            let live = catalog.live(&collection.name);
-            // Where the table cannot become what it was, it stays what it is.
-            let definition = match self.check_definition(&collection.name, &collection.definition) {
-                Ok(()) => collection.definition.clone(),
-                Err(_) => live.map(|live| live.definition.as_ref().clone()).unwrap_or_default(),
-            };
-            let loose = CollectionDefinition { columns: Vec::new(), ..definition.clone() };
-            if live.is_none() {
-                self.hot.declare(&collection.name, loose)?;
-            } else {
-                self.define(&collection.name, loose)?;
-            }
-            definitions.push(definition);
-        }
-        Ok(definitions)
-    }
-
-    /// Declares a live collection, if anything of it is to change.
-    fn define(&self, name: &str, definition: CollectionDefinition) -> Result<()> {
-        let catalog = self.hot.catalog()?;
-        if catalog.live(name).is_some_and(|live| *live.definition == definition) {
-            return Ok(());
-        }
-        self.hot.declare(name, definition)
-    }
-
-    fn write_parts(
-        &self,
-        restore: &RestoreJob,
-        wanted: &[&ManifestCollection],
-        context: &ChangeContext,
-        now: Timestamp,
-    ) -> Result<()> {
-        let mut part = 0;
-        while part < restore.parts {
-            let mut writes = Vec::new();
-            for _ in 0..PARTS_AT_ONCE {
-                if part >= restore.parts || writes.len() >= CHANGES_AT_ONCE {
-                    break;
-                }
-                for change in read_part(&self.jobs.part(part)?)? {
-                    writes.push(write_of(change, wanted)?);
-                }
-                part = part.saturating_add(1);
-            }
-            self.hot.write(&writes, context, now, &mut |_, error| Err(error))?;
-        }
-        Ok(())
-    }
 }
 
 /// A job after a step that did some work.
@@ -409,17 +283,4 @@ fn check_collections(manifest: &Manifest, wanted: Option<&[String]>) -> Result<(
         }
     }
     Ok(())
-}
-
-fn write_of(change: StagedChange, wanted: &[&ManifestCollection]) -> Result<Write> {
-    let collection = wanted.get(change.collection).ok_or_else(|| {
-        let message = "expected changes of the snapshot's collections, got another";
-        StorageError::new(ErrorKind::Corrupt, StorageTier::Hot, "restore snapshot", message)
-    })?;
-    let id: Rc<str> = change.id.into();
-    let mutation = match change.document {
-        Some(document) => Mutation::Upsert(NewDocument { id, text: RawValue::get(&document).into() }),
-        None => Mutation::Delete { id },
-    };
-    Ok(Write { collection: collection.name.as_str().into(), mutation, condition: Condition::default() })
 }
