@@ -21,11 +21,14 @@ const modes = {
   quick: { folder: "build/quick", profile: "wasm-test", args: ["--profile", "wasm-test"], optimize: false },
 };
 
-/** For size: an eighth less, compressed, than what worker-build's own call of wasm-opt leaves. */
-const optimization = [
-  "-Os",
-  ...["simd", "bulk-memory", "sign-ext", "nontrapping-float-to-int", "mutable-globals", "reference-types", "multivalue", "exception-handling"].map((name) => `--enable-${name}`),
-];
+const features = ["simd", "bulk-memory", "sign-ext", "nontrapping-float-to-int", "mutable-globals", "reference-types", "multivalue", "exception-handling"];
+
+/**
+ * What wasm-opt is called with, call after call. The first is for size: an eighth less, compressed, than what worker-build's
+ * own leaves. It keeps the names for the second, which orders functions by them: what is one generic function for different
+ * types then lies side by side, within the window of gzip, and takes 60 KB less. Without -g no names are written.
+ */
+const optimization = [["-Os", "-g"], ["--reorder-functions-by-name", "--strip-producers"]];
 
 /** worker-build downloads these unless it is told where they are. */
 const binaries = () => ({
@@ -46,10 +49,13 @@ export async function workerBuild(args, { cwd = root, env } = {}) {
 
 /** Runs wasm-opt over a file, in place. */
 export async function optimizeWasm(wasm) {
-  const { code, output } = await run(npmBin("wasm-opt"), [...optimization, wasm, "-o", wasm], { cwd: root });
-  if (code !== 0) {
-    process.stderr.write(output);
-    throw new Failure("wasm-opt failed, see above");
+  for (const passes of optimization) {
+    const args = [...features.map((name) => `--enable-${name}`), ...passes, wasm, "-o", wasm];
+    const { code, output } = await run(npmBin("wasm-opt"), args, { cwd: root });
+    if (code !== 0) {
+      process.stderr.write(output);
+      throw new Failure("wasm-opt failed, see above");
+    }
   }
 }
 

@@ -125,10 +125,9 @@ impl Tables {
             if found.info.size > METADATA_MAX_BYTES {
                 return Err(damaged(format!("expected {key} to have at most {METADATA_MAX_BYTES} bytes, got more")));
             }
-            let name = key.strip_prefix(table.as_str()).unwrap_or_default();
-            return loaded(found.bytes, name)
-                .map(Some)
-                .ok_or_else(|| damaged(format!("expected {key} to be the metadata of a table, got something else")));
+            return loaded(found.bytes, table, &key).map(Some).ok_or_else(|| {
+                damaged(format!("expected {key} to be the metadata of this table, got something else"))
+            });
         }
         Err(damaged(format!("expected {} to name a version that is there, got one that is not", table.version_hint())))
     }
@@ -163,11 +162,13 @@ impl Tables {
     }
 }
 
-fn loaded(bytes: Vec<u8>, name: &str) -> Option<LoadedTable> {
+/// Metadata that says of another table where it lies would send engines there.
+fn loaded(bytes: Vec<u8>, table: &TablePath, key: &str) -> Option<LoadedTable> {
     let text = String::from_utf8(bytes).ok()?;
     let Located { location } = serde_json::from_str(&text).ok()?;
+    let base = location.strip_suffix(table.as_str()).filter(|base| base.ends_with('/'))?;
     let metadata = RawValue::from_string(text).ok()?;
-    Some(LoadedTable { metadata_location: format!("{location}{name}"), metadata })
+    Some(LoadedTable { metadata_location: format!("{base}{key}"), metadata })
 }
 
 fn damaged(message: String) -> StorageError {

@@ -196,7 +196,7 @@ fn manifest_list(next: &TableState) -> Result<StagedObject> {
         parent_snapshot_id: snapshot.parent_snapshot_id,
         sequence_number: snapshot.sequence_number,
     };
-    let bytes = manifest_list::write(&context, &next.manifests)?;
+    let bytes = manifest_list::write(&context, &next.manifests);
     Ok(StagedObject { key: next.manifest_list_key(snapshot), bytes, content_type: AVRO })
 }
 

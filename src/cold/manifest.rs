@@ -5,11 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use apache_avro::types::Value;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::avro::{optional, record, write_container};
+use super::avro::{Value, optional, record, write_container};
 use super::data_file::{ColumnMetrics, DataFile, FileContent, LiveFile, is_data};
 use super::metadata::{SORT_ORDER_ID, UNSORTED_ORDER_ID, partition_fields};
 use super::paths::location;
@@ -133,7 +132,7 @@ pub(super) fn write(
         ("content", content.to_owned()),
     ]);
     let records = entries.iter().map(|entry| entry_value(context, partition_name, entry));
-    let bytes = write_container(&avro_schema, &metadata, *context.attempt.as_bytes(), records)?;
+    let bytes = write_container(&avro_schema, &metadata, *context.attempt.as_bytes(), records);
     Ok((summarise(context, key, &bytes, entries), bytes))
 }
 

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use apache_avro::types::Value;
 use uuid::Uuid;
 
-use super::avro::{optional, record, write_container};
+use super::avro::{Value, optional, record, write_container};
 use super::manifest::{ManifestFile, content_number};
 use super::paths::location;
-use crate::error::Result;
 
 /// The Avro schema of `manifest_file`, with the spec's field ids.
 const SCHEMA: &str = concat!(
@@ -44,7 +42,7 @@ pub(super) struct ListContext<'a> {
 }
 
 /// Writes the list of a snapshot's manifests.
-pub(super) fn write(context: &ListContext<'_>, manifests: &[ManifestFile]) -> Result<Vec<u8>> {
+pub(super) fn write(context: &ListContext<'_>, manifests: &[ManifestFile]) -> Vec<u8> {
     let parent = context.parent_snapshot_id.map_or_else(|| "null".to_owned(), |id| id.to_string());
     let metadata = BTreeMap::from([
         ("snapshot-id", context.snapshot_id.to_string()),

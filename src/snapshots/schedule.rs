@@ -27,6 +27,8 @@ pub struct Pending {
     pub garbage_at: Option<Timestamp>,
     /// When a named snapshot expires.
     pub expiry_at: Option<Timestamp>,
+    /// Nothing is tried before this, after failures.
+    pub not_before: Option<Timestamp>,
 }
 
 /// When the next run is due; `None` when there is nothing to do.
@@ -40,7 +42,8 @@ pub fn due_ms(config: &SnapshotsConfig, pending: &Pending, now: Timestamp) -> Op
     let work = publish.or(flush).or(pending.planned).or(merge);
     // What has expired goes when nothing else waits.
     let expiry = pending.expiry_at.filter(|_| work.is_none());
-    [work, pending.garbage_at, expiry].into_iter().flatten().min().map(|due| due.max(now))
+    let earliest = pending.not_before.map_or(now, |not_before| not_before.max(now));
+    [work, pending.garbage_at, expiry].into_iter().flatten().min().map(|due| due.max(earliest))
 }
 
 /// When the alarm may publish next.
@@ -48,10 +51,12 @@ pub fn publishable_ms(config: &SnapshotsConfig, published_at: Option<Timestamp>,
     published_at.map_or(now, |at| at.saturating_add(config.publish_interval_ms))
 }
 
-/// When to try again after so many failures in a row.
-pub fn retry_ms(failures: u32, now: Timestamp) -> Timestamp {
-    let pause = RETRY_MS.saturating_mul(1i64.checked_shl(failures.min(16)).unwrap_or(i64::MAX)).min(RETRY_MAX_MS);
-    now.saturating_add(pause)
+/// When to try again after so many failures in a row, of a plan that was made at `planned_at`. An instance that has just
+/// woken knows of no failures, but a plan that is old has not gone well for as long.
+pub fn retry_ms(failures: u32, planned_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let pause = RETRY_MS.saturating_mul(1i64.checked_shl(failures.min(16)).unwrap_or(i64::MAX));
+    let age = planned_at.map_or(0, |at| now.saturating_sub(at));
+    now.saturating_add(pause.max(age).min(RETRY_MAX_MS))
 }
 
 #[cfg(test)]
@@ -86,7 +91,20 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_due_waits_after_failures() {
+        let changes =
+            Pending { changes_since: Some(NOW - 60_000), not_before: Some(NOW + 20_000), ..Pending::default() };
+        assert_eq!(due(changes), Some(NOW + 20_000));
+        assert_eq!(due(Pending { bytes: 8 * 1024 * 1024, ..changes }), Some(NOW + 20_000));
+        assert_eq!(due(Pending { changes_since: None, garbage_at: Some(1), ..changes }), Some(NOW + 20_000));
+        assert_eq!(due(Pending { not_before: Some(NOW - 1), ..changes }), Some(NOW));
+        assert_eq!(due(Pending { not_before: Some(NOW), ..Pending::default() }), None);
+    }
+
+    #[test]
     fn retries_back_off() {
-        assert_eq!([0, 1, 2, 60].map(|failures| retry_ms(failures, 0)), [10_000, 20_000, 40_000, 600_000]);
+        assert_eq!([0, 1, 2, 60].map(|failures| retry_ms(failures, None, 0)), [10_000, 20_000, 40_000, 600_000]);
+        let pauses = [NOW, NOW + 1, NOW - 9_000, NOW - 35_000, 0].map(|at| retry_ms(0, Some(at), NOW) - NOW);
+        assert_eq!(pauses, [10_000, 10_000, 10_000, 35_000, 600_000]);
     }
 }

@@ -94,6 +94,8 @@ pub struct Snapshotter {
     /// When the run in flight started.
     running: Cell<Option<Timestamp>>,
     failures: Cell<u32>,
+    /// When to try again after the last failure.
+    not_before: Cell<Option<Timestamp>>,
     /// Since when changes wait, as far as this instance knows.
     changes_since: Cell<Option<Timestamp>>,
     /// The log's byte count when the last plan was made.
@@ -121,6 +123,7 @@ impl Snapshotter {
             known: RefCell::new(None),
             running: Cell::new(None),
             failures: Cell::new(0),
+            not_before: Cell::new(None),
             changes_since: Cell::new(None),
             planned_bytes: Cell::new(0),
             merge_due: RefCell::default(),
@@ -165,7 +168,9 @@ impl Snapshotter {
 
     /// When to try again should the run that is about to start not end well.
     pub fn retry_alarm(&self, now: Timestamp) -> Timestamp {
-        retry_ms(self.failures.get(), now)
+        let stored = self.catalog.plan().ok().flatten();
+        let plan = stored.and_then(|stored| Plan::from_text(&stored.plan).ok());
+        retry_ms(self.failures.get(), plan.map(|plan| plan.timestamp), now)
     }
 
     fn pending(&self, now: Timestamp) -> Result<Pending> {
@@ -183,9 +188,10 @@ impl Snapshotter {
             unpublished: known.unpublished,
             published_at: known.progress.published_at,
             merge: !self.merge_due.borrow().is_empty(),
-            planned: known.planned.then(|| retry_ms(self.failures.get(), now)),
+            planned: known.planned.then(|| retry_ms(self.failures.get(), None, now)),
             garbage_at: known.garbage_at,
             expiry_at: known.expiry_at,
+            not_before: self.not_before.get(),
         })
     }
 
@@ -268,8 +274,14 @@ impl Snapshotter {
         let _run = RunInFlight(self);
         let result = self.run(caller).await;
         match &result {
-            Ok(_) => self.failures.set(0),
-            Err(_) => self.failures.set(self.failures.get().saturating_add(1)),
+            Ok(_) => {
+                self.failures.set(0);
+                self.not_before.set(None);
+            }
+            Err(_) => {
+                self.not_before.set(Some(self.retry_alarm(self.ports.clock.now_ms())));
+                self.failures.set(self.failures.get().saturating_add(1));
+            }
         }
         result
     }

@@ -97,6 +97,28 @@ fn damaged_files_of_the_catalogue_are_told_and_never_guessed() {
 }
 
 #[test]
+fn the_metadata_of_another_table_is_told_and_not_handed_out() {
+    let front = filled("");
+    let key = "iceberg/demo/1/movies/metadata/v3.metadata.json";
+    let own = front.bucket.object(key).unwrap().bytes;
+    let other = front.bucket.object("iceberg/demo/1/movies__changes/metadata/v1.metadata.json").unwrap().bytes;
+    let located = |location: &str| format!("{{\"location\":\"{location}\"}}").into_bytes();
+    for (what, bytes) in [
+        ("the change log's", other),
+        ("another object's", located("s3://cold/iceberg/demo/2/movies")),
+        ("one whose name only ends so", located("s3://cold/xiceberg/demo/1/movies")),
+        ("a folder of it", located("s3://cold/iceberg/demo/1/movies/metadata")),
+    ] {
+        front.bucket.overwrite(key, bytes);
+        let answer = front.get(MOVIES);
+        assert!(answer.text().contains("v3.metadata.json"), "{what}: {}", answer.text());
+        answer.refused(500, "InternalServerError");
+    }
+    front.bucket.overwrite(key, own);
+    assert_eq!(front.get(MOVIES).status(), 200, "it recovers with the file");
+}
+
+#[test]
 fn writes_are_refused_and_say_who_writes() {
     let front = filled("");
     for (method, path) in [

@@ -1,8 +1,9 @@
 //! An [`ObjectStore`] in memory with the bucket's semantics.
 //!
 //! As on R2: an ETag depends on the content alone; a condition that does not hold changes nothing; a range may pass
-//! the end but not begin there; keys and custom metadata are bounded. Everything happens at once: delays and failures
-//! come from [`FaultPlan`](super::FaultPlan).
+//! the end but not begin there; keys and custom metadata are bounded. Everything happens at once: delays and the failure
+//! of one call come from [`FaultPlan`](super::FaultPlan). A bucket may [go away](MemoryBucket::go_away) for a while: then
+//! every call fails as R2's do that answers 429 or 500.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -55,6 +56,9 @@ pub struct OperationCounts {
 struct Stored {
     objects: RefCell<BTreeMap<String, MemoryObject>>,
     counts: Cell<OperationCounts>,
+    /// How many calls it answers before it is away.
+    answered: Cell<Option<u64>>,
+    refused: Cell<u64>,
 }
 
 /// A handle on one bucket; clones share it.
@@ -80,6 +84,42 @@ impl MemoryBucket {
     /// Puts `bytes` under `key` behind the engine's back, as a test that damages a file does; not counted.
     pub fn overwrite(&self, key: &str, bytes: impl Into<Vec<u8>>) {
         self.store(key, bytes.into(), ObjectMetadata::default());
+    }
+
+    /// Takes away what is under `key` behind the engine's back; not counted.
+    pub fn remove(&self, key: &str) {
+        self.0.objects.borrow_mut().remove(key);
+    }
+
+    /// After this many more calls every call fails, as one that the bucket answers with 429 or 500, until it is
+    /// [back](Self::come_back).
+    pub fn go_away(&self, after_calls: u64) {
+        self.0.answered.set(Some(after_calls));
+    }
+
+    /// Answers again.
+    pub fn come_back(&self) {
+        self.0.answered.set(None);
+    }
+
+    /// Calls that failed because it was away.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.get()
+    }
+
+    /// Fails while the bucket is away.
+    fn answers(&self, operation: &'static str) -> Result<()> {
+        match self.0.answered.get() {
+            None => return Ok(()),
+            Some(0) => {}
+            Some(left) => {
+                self.0.answered.set(Some(left.saturating_sub(1)));
+                return Ok(());
+            }
+        }
+        self.0.refused.set(self.0.refused.get().saturating_add(1));
+        let message = "the bucket did not answer; trying again later may help";
+        Err(StorageError::new(ErrorKind::Unavailable, StorageTier::Cold, operation, message))
     }
 
     /// Operations so far.
@@ -118,6 +158,7 @@ impl ObjectStore for MemoryBucket {
         condition: PutCondition<'_>,
         metadata: &ObjectMetadata,
     ) -> Result<PutOutcome> {
+        self.answers("put object")?;
         check_key(key)?;
         let custom: usize = metadata.custom.iter().map(|(name, value)| name.len() + value.len()).sum();
         if custom > CUSTOM_METADATA_MAX_BYTES {
@@ -136,6 +177,7 @@ impl ObjectStore for MemoryBucket {
     }
 
     async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<StoredObject>> {
+        self.answers("get object")?;
         check_key(key)?;
         if let Some(range) = range.as_ref().filter(|range| range.is_empty()) {
             return Err(past_the_end(key, range));
@@ -153,6 +195,7 @@ impl ObjectStore for MemoryBucket {
     }
 
     async fn delete(&self, keys: &[String]) -> Result<()> {
+        self.answers("delete objects")?;
         if keys.len() > DELETE_MAX_KEYS {
             return Err(refused(format!(
                 "expected at most {DELETE_MAX_KEYS} keys to delete at once, got {}",
@@ -171,6 +214,7 @@ impl ObjectStore for MemoryBucket {
 #[async_trait(?Send)]
 impl ObjectFolders for MemoryBucket {
     async fn folders(&self, prefix: &str, limit: u32, cursor: Option<&str>) -> Result<FolderPage> {
+        self.answers("list objects")?;
         let objects = self.0.objects.borrow();
         let folder = |key: &String| Some(key.strip_prefix(prefix)?.split_once('/')?.0.to_owned());
         let mut names: Vec<String> = objects.keys().filter_map(folder).collect();
@@ -188,11 +232,13 @@ impl ObjectStreams for MemoryBucket {
     type Body = Vec<u8>;
 
     async fn describe(&self, key: &str) -> Result<Option<ObjectDescription>> {
+        self.answers("look up object")?;
         check_key(key)?;
         Ok(self.object(key).as_ref().map(description))
     }
 
     async fn open(&self, key: &str, range: Option<ByteRange>) -> Result<Opened<Vec<u8>>> {
+        self.answers("open object")?;
         check_key(key)?;
         self.count(|counts| counts.gets += 1);
         let Some(object) = self.object(key) else { return Ok(Opened::Missing) };

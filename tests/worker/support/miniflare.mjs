@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { Miniflare } from "miniflare";
+import { Miniflare, Response } from "miniflare";
+import { wrapped } from "./flaky-bucket.mjs";
 
 const inCheckout = (path) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 
@@ -53,28 +54,32 @@ class Worker {
   #ownsPersist;
   #marker = `THERMOCLINE_INSTANCE=${randomUUID()}`;
 
-  constructor({ persist, vars = {}, bucket = true, scriptPath = quickBuild, className = "DigitalObject", extra = {} }) {
+  constructor({ persist, vars = {}, bucket = true, faults, scriptPath = quickBuild, className = "DigitalObject", extra = {} }) {
     this.#ownsPersist = persist === undefined;
     /** The folder that holds the objects' SQLite files, the bucket and the cache. */
     this.persist = resolve(persist ?? mkdtempSync(join(tmpdir(), "thermocline-")));
     /** The last lines the worker and workerd printed. */
     this.logs = [];
-    this.#options = { vars, bucket, scriptPath, className, extra };
+    this.#options = { vars, bucket, faults, scriptPath, className, extra };
   }
 
   /** Starts workerd; `vars` given here are added to those of before. */
   async start({ vars } = {}) {
     Object.assign(this.#options.vars, vars);
-    const { bucket, scriptPath, className, extra } = this.#options;
+    const { bucket, faults, scriptPath, className, extra } = this.#options;
     const [variable, value] = this.#marker.split("=");
-    this.mf = new Miniflare({
+    const main = {
       name: scriptName,
       ...modulesOf(scriptPath),
       compatibilityDate: "2026-04-01",
       bindings: bindingsOf(this.#options.vars),
       durableObjects: { OBJECTS: { className, useSQLite: true } },
+      ...(bucket && { r2Buckets: { COLD: "thermocline-cold" } }),
+    };
+    this.mf = new Miniflare({
+      ...(faults ? { workers: wrapped(main, faults, (...answer) => new Response(...answer)) } : main),
       durableObjectsPersist: join(this.persist, "do"),
-      ...(bucket && { r2Buckets: { COLD: "thermocline-cold" }, r2Persist: join(this.persist, "r2") }),
+      ...(bucket && { r2Persist: join(this.persist, "r2") }),
       cachePersist: join(this.persist, "cache"),
       cf: false,
       unsafeRuntimeEnv: { [variable]: value },
@@ -115,7 +120,7 @@ class Worker {
 
   /** The bucket, by R2's own API. */
   bucket() {
-    return this.mf.getR2Bucket("COLD");
+    return this.mf.getR2Bucket(this.#options.faults ? "BEHIND" : "COLD", scriptName);
   }
 
   /** The SQLite file of the object called `name`. */
@@ -167,6 +172,7 @@ class Worker {
  *   persist     the folder to keep everything in (default: one that `dispose` removes)
  *   vars        variables; AUTH_MODE is "off" unless given, objects (STORAGE_CONFIG) are sent as JSON, undefined means unset
  *   bucket      false: no COLD binding
+ *   faults      a `Faults` of flaky-bucket.mjs, which says what becomes of every call of COLD
  *   scriptPath  `quickBuild` (default), `releaseBuild`, or another worker's module, with its `className`
  *   extra       further options of Miniflare
  */
