@@ -28,7 +28,7 @@ pub use history::AsOf;
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
-use crate::ports::{Ports, SqlCounters, uuid_v7};
+use crate::ports::{InParts, ObjectStore, PartSizes, Ports, SqlCounters, uuid_v7};
 use crate::snapshots::Snapshotter;
 use crate::types::names::ObjectName;
 use crate::types::{Sequence, StorageTier, SyncState, Timestamp};
@@ -49,7 +49,9 @@ pub struct Engine {
 
 impl Engine {
     /// An object over its ports. Nothing is read before it is needed.
-    pub fn new(ports: Ports, config: StorageConfig) -> Self {
+    pub fn new(mut ports: Ports, config: StorageConfig) -> Self {
+        let sizes = PartSizes::from(&config.objects);
+        ports.objects = ports.objects.map(|objects| -> Rc<dyn ObjectStore> { Rc::new(InParts::new(objects, sizes)) });
         // The rest is for what requests and the alarm build.
         let memory_bytes = config.memory.budget_bytes / 5 * 2;
         let hot = Rc::new(HotStore::new(Rc::clone(&ports.sql), config.hot.clone(), memory_bytes));

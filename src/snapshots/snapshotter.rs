@@ -330,6 +330,7 @@ impl Snapshotter {
             objects: Rc::clone(objects),
             clock: Rc::clone(&self.ports.clock),
             config: &self.config.cold,
+            infrequent_days: self.config.objects.transition_to_infrequent_days,
             name,
             plan,
             bytes_written: 0,

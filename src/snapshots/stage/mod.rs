@@ -23,7 +23,7 @@ use crate::cold::{
 use crate::config::ColdConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
-use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition, PutOutcome};
+use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StorageClass};
 use crate::types::names::ObjectName;
 use crate::types::time::Month;
 use crate::types::{CollectionId, Sequence, StorageTier};
@@ -62,6 +62,8 @@ pub struct Stage<'s> {
     pub clock: Rc<dyn Clock>,
     /// How tables are laid out.
     pub config: &'s ColdConfig,
+    /// Days after the end of a month from which on its files are seldom read; see `objects.transitionToInfrequentDays`.
+    pub infrequent_days: Option<i64>,
     /// The object's name.
     pub name: &'s ObjectName,
     /// The plan.
@@ -104,7 +106,7 @@ impl<'s> Stage<'s> {
         let objects = || tables.iter().flat_map(|table| &table.built.objects);
         self.catalog.note_staged(&objects().map(|object| object.key.clone()).collect::<Vec<_>>())?;
         for object in objects() {
-            self.put(&object.key, &object.bytes, object.content_type).await?;
+            self.put(&object.key, &object.bytes, object.content_type, StorageClass::Standard).await?;
         }
         Ok(tables)
     }
@@ -206,10 +208,23 @@ impl<'s> Stage<'s> {
         .collect()
     }
 
+    /// The class of a file of a month that stays as it is: by the plan's moment, so that staging again finds the same.
+    fn class_of(&self, month: i32) -> StorageClass {
+        let Some(days) = self.infrequent_days else { return StorageClass::Standard };
+        let then = Month::of(self.plan.timestamp.saturating_sub(days.saturating_mul(DAY_MS)));
+        if month < then.ordinal() { StorageClass::InfrequentAccess } else { StorageClass::Standard }
+    }
+
     /// Puts a Parquet file that a table gets.
-    async fn put_file(&mut self, file: DataFile, bytes: &[u8], added: &mut Vec<DataFile>) -> Result<()> {
+    async fn put_file(
+        &mut self,
+        file: DataFile,
+        bytes: &[u8],
+        class: StorageClass,
+        added: &mut Vec<DataFile>,
+    ) -> Result<()> {
         self.catalog.note_staged(std::slice::from_ref(&file.key))?;
-        self.put(&file.key, bytes, PARQUET).await?;
+        self.put(&file.key, bytes, PARQUET, class).await?;
         added.push(file);
         Ok(())
     }
@@ -226,8 +241,15 @@ impl<'s> Stage<'s> {
 
     /// Puts an object of this attempt, whose key is noted. One that is there already was put by an earlier run of the
     /// same plan.
-    async fn put(&mut self, key: &str, bytes: &[u8], content_type: &'static str) -> Result<()> {
+    async fn put(
+        &mut self,
+        key: &str,
+        bytes: &[u8],
+        content_type: &'static str,
+        storage_class: StorageClass,
+    ) -> Result<()> {
         let metadata = object_metadata(self.name, content_type, self.plan.timestamp, self.plan.through);
+        let metadata = ObjectMetadata { storage_class, ..metadata };
         if self.objects.put(key, bytes, PutCondition::IfAbsent, &metadata).await? == PutOutcome::ConditionFailed {
             self.check_staged(key, bytes).await?;
         }
@@ -261,5 +283,5 @@ pub fn object_metadata(
         ("timestamp", timestamp.to_string()),
         ("version", version.to_string()),
     ];
-    ObjectMetadata { content_type, custom }
+    ObjectMetadata { content_type, custom, ..ObjectMetadata::default() }
 }
