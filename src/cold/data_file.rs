@@ -111,6 +111,12 @@ impl DataFile {
         Some(i64::from_le_bytes(lower.try_into().ok()?))
     }
 
+    /// The greatest value of a column of longs; `None` when it is not known.
+    pub fn last_of(&self, field_id: i32) -> Option<i64> {
+        let upper = self.column(field_id)?.upper.as_deref()?;
+        Some(i64::from_le_bytes(upper.try_into().ok()?))
+    }
+
     /// What is known of a column.
     pub fn column(&self, field_id: i32) -> Option<&ColumnMetrics> {
         self.columns.iter().find(|column| column.id == field_id)

@@ -9,6 +9,7 @@ mod changes;
 mod collections;
 mod documents;
 mod evicted;
+mod expiry;
 mod history;
 mod queries;
 
@@ -17,8 +18,8 @@ use std::rc::Rc;
 
 pub use crate::hot::query;
 pub use crate::hot::{
-    CollectionDefinition, Columnar, Condition, DeclaredColumn, Mutation, SegmentFigures, Versions, Write, WriteOutcome,
-    document::NewDocument,
+    CollectionDefinition, Columnar, Condition, DeclaredColumn, Mutation, Retention, SegmentFigures, Versions, Write,
+    WriteOutcome, document::NewDocument,
 };
 pub use cached::DocumentCache;
 pub use collections::{CollectionInfo, ColumnInfo};

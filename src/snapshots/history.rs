@@ -134,6 +134,15 @@ impl Snapshotter {
             Some(snapshot) => (self.catalog.files_of_snapshot(id, snapshot)?, sequence_of(snapshot)?),
             None => (Vec::new(), 0),
         };
+        let expired = self.catalog.expired()?;
+        let is_gone = match as_of {
+            AsOf::Time(moment) => moment < expired.timestamp || after < expired.through,
+            // What a commit has needs no events.
+            AsOf::Sequence(sequence) => sequence != after && after < expired.through,
+        };
+        if is_gone {
+            return Err(self.out_of_retention(Some(expired.timestamp))?);
+        }
         let mut changed = self.changes_between(collection, after, as_of, wanted).await?;
         let files: Vec<DataFile> = files.into_iter().map(|file| file.file.file).collect();
         let mut ended = false;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::cold::catalog::{CatalogFile, ColdCatalog, TableId};
 use crate::cold::schema::change_fields;
-use crate::cold::{FileContent, TableKind, compaction};
+use crate::cold::{FileContent, TableKind, compaction, expiry};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::directory::Segment;
 use crate::hot::{Collection, CollectionDefinition, HotStore, LifeKey};
@@ -42,6 +42,9 @@ pub struct PlannedCollection {
     /// The numbers in the catalogue of the files of its change log that are merged; a plan that merges does nothing else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merge: Vec<i64>,
+    /// The numbers of the files of its change log that leave it; a plan by which any do does nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expire: Vec<i64>,
 }
 
 /// All segments of a month, as they were when the plan was made.
@@ -147,26 +150,51 @@ impl Plan {
         attempt: Uuid,
         now: Timestamp,
     ) -> Result<Option<Self>> {
+        Self::make_upkeep(hot, catalog, attempt, now, &|collection| {
+            if !collections.contains(&collection.id) {
+                return Ok(None);
+            }
+            let merge = files_to_merge(catalog, collection.id)?;
+            Ok((!merge.is_empty()).then(|| PlannedCollection { merge, ..named(collection) }))
+        })
+    }
+
+    /// Makes and stores a plan by which the files leave the change logs whose events were all committed before a moment;
+    /// `None` when none do.
+    pub fn make_expiry(
+        hot: &Rc<HotStore>,
+        catalog: &ColdCatalog,
+        before: Timestamp,
+        attempt: Uuid,
+        now: Timestamp,
+    ) -> Result<Option<Self>> {
+        Self::make_upkeep(hot, catalog, attempt, now, &|collection| {
+            let files = change_files(catalog, collection.id)?;
+            let chosen = expiry::choose(&files.iter().map(|file| &file.file.file).collect::<Vec<_>>(), before);
+            let expire: Vec<i64> = chosen.into_iter().filter_map(|at| files.get(at)).map(|file| file.number).collect();
+            Ok((!expire.is_empty()).then(|| PlannedCollection { expire, ..named(collection) }))
+        })
+    }
+
+    /// Makes and stores a plan of what is to be done to the tables beside archiving; `None` when that is nothing, or when
+    /// a plan is on its way.
+    fn make_upkeep(
+        hot: &Rc<HotStore>,
+        catalog: &ColdCatalog,
+        attempt: Uuid,
+        now: Timestamp,
+        work: &dyn Fn(&Collection) -> Result<Option<PlannedCollection>>,
+    ) -> Result<Option<Self>> {
         hot.transaction(|| {
             if catalog.plan()?.is_some() {
                 return Ok(None);
             }
             let archived = catalog.progress()?.archived;
-            let mut merges = Vec::new();
-            for collection in hot.catalog()?.all().iter().filter(|known| collections.contains(&known.id)) {
-                let merge = files_to_merge(catalog, collection.id)?;
-                if !merge.is_empty() {
-                    merges.push(PlannedCollection {
-                        id: collection.id,
-                        name: collection.name.to_string(),
-                        life: None,
-                        definition: collection.definition.as_ref().clone(),
-                        months: Vec::new(),
-                        merge,
-                    });
-                }
+            let mut collections = Vec::new();
+            for collection in hot.catalog()?.all() {
+                collections.extend(work(collection)?);
             }
-            if merges.is_empty() {
+            if collections.is_empty() {
                 return Ok(None);
             }
             let timestamp = now.max(hot.log().last_timestamp()?);
@@ -177,16 +205,21 @@ impl Plan {
                 through: archived,
                 timestamp,
                 segments_before: 0,
-                collections: merges,
+                collections,
             };
             catalog.insert_plan(attempt, &plan.to_text()?)?;
             Ok(Some(plan))
         })
     }
 
-    /// Whether it merges small files, and archives nothing.
-    pub fn is_merge(&self) -> bool {
-        self.collections.iter().any(|collection| !collection.merge.is_empty())
+    /// Whether it merges files or lets them go, and archives nothing.
+    pub fn is_upkeep(&self) -> bool {
+        self.collections.iter().any(|collection| !collection.merge.is_empty() || !collection.expire.is_empty())
+    }
+
+    /// Whether files leave the change logs by it.
+    pub fn is_expiry(&self) -> bool {
+        self.collections.iter().any(|collection| !collection.expire.is_empty())
     }
 
     /// The collections of this plan whose change logs have small files to be merged, once it is committed.
@@ -217,14 +250,7 @@ impl Plan {
 
 fn planned(hot: &HotStore, catalog: &ColdCatalog, collection: &Collection) -> Result<PlannedCollection> {
     let life = collection.live.then_some(collection.life);
-    let mut planned = PlannedCollection {
-        id: collection.id,
-        name: collection.name.to_string(),
-        life,
-        definition: collection.definition.as_ref().clone(),
-        months: Vec::new(),
-        merge: Vec::new(),
-    };
+    let mut planned = PlannedCollection { life, ..named(collection) };
     if life.is_some() {
         let table = TableId { collection: collection.id, kind: TableKind::State };
         let version = catalog.table(table)?.map_or(0, |record| record.state.version);
@@ -233,11 +259,31 @@ fn planned(hot: &HotStore, catalog: &ColdCatalog, collection: &Collection) -> Re
     Ok(planned)
 }
 
+/// A collection of which nothing is planned.
+fn named(collection: &Collection) -> PlannedCollection {
+    PlannedCollection {
+        id: collection.id,
+        name: collection.name.to_string(),
+        life: None,
+        definition: collection.definition.as_ref().clone(),
+        months: Vec::new(),
+        merge: Vec::new(),
+        expire: Vec::new(),
+    }
+}
+
+/// The files of a change log as it is committed.
+pub fn change_files(catalog: &ColdCatalog, collection: CollectionId) -> Result<Vec<CatalogFile>> {
+    let table = TableId { collection, kind: TableKind::Changes };
+    match catalog.table(table)? {
+        Some(record) => catalog.files(table, record.state.version),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// The numbers of the files of a change log that are to be merged.
 fn files_to_merge(catalog: &ColdCatalog, collection: CollectionId) -> Result<Vec<i64>> {
-    let table = TableId { collection, kind: TableKind::Changes };
-    let Some(record) = catalog.table(table)? else { return Ok(Vec::new()) };
-    let mut files = catalog.files(table, record.state.version)?;
+    let mut files = change_files(catalog, collection)?;
     // A merged file is younger than those after it.
     files.sort_by_key(|file| file.file.file.first_of(change_fields::SEQUENCE));
     let chosen = compaction::choose(&files.iter().map(|file| &file.file.file).collect::<Vec<_>>());

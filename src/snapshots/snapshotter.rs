@@ -9,7 +9,7 @@ use super::publish::Publish;
 use super::schedule::{Pending, due_ms, publishable_ms, retry_ms};
 use super::stage::{Stage, StagedTable};
 use crate::cold::catalog::{ColdCatalog, Progress, TableId, UNTIL_PUBLISHED};
-use crate::cold::{ChangesRange, DataFile, ScanStats, TableKind, scan, scan_changes};
+use crate::cold::{ChangesRange, DataFile, ScanStats, TableKind, expiry, scan, scan_changes};
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{Collection, CollectionDefinition, HotStore, PlannedSegments};
@@ -94,6 +94,9 @@ pub struct Snapshotter {
     planned_bytes: Cell<u64>,
     /// The collections that had files to be merged when they were last published.
     merge_due: RefCell<Vec<CollectionId>>,
+    /// No file of a change log has an earlier last event; the inner `None` when there is no file, the outer when that is
+    /// not looked up yet. It stays true of what comes later.
+    pub(super) oldest_events: Cell<Option<Option<Timestamp>>>,
 }
 
 impl Snapshotter {
@@ -112,6 +115,7 @@ impl Snapshotter {
             changes_since: Cell::new(None),
             planned_bytes: Cell::new(0),
             merge_due: RefCell::default(),
+            oldest_events: Cell::new(None),
         }
     }
 
@@ -282,6 +286,12 @@ impl Snapshotter {
             let merged = self.stage_and_commit(&merge, &record.name, &objects).await?;
             bytes_written = bytes_written.saturating_add(merged);
         }
+        if caller == Caller::Alarm
+            && let Some(expiry) = self.make_expiry()?
+        {
+            let expired = self.stage_and_commit(&expiry, &record.name, &objects).await?;
+            bytes_written = bytes_written.saturating_add(expired);
+        }
         self.collect_garbage(objects.as_ref()).await?;
         Ok(bytes_written)
     }
@@ -323,6 +333,20 @@ impl Snapshotter {
         Ok(plan)
     }
 
+    /// A plan by which events leave the change logs, if any are old enough.
+    fn make_expiry(&self) -> Result<Option<Plan>> {
+        let now = self.ports.clock.now_ms();
+        if self.next_expiry()?.is_none_or(|due| due > now) {
+            return Ok(None);
+        }
+        let before = now.saturating_sub(self.expiry_ms());
+        let attempt = uuid_v7(self.ports.ids.as_ref(), now)?;
+        let plan = Plan::make_expiry(&self.hot, &self.catalog, before, attempt, now)?;
+        self.known.replace(None);
+        self.oldest_events.set(None);
+        Ok(plan)
+    }
+
     async fn stage_and_commit(&self, plan: &Plan, name: &ObjectName, objects: &Rc<dyn ObjectStore>) -> Result<u64> {
         let mut stage = Stage {
             hot: &self.hot,
@@ -337,8 +361,8 @@ impl Snapshotter {
         };
         let tables = match stage.run().await {
             Ok(tables) => tables,
-            // A merge that can not be made is not worth that nothing else is archived.
-            Err(error) if error.kind() == ErrorKind::Conflict || (plan.is_merge() && !error.is_retryable()) => {
+            // Upkeep that can not be done is not worth that nothing else is archived.
+            Err(error) if error.kind() == ErrorKind::Conflict || (plan.is_upkeep() && !error.is_retryable()) => {
                 self.abandon(plan)?;
                 return Err(error);
             }
@@ -371,11 +395,18 @@ impl Snapshotter {
                 self.catalog.add_files(table.id, version, &table.built.added)?;
                 self.catalog.add_garbage(UNTIL_PUBLISHED, &table.built.garbage)?;
             }
+            if plan.is_expiry() {
+                let gone = tables.iter().flat_map(|table| &table.removed).map(|file| &file.file.file);
+                self.catalog.set_expired(expiry::through(gone))?;
+            }
             self.catalog.set_archived(plan.through)?;
             self.catalog.mark_committed()?;
             self.hot.plan_ended()
         })?;
         self.known.replace(None);
+        if self.oldest_events.get() == Some(None) {
+            self.oldest_events.set(None);
+        }
         Ok(())
     }
 
@@ -495,6 +526,11 @@ impl Snapshotter {
             .await?;
         }
         Ok(())
+    }
+
+    /// Whether a run is on its way.
+    pub fn is_running(&self) -> bool {
+        self.in_flight()
     }
 
     /// The last sequence that the committed states contain.

@@ -5,6 +5,7 @@
 //! plan and the rows alone, so that staging again makes the same objects and finds those that are there.
 
 mod changes;
+mod expiry;
 mod merge;
 mod state;
 
@@ -100,6 +101,10 @@ impl<'s> Stage<'s> {
                 tables.extend(self.stage_merge(stage).await?);
                 continue;
             }
+            if !stage.planned.expire.is_empty() {
+                tables.extend(self.stage_expiry(stage)?);
+                continue;
+            }
             tables.extend(self.stage_state_table(stage).await?);
             tables.extend(self.build_changes(stage)?);
         }
@@ -172,6 +177,11 @@ impl<'s> Stage<'s> {
             TableKind::State => Schema::state(&stage.columns),
             TableKind::Changes => Schema::changes(),
         };
+        // Older snapshots of a change log would keep what leaves it; a tag does.
+        let (keep_snapshots, keep_days) = match stage.planned.expire.is_empty() {
+            true => (self.config.iceberg_keep_snapshots, self.config.iceberg_keep_days),
+            false => (1, 0),
+        };
         let live = |files: &[CatalogFile]| -> Vec<LiveFile> { files.iter().map(|file| file.file.clone()).collect() };
         let commit = Commit {
             operation,
@@ -183,8 +193,8 @@ impl<'s> Stage<'s> {
             schema,
             summary: self.summary(),
             tags: Vec::new(),
-            keep_snapshots: self.config.iceberg_keep_snapshots,
-            keep_ms: self.config.iceberg_keep_days.saturating_mul(DAY_MS),
+            keep_snapshots,
+            keep_ms: keep_days.saturating_mul(DAY_MS),
         };
         let built = plan_commit(&state, &commit)?;
         Ok(Some(StagedTable { id, base_version: state.version, built, columns: stage.columns.clone(), removed }))
