@@ -18,7 +18,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::Object;
-use thermocline::ports::native::{World, run};
+use thermocline::ports::native::{Fault, World, run};
 use thermocline::types::time::rfc3339;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -46,6 +46,12 @@ fn fire(world: &World, config: &str, due: i64) {
     assert!(world.alarm.take_due(due));
     let object = Object::wake_with(world, config);
     run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
+}
+
+/// The faults to be met at a call: one of four in turn, or all where `FAULTS=all` asks for them, which takes some minutes.
+fn faults_at(call: usize) -> Vec<Fault> {
+    let all = [Fault::Fail, Fault::CrashAfter, Fault::FailAfter, Fault::CrashBefore];
+    if std::env::var("FAULTS").is_ok_and(|faults| faults == "all") { all.to_vec() } else { vec![all[call % all.len()]] }
 }
 
 /// Lives on for some time.

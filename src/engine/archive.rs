@@ -96,7 +96,8 @@ impl Engine {
         // Each does its part whatever becomes of the other.
         let maintained = self.maintain().await;
         let has_expired = expiry.is_some_and(|due| due <= self.now_ms());
-        let archived = if archive || has_expired { self.snapshotter.alarm().await } else { Ok(()) };
+        let archive = archive || self.snapshotter.next_expiry()?.is_some_and(|due| due <= self.now_ms());
+        let archived = if archive { self.snapshotter.alarm().await } else { Ok(()) };
         let evicted = self.snapshotter.evict().await.map(|_| ());
         let expired = self.expire().await;
         maintained.and(archived).and(evicted).and(expired)?;

@@ -1,4 +1,6 @@
-use super::super::native::{Fault, FaultPlan, MemoryBucket, World, run};
+//! Puts in parts over the bucket in memory, with each of its calls failing.
+
+use super::super::native::{Fault, FaultPlan, MemoryBucket, Outcome, World, run};
 use super::*;
 use crate::ports::{ObjectStore, StorageClass};
 
@@ -10,7 +12,7 @@ fn in_parts(objects: Rc<dyn ObjectStore>) -> InParts {
 }
 
 fn content(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|place| u8::try_from(place % 251).unwrap()).collect()
+    (0..=250).cycle().take(bytes).collect()
 }
 
 fn metadata() -> ObjectMetadata {
@@ -19,7 +21,10 @@ fn metadata() -> ObjectMetadata {
 }
 
 fn put(objects: &InParts, key: &str, bytes: &[u8]) -> Result<PutOutcome> {
-    run(objects.put(key, bytes, PutCondition::IfAbsent, &metadata())).done().expect("the put ends")
+    match run(objects.put(key, bytes, PutCondition::IfAbsent, &metadata())) {
+        Outcome::Done(outcome) => outcome,
+        Outcome::Stalled => panic!("stalled"),
+    }
 }
 
 #[test]

@@ -171,6 +171,10 @@ impl Plan {
         Self::make_upkeep(hot, catalog, attempt, now, &|collection| {
             let files = change_files(catalog, collection.id)?;
             let chosen = expiry::choose(&files.iter().map(|file| &file.file.file).collect::<Vec<_>>(), before);
+            // What is left of them in the object goes when the tables are published.
+            if !chosen.is_empty() {
+                hot.log().rotate(now)?;
+            }
             let expire: Vec<i64> = chosen.into_iter().filter_map(|at| files.get(at)).map(|file| file.number).collect();
             Ok((!expire.is_empty()).then(|| PlannedCollection { expire, ..named(collection) }))
         })

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use thermocline::ports::Ports;
-use thermocline::ports::native::{Fault, FaultPlan, Outcome, World, run};
+use thermocline::ports::native::{FaultPlan, Outcome, World, run};
 
 use super::support::Object;
 use super::support::archive::{Model, check_whole};
@@ -230,7 +230,7 @@ fn whatever_fails_each_document_is_deleted_once() {
     let mut calls = 0;
     for call in 0.. {
         let mut met = false;
-        for fault in [Fault::Fail, Fault::FailAfter, Fault::CrashBefore, Fault::CrashAfter] {
+        for fault in super::faults_at(call) {
             let world = prepared();
             assert_eq!(ids(&world, EVICTING).len(), 65);
             let due = world.alarm.at_ms().unwrap();
