@@ -55,7 +55,7 @@ impl Counted {
         self.counters().rows_written - before + (self.alarms_set - alarms) + set
     }
 
-    /// Runs alarms until none is set but for what expires in years.
+    /// Runs alarms until none is set but for what expires in days or years.
     fn settle(&mut self) {
         for _ in 0..100 {
             let Some(due) = next_alarm(&self.world) else { return };

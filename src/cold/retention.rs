@@ -50,6 +50,14 @@ pub(super) fn expire(next: &mut TableState, previous: &TableState, retention: Re
     garbage
 }
 
+/// When a snapshot of a table becomes too old that is not kept for another reason; `None` when none will unless there is
+/// another commit.
+pub fn next_expiry(state: &TableState, keep_ms: i64) -> Option<Timestamp> {
+    let candidates = candidates(state);
+    let followed = candidates.iter().zip(candidates.iter().skip(1)).filter(|(snapshot, _)| !snapshot.pinned);
+    followed.map(|(_, next)| next.timestamp_ms.saturating_add(keep_ms)).min()
+}
+
 fn candidates(state: &TableState) -> Vec<Candidate> {
     let pinned = |id: i64| state.tags.values().any(|tagged| *tagged == id);
     let snapshots = state.snapshots.iter();

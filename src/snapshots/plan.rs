@@ -15,12 +15,14 @@ use uuid::Uuid;
 
 use crate::cold::catalog::{CatalogFile, ColdCatalog, TableId};
 use crate::cold::schema::change_fields;
-use crate::cold::{FileContent, TableKind, compaction, expiry};
+use crate::cold::{FileContent, TableKind, compaction, expiry, retention};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::directory::Segment;
 use crate::hot::{Collection, CollectionDefinition, HotStore, LifeKey};
 use crate::types::{CollectionId, Sequence, StorageTier, Timestamp};
 
+/// How long snapshots that are too old wait for a commit to let them go, in ms.
+const THINNING_DELAY_MS: i64 = 3_600_000;
 /// The version of the stored form that is written. Version 1 names no segments.
 const FORMAT: u32 = 2;
 
@@ -45,6 +47,9 @@ pub struct PlannedCollection {
     /// The numbers of the files of its change log that leave it; a plan by which any do does nothing else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expire: Vec<i64>,
+    /// Whether snapshots of its tables that are too old leave them, without another commit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub thin: bool,
 }
 
 /// All segments of a month, as they were when the plan was made.
@@ -95,6 +100,15 @@ impl PlannedCollection {
     pub fn life(&self) -> Option<LifeKey> {
         self.life.map(|number| LifeKey { collection: self.id, number })
     }
+}
+
+/// What expires.
+#[derive(Clone, Copy, Debug)]
+pub struct Expiring {
+    /// Events that were committed before.
+    pub events_before: Timestamp,
+    /// Snapshots that are not needed for moments of this time.
+    pub snapshots_keep_ms: i64,
 }
 
 /// A plan.
@@ -159,24 +173,29 @@ impl Plan {
         })
     }
 
-    /// Makes and stores a plan by which the files leave the change logs whose events were all committed before a moment;
-    /// `None` when none do.
+    /// Makes and stores a plan by which what has expired leaves the tables; `None` when nothing has.
     pub fn make_expiry(
         hot: &Rc<HotStore>,
         catalog: &ColdCatalog,
-        before: Timestamp,
+        expired: Expiring,
         attempt: Uuid,
         now: Timestamp,
     ) -> Result<Option<Self>> {
         Self::make_upkeep(hot, catalog, attempt, now, &|collection| {
             let files = change_files(catalog, collection.id)?;
-            let chosen = expiry::choose(&files.iter().map(|file| &file.file.file).collect::<Vec<_>>(), before);
+            let chosen =
+                expiry::choose(&files.iter().map(|file| &file.file.file).collect::<Vec<_>>(), expired.events_before);
             // What is left of them in the object goes when the tables are published.
             if !chosen.is_empty() {
                 hot.log().rotate(now)?;
             }
             let expire: Vec<i64> = chosen.into_iter().filter_map(|at| files.get(at)).map(|file| file.number).collect();
-            Ok((!expire.is_empty()).then(|| PlannedCollection { expire, ..named(collection) }))
+            if !expire.is_empty() {
+                return Ok(Some(PlannedCollection { expire, ..named(collection) }));
+            }
+            let due = next_thinning(catalog, collection.id, expired.snapshots_keep_ms)?;
+            let thin = due.is_some_and(|due| due <= now);
+            Ok(thin.then(|| PlannedCollection { thin, ..named(collection) }))
         })
     }
 
@@ -216,9 +235,11 @@ impl Plan {
         })
     }
 
-    /// Whether it merges files or lets them go, and archives nothing.
+    /// Whether it merges what is there or lets it go, and archives nothing.
     pub fn is_upkeep(&self) -> bool {
-        self.collections.iter().any(|collection| !collection.merge.is_empty() || !collection.expire.is_empty())
+        let is_upkeep =
+            |planned: &PlannedCollection| !planned.merge.is_empty() || !planned.expire.is_empty() || planned.thin;
+        self.collections.iter().any(is_upkeep)
     }
 
     /// Whether files leave the change logs by it.
@@ -273,7 +294,18 @@ fn named(collection: &Collection) -> PlannedCollection {
         months: Vec::new(),
         merge: Vec::new(),
         expire: Vec::new(),
+        thin: false,
     }
+}
+
+/// When snapshots leave the tables of a collection to which nothing is committed: some time after commits would let them go.
+pub fn next_thinning(catalog: &ColdCatalog, collection: CollectionId, keep_ms: i64) -> Result<Option<Timestamp>> {
+    let mut next: Option<Timestamp> = None;
+    for kind in [TableKind::State, TableKind::Changes] {
+        let Some(record) = catalog.table(TableId { collection, kind })? else { continue };
+        next = [next, retention::next_expiry(&record.state, keep_ms)].into_iter().flatten().min();
+    }
+    Ok(next.map(|due| due.saturating_add(THINNING_DELAY_MS)))
 }
 
 /// The files of a change log as it is committed.

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
+use super::expiry::Expiries;
 use super::plan::Plan;
 use super::publish::Publish;
 use super::schedule::{Pending, due_ms, publishable_ms, retry_ms};
@@ -94,9 +95,8 @@ pub struct Snapshotter {
     planned_bytes: Cell<u64>,
     /// The collections that had files to be merged when they were last published.
     merge_due: RefCell<Vec<CollectionId>>,
-    /// No file of a change log has an earlier last event; the inner `None` when there is no file, the outer when that is
-    /// not looked up yet. It stays true of what comes later.
-    pub(super) oldest_events: Cell<Option<Option<Timestamp>>>,
+    /// When something expires next, at the earliest; `None` when that is not looked up.
+    pub(super) expiries: Cell<Option<Expiries>>,
 }
 
 impl Snapshotter {
@@ -115,7 +115,7 @@ impl Snapshotter {
             changes_since: Cell::new(None),
             planned_bytes: Cell::new(0),
             merge_due: RefCell::default(),
-            oldest_events: Cell::new(None),
+            expiries: Cell::new(None),
         }
     }
 
@@ -333,17 +333,16 @@ impl Snapshotter {
         Ok(plan)
     }
 
-    /// A plan by which events leave the change logs, if any are old enough.
+    /// A plan by which events leave the change logs and snapshots the tables, if any are old enough.
     fn make_expiry(&self) -> Result<Option<Plan>> {
         let now = self.ports.clock.now_ms();
         if self.next_expiry()?.is_none_or(|due| due > now) {
             return Ok(None);
         }
-        let before = now.saturating_sub(self.expiry_ms());
         let attempt = uuid_v7(self.ports.ids.as_ref(), now)?;
-        let plan = Plan::make_expiry(&self.hot, &self.catalog, before, attempt, now)?;
+        let plan = Plan::make_expiry(&self.hot, &self.catalog, self.expiring(now), attempt, now)?;
         self.known.replace(None);
-        self.oldest_events.set(None);
+        self.expiries.set(None);
         Ok(plan)
     }
 
@@ -404,9 +403,7 @@ impl Snapshotter {
             self.hot.plan_ended()
         })?;
         self.known.replace(None);
-        if self.oldest_events.get() == Some(None) {
-            self.oldest_events.set(None);
-        }
+        self.expiries.set(self.expiries.get().filter(Expiries::stay_true));
         Ok(())
     }
 

@@ -191,3 +191,32 @@ fn whatever_fails_no_event_is_skipped_silently() {
         }
     }
 }
+
+/// Nobody writes any more: what was deleted goes all the same, once no moment that is kept needs it.
+#[test]
+fn snapshots_leave_tables_that_nobody_writes_to() {
+    let world = World::new(22).unwrap();
+    let start = now(&world);
+    import(&world, "", "docs", 0..100);
+    live(&world, "", HOUR_MS);
+    let deletes: Vec<Value> =
+        (0..100).map(|n| json!({"op": "delete", "collection": "docs", "id": format!("d{n:06}")})).collect();
+    Object::wake(&world).ok("POST", "/batch", &json!({"operations": deletes}).to_string());
+    live(&world, "", 7 * DAY_MS - HOUR_MS);
+    assert_eq!(metadata(&world, "docs")["snapshots"].as_array().unwrap().len(), 2);
+    assert_eq!(data_files(&world, "docs").len(), 1);
+    let moment = start + HOUR_MS / 2;
+    let then = |world: &World| Object::wake(world).get(&format!("/collections/docs/docs/d000007?asOf={moment}")).0;
+    assert_eq!(then(&world), 200);
+    let alarms = live(&world, "", 3 * HOUR_MS);
+    assert!(alarms < 8, "{alarms} alarms");
+    assert_eq!(then(&world), 410);
+    let after = metadata(&world, "docs");
+    assert_eq!((after["snapshots"].as_array().unwrap().len(), data_files(&world, "docs").len()), (1, 1));
+    check_tables(&world);
+    live(&world, "", 2 * DAY_MS);
+    assert_eq!(data_files(&world, "docs"), [""; 0]);
+    check_tables(&world);
+    assert_eq!(feed(&world, 0).0, 200);
+    assert!(world.alarm.at_ms().unwrap() > start + 700 * DAY_MS, "events are left to expire");
+}

@@ -1,8 +1,11 @@
-//! Staging the expiry of a change log: files leave the table, and nothing is written but manifests.
+//! Staging expiry: files leave a change log, and nothing is written but manifests; snapshots that are too old leave a
+//! table, and nothing is written but metadata.
 
 use super::state::StateChange;
-use super::{CollectionStage, Stage, StagedTable};
-use crate::cold::catalog::CatalogFile;
+use super::{CollectionStage, DAY_MS, Stage, StagedTable};
+use crate::cold::catalog::{CatalogFile, TableId, TableRecord};
+use crate::cold::retention::Retention;
+use crate::cold::tags::retag;
 use crate::cold::{CommitOperation, TableKind};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
@@ -20,5 +23,21 @@ impl Stage<'_> {
         }
         let change = StateChange { added: Vec::new(), removed };
         self.build_commit(stage, table, change, Some(CommitOperation::Delete))
+    }
+
+    /// Stages the next versions of a collection's tables, without the snapshots that are too old.
+    pub(super) fn stage_thinning(&self, stage: &CollectionStage<'_>) -> Result<Vec<StagedTable>> {
+        let keep_ms = self.config.iceberg_keep_days.saturating_mul(DAY_MS);
+        let retention = Retention { keep_snapshots: self.config.iceberg_keep_snapshots, keep_ms };
+        let mut staged = Vec::new();
+        for kind in [TableKind::State, TableKind::Changes] {
+            let id = TableId { collection: stage.planned.id, kind };
+            let Some(TableRecord { state, columns, .. }) = self.catalog.table(id)? else { continue };
+            let built = retag(&state, &[], &[], self.plan.timestamp, retention)?;
+            if built.state.snapshots.len() < state.snapshots.len() {
+                staged.push(StagedTable { id, base_version: state.version, built, columns, removed: Vec::new() });
+            }
+        }
+        Ok(staged)
     }
 }

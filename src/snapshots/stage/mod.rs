@@ -101,6 +101,10 @@ impl<'s> Stage<'s> {
                 tables.extend(self.stage_merge(stage).await?);
                 continue;
             }
+            if stage.planned.thin {
+                tables.extend(self.stage_thinning(stage)?);
+                continue;
+            }
             if !stage.planned.expire.is_empty() {
                 tables.extend(self.stage_expiry(stage)?);
                 continue;
