@@ -50,12 +50,12 @@ pub(super) fn expire(next: &mut TableState, previous: &TableState, retention: Re
     garbage
 }
 
-/// When a snapshot of a table becomes too old that is not kept for another reason; `None` when none will unless there is
-/// another commit.
+/// When a table that is not committed to any more needs none of its older snapshots; `None` when all that it has are kept for
+/// another reason.
 pub fn next_expiry(state: &TableState, keep_ms: i64) -> Option<Timestamp> {
     let candidates = candidates(state);
-    let followed = candidates.iter().zip(candidates.iter().skip(1)).filter(|(snapshot, _)| !snapshot.pinned);
-    followed.map(|(_, next)| next.timestamp_ms.saturating_add(keep_ms)).min()
+    let (current, older) = candidates.split_last()?;
+    older.iter().any(|snapshot| !snapshot.pinned).then(|| current.timestamp_ms.saturating_add(keep_ms))
 }
 
 fn candidates(state: &TableState) -> Vec<Candidate> {

@@ -21,7 +21,7 @@ use crate::hot::directory::Segment;
 use crate::hot::{Collection, CollectionDefinition, HotStore, LifeKey};
 use crate::types::{CollectionId, Sequence, StorageTier, Timestamp};
 
-/// How long snapshots that are too old wait for a commit to let them go, in ms.
+/// How long snapshots that are too old wait for a commit to let them go, which costs nothing, in ms.
 const THINNING_DELAY_MS: i64 = 3_600_000;
 /// The version of the stored form that is written. Version 1 names no segments.
 const FORMAT: u32 = 2;
