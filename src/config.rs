@@ -24,6 +24,9 @@ pub struct StorageConfig {
     /// The Iceberg tables.
     #[garde(dive)]
     pub cold: ColdConfig,
+    /// The life of the bucket's objects.
+    #[garde(dive)]
+    pub objects: ObjectsConfig,
     /// The cache.
     #[garde(dive)]
     pub warm: WarmConfig,
@@ -188,6 +191,36 @@ impl Default for ColdConfig {
     }
 }
 
+/// How the bucket's objects are put, and how long they stay.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Validate)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct ObjectsConfig {
+    /// Data files of months that ended this many days ago are put with R2's class for infrequent access; none are where
+    /// it is not set.
+    #[garde(inner(range(min = 1, max = 36_500)))]
+    pub transition_to_infrequent_days: Option<i64>,
+    /// Files larger than this are put in parts.
+    #[garde(range(min = 5_242_880, max = 5_368_709_120))]
+    pub multipart_threshold_bytes: u64,
+    /// The bytes of a part, the last one apart. R2 takes 5 MiB to 5 GiB.
+    #[garde(range(min = 5_242_880, max = 5_368_709_120))]
+    pub multipart_part_bytes: u64,
+    /// Days after which events leave the archived change log, and moments of the past are not told any more.
+    #[garde(range(min = 1, max = 36_500))]
+    pub expiry_days: i64,
+}
+
+impl Default for ObjectsConfig {
+    fn default() -> Self {
+        Self {
+            transition_to_infrequent_days: None,
+            multipart_threshold_bytes: 16 * 1024 * 1024,
+            multipart_part_bytes: 8 * 1024 * 1024,
+            expiry_days: 730,
+        }
+    }
+}
+
 /// How long cached reads live.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Validate)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
@@ -266,12 +299,30 @@ impl StorageConfig {
             config
         };
         match config.validate() {
-            Ok(()) => Ok(config),
+            Ok(()) => config.agreed(),
             Err(report) => Err(report.iter().next().map_or_else(
                 || ConfigError { path: ".".to_owned(), message: "not valid".to_owned() },
                 |(path, error)| ConfigError { path: camel_case(&path.to_string()), message: error.to_string() },
             )),
         }
+    }
+}
+
+impl StorageConfig {
+    /// Refuses keys that are each in range and contradict each other.
+    fn agreed(self) -> Result<Self, ConfigError> {
+        let refused = |path: &str, message: String| Err(ConfigError { path: path.to_owned(), message });
+        let ObjectsConfig { multipart_threshold_bytes: threshold, multipart_part_bytes: part, .. } = self.objects;
+        if part > threshold {
+            let message = format!("expected at most objects.multipartThresholdBytes = {threshold}, got {part}");
+            return refused("objects.multipartPartBytes", message);
+        }
+        let (keep, expiry) = (self.cold.iceberg_keep_days, self.objects.expiry_days);
+        if keep > expiry {
+            let message = format!("expected at least cold.icebergKeepDays = {keep}, got {expiry}");
+            return refused("objects.expiryDays", message);
+        }
+        Ok(self)
     }
 }
 
@@ -303,6 +354,7 @@ mod tests {
         assert_eq!(config.snapshots.flush_delay_ms, 5_000);
         assert_eq!(config.snapshots.publish_interval_ms, 10_000);
         assert_eq!(config.cold.base_uri, "s3://cold");
+        assert_eq!((config.objects.expiry_days, config.objects.transition_to_infrequent_days), (730, None));
         assert_eq!(StorageConfig::parse(r#"{"cdc":{}}"#).unwrap(), config);
     }
 
@@ -311,6 +363,16 @@ mod tests {
         let config = StorageConfig::parse(r#"{"snapshots":{"flushDelayMs":50}}"#).unwrap();
         assert_eq!(config.snapshots.flush_delay_ms, 50);
         assert_eq!(config.snapshots.max_pending_bytes, 8 * 1024 * 1024);
+    }
+
+    #[test]
+    fn keys_that_contradict_each_other_are_refused() {
+        let refused = |text: &str| StorageConfig::parse(text).expect_err(text);
+        let part = refused(r#"{"objects":{"multipartPartBytes":16777217}}"#);
+        assert_eq!(part.path, "objects.multipartPartBytes");
+        assert!(part.message.contains("objects.multipartThresholdBytes = 16777216"), "{part}");
+        assert_eq!(refused(r#"{"objects":{"expiryDays":6}}"#).path, "objects.expiryDays");
+        assert!(StorageConfig::parse(r#"{"objects":{"expiryDays":6},"cold":{"icebergKeepDays":6}}"#).is_ok());
     }
 
     #[test]
@@ -323,6 +385,15 @@ mod tests {
         assert_eq!(refused(r#"{"cold":{"s3Endpoint":"r2.example"}}"#).path, "cold.s3Endpoint");
         assert_eq!(refused(r#"{"cold":{"s3Endpoint":"https://r2.example/"}}"#).path, "cold.s3Endpoint");
         assert_eq!(refused(r#"{"nothing":1}"#).path, "nothing");
+        assert_eq!(refused(r#"{"objects":{"prefix":"x"}}"#).path, "objects.prefix");
+        assert_eq!(refused(r#"{"objects":{"expiryDays":0}}"#).path, "objects.expiryDays");
+        assert_eq!(refused(r#"{"objects":{"expiryDays":1.5}}"#).path, "objects.expiryDays");
+        assert_eq!(
+            refused(r#"{"objects":{"transitionToInfrequentDays":0}}"#).path,
+            "objects.transitionToInfrequentDays"
+        );
+        assert_eq!(refused(r#"{"objects":{"multipartPartBytes":5242879}}"#).path, "objects.multipartPartBytes");
+        assert_eq!(refused(r#"{"objects":{"multipartThresholdBytes":1}}"#).path, "objects.multipartThresholdBytes");
         assert!(StorageConfig::parse("{} {}").is_err());
         assert!(StorageConfig::parse("[").is_err());
     }

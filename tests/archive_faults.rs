@@ -14,6 +14,7 @@ mod support;
 
 use support::Object;
 use support::archive::{Model, check_whole, settle};
+use support::next_alarm;
 use thermocline::config::StorageConfig;
 use thermocline::ports::native::{Fault, FaultPlan, World, join_seeded, run};
 
@@ -101,7 +102,7 @@ fn two_faults_in_a_row_are_survived_too() {
     for seed in 0..100usize {
         let (world, model) = scenario();
         for round in 0..2 {
-            if world.alarm.at_ms().is_none() {
+            if next_alarm(&world).is_none() {
                 break;
             }
             let (call, fault) = ((seed * 37 + round * 61) % 140, FAULTS[(seed + round) % FAULTS.len()]);

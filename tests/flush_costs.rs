@@ -33,6 +33,7 @@ fn flush(world: &World, object: &Object) -> OperationCounts {
                 deletes: after.deletes - before.deletes,
                 bytes_in: after.bytes_in - before.bytes_in,
                 bytes_out: after.bytes_out - before.bytes_out,
+                ..OperationCounts::default()
             };
         }
         fire(world, object);

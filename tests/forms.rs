@@ -13,6 +13,7 @@ mod support;
 use serde_json::{Value, json};
 use support::Object;
 use support::archive::{Model, check_whole, settle};
+use support::next_alarm;
 use thermocline::config::StorageConfig;
 use thermocline::ports::native::{Fault, FaultPlan, World, run};
 use thermocline::ports::{SqlStore, SqlValue};
@@ -52,7 +53,7 @@ fn segments_with_more_bytes_than_their_average_says_are_merged_into_several() {
         batch(&object, deletes((0..79).map(|n| format!("b{round:02}-small{n:03}"))));
     }
     for _ in 0..10 {
-        if world.alarm.at_ms().is_none() {
+        if next_alarm(&world).is_none() {
             break;
         }
         alarm(&world, &object).unwrap();
@@ -161,7 +162,7 @@ fn one_write_never_seals_a_generation_that_is_large() {
         let written = object.service.engine().counters().rows_written - before;
         assert!(written < 100, "{written} rows written in round {round}");
     }
-    while world.alarm.at_ms().is_some() {
+    while next_alarm(&world).is_some() {
         alarm(&world, &object).unwrap();
     }
     let told = object.ok("GET", "/collections/docs", "")["forms"].clone();
@@ -218,7 +219,7 @@ fn garbage_that_is_left_does_not_make_the_alarm_spin() {
         let object = Object::wake(&world);
         object.ok("PUT", "/collections/docs/docs/a", r#"{"n":4}"#);
         let mut alarms = 0;
-        while world.alarm.at_ms().is_some() {
+        while next_alarm(&world).is_some() {
             alarm(&world, &object).unwrap();
             alarms += 1;
             assert!(alarms < 12, "call {call}: {}", plan.calls()[call]);

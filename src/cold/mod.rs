@@ -12,6 +12,7 @@ pub mod commit;
 pub mod compaction;
 pub mod data_file;
 pub mod documents;
+pub mod expiry;
 mod file_reader;
 pub mod fsck;
 mod invariants;

@@ -50,6 +50,14 @@ pub(super) fn expire(next: &mut TableState, previous: &TableState, retention: Re
     garbage
 }
 
+/// When a table that is not committed to any more needs none of its older snapshots; `None` when all that it has are kept for
+/// another reason.
+pub fn next_expiry(state: &TableState, keep_ms: i64) -> Option<Timestamp> {
+    let candidates = candidates(state);
+    let (current, older) = candidates.split_last()?;
+    older.iter().any(|snapshot| !snapshot.pinned).then(|| current.timestamp_ms.saturating_add(keep_ms))
+}
+
 fn candidates(state: &TableState) -> Vec<Candidate> {
     let pinned = |id: i64| state.tags.values().any(|tagged| *tagged == id);
     let snapshots = state.snapshots.iter();

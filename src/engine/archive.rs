@@ -1,5 +1,5 @@
-//! The alarm's work: maintenance of the hot tier, and archiving some time after a change; or archiving at once when asked
-//! for.
+//! The alarm's work: maintenance of the hot tier, archiving some time after a change, and what expires; or archiving at
+//! once when asked for.
 
 use super::Engine;
 use crate::error::Result;
@@ -26,28 +26,36 @@ impl Engine {
     pub(super) async fn schedule_archive(&self) -> Result<()> {
         self.snapshotter.bound_log()?;
         let now = self.now_ms();
-        let Some(wanted) = self.next_alarm(now)? else { return Ok(()) };
         // An alarm whose time has passed may have been lost with the process that was to fire it: it is set again.
-        if self.alarm_due.get().flatten().is_some_and(|due| (now..=wanted).contains(&due)) {
-            return Ok(());
+        let set = self.alarm_due.get().flatten().filter(|due| *due >= now);
+        // What seems to have expired may not have, as far as is known after a wake. Every alarm looks at it, and sets the
+        // next by what it has found.
+        let expiry = self.hot.next_expiry()?.filter(|due| set.is_none() || *due > now).map(|due| soon(due, now));
+        match [self.next_work(now)?, expiry].into_iter().flatten().min() {
+            Some(wanted) if set.is_none_or(|due| due > wanted) => self.set_alarm(wanted).await,
+            _ => Ok(()),
         }
-        self.set_alarm(wanted).await
     }
 
     /// Sets the alarm if changes are pending without one, as when the instance that made them went away in between.
     /// Called after every request; it costs nothing when nothing is pending.
     pub async fn ensure_archive_scheduled(&self) -> Result<()> {
-        if self.next_alarm(self.now_ms())?.is_none() {
+        if self.next_work(self.now_ms())?.is_none() && self.hot.next_expiry()?.is_none() {
             return Ok(());
         }
         self.learn_alarm().await?;
         self.schedule_archive().await
     }
 
-    /// When the alarm is due; `None` when there is nothing to do.
-    fn next_alarm(&self, now: Timestamp) -> Result<Option<Timestamp>> {
-        let maintenance = self.hot.maintenance_due(now)?.map(|due| due.max(now.saturating_add(MAINTENANCE_DELAY_MS)));
+    /// When archiving, maintenance or a restore is due; `None` when there is nothing to do.
+    fn next_work(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let maintenance = self.hot.maintenance_due(now)?.map(|due| soon(due, now));
         Ok([self.snapshotter.next_alarm(now)?, maintenance, self.restore_due(now)].into_iter().flatten().min())
+    }
+
+    /// When documents or archived events expire next.
+    fn next_expiry(&self) -> Result<Option<Timestamp>> {
+        Ok([self.hot.next_expiry()?, self.snapshotter.next_expiry()?].into_iter().flatten().min())
     }
 
     pub(super) async fn set_alarm(&self, at: Timestamp) -> Result<()> {
@@ -62,11 +70,17 @@ impl Engine {
         self.alarm_due.set(Some(None));
         let now = self.now_ms();
         let due = self.work(now);
-        if let Ok(Work { archive: false, any: false }) = due {
-            return Ok(Ok(()));
+        match due {
+            Ok(Work { any: false, expiry: None, .. }) => return Ok(Ok(())),
+            Ok(Work { any: false, expiry: Some(expiry), .. }) if expiry > now => {
+                self.set_alarm(expiry).await?;
+                return Ok(Ok(()));
+            }
+            _ => {}
         }
-        self.set_alarm(self.snapshotter.retry_alarm(now)).await?;
-        Ok(self.run_alarm(due).await)
+        let retry = self.snapshotter.retry_alarm(now);
+        self.set_alarm(retry).await?;
+        Ok(self.run_alarm(due, retry).await)
     }
 
     /// What an alarm has to do. It finds more than what a request looks for: a row generation that was not counted since
@@ -74,20 +88,28 @@ impl Engine {
     fn work(&self, now: Timestamp) -> Result<Work> {
         let archive = self.snapshotter.is_alarm_due(now)?;
         let restores = self.snapshotter.running_restore()?.is_some();
-        Ok(Work { archive, any: restores || self.hot.maintenance_pending()? || self.next_alarm(now)?.is_some() })
+        let any = archive || restores || self.hot.maintenance_pending()? || self.next_work(now)?.is_some();
+        Ok(Work { archive, any, expiry: self.next_expiry()? })
     }
 
-    async fn run_alarm(&self, due: Result<Work>) -> Result<()> {
-        let Work { archive, .. } = due?;
+    async fn run_alarm(&self, due: Result<Work>, retry: Timestamp) -> Result<()> {
+        let Work { archive, expiry, .. } = due?;
         // Each does its part whatever becomes of the other.
         let maintained = self.maintain().await;
+        let has_expired = expiry.is_some_and(|due| due <= self.now_ms());
+        let archive = archive || self.snapshotter.next_expiry()?.is_some_and(|due| due <= self.now_ms());
         let archived = if archive { self.snapshotter.alarm().await } else { Ok(()) };
         let evicted = self.snapshotter.evict().await.map(|_| ());
         let restored = self.restore_some().await;
-        maintained.and(archived).and(evicted).and(restored)?;
-        match self.next_alarm(self.now_ms())? {
-            Some(next) => self.set_alarm(next).await,
-            None => Ok(()),
+        let expired = self.expire().await;
+        maintained.and(archived).and(evicted).and(restored).and(expired)?;
+        let now = self.now_ms();
+        let (work, expiry) = (self.next_work(now)?, self.next_expiry()?.map(|due| soon(due, now)));
+        match [work, expiry].into_iter().flatten().min() {
+            // The alarm that is set finds what is far off, and is set to it then, unless there was a write before. What was
+            // found out by a pass is not found out again.
+            Some(next) if work.is_some() || next <= retry || has_expired => self.set_alarm(next).await,
+            _ => Ok(()),
         }
     }
 
@@ -115,6 +137,13 @@ impl Engine {
 struct Work {
     /// Whether archiving is due.
     archive: bool,
-    /// Whether there is anything at all, now or later.
+    /// Whether there is anything to archive or to maintain, now or later.
     any: bool,
+    /// When something expires.
+    expiry: Option<Timestamp>,
+}
+
+/// When to do what is due: not at once, because an alarm is a row written.
+fn soon(due: Timestamp, now: Timestamp) -> Timestamp {
+    due.max(now.saturating_add(MAINTENANCE_DELAY_MS))
 }

@@ -45,6 +45,7 @@ impl Engine {
                 ),
             ));
         }
+        self.snapshotter.check_archived_from(filter.after)?;
         let mut wanted = Wanted::new(filter, archived.min(filter.after.saturating_add(ARCHIVED_WINDOW)));
         self.snapshotter
             .scan_archived_changes(filter.after, wanted.until, &|name| filter.wants_collection(name), &mut |event| {

@@ -68,10 +68,14 @@ impl Engine {
         self.learn_alarm().await?;
         self.snapshotter.check_definition(name, &definition)?;
         let new = self.hot.catalog()?.live(name).is_none();
+        let expires = definition.retention.is_some();
         self.hot.transaction(|| {
             self.hot.ensure_object(&object, self.now_ms())?;
             self.hot.declare(name, definition)
         })?;
+        if expires {
+            self.schedule_archive().await?;
+        }
         Ok(new)
     }
 

@@ -9,6 +9,7 @@ mod changes;
 mod collections;
 mod documents;
 mod evicted;
+mod expiry;
 mod history;
 mod queries;
 mod restore;
@@ -19,8 +20,8 @@ use std::rc::Rc;
 
 pub use crate::hot::query;
 pub use crate::hot::{
-    CollectionDefinition, Columnar, Condition, DeclaredColumn, Mutation, SegmentFigures, Versions, Write, WriteOutcome,
-    document::NewDocument,
+    CollectionDefinition, Columnar, Condition, DeclaredColumn, Mutation, Retention, SegmentFigures, Versions, Write,
+    WriteOutcome, document::NewDocument,
 };
 pub use cached::DocumentCache;
 pub use collections::{CollectionInfo, ColumnInfo};
@@ -32,7 +33,7 @@ pub use snapshots::{LABEL_MAX_BYTES, SnapshotRequest};
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
-use crate::ports::{Ports, SqlCounters, uuid_v7};
+use crate::ports::{InParts, ObjectStore, PartSizes, Ports, SqlCounters, uuid_v7};
 use crate::snapshots::Snapshotter;
 use crate::types::names::ObjectName;
 use crate::types::{Sequence, StorageTier, SyncState, Timestamp};
@@ -53,7 +54,9 @@ pub struct Engine {
 
 impl Engine {
     /// An object over its ports. Nothing is read before it is needed.
-    pub fn new(ports: Ports, config: StorageConfig) -> Self {
+    pub fn new(mut ports: Ports, config: StorageConfig) -> Self {
+        let sizes = PartSizes::from(&config.objects);
+        ports.objects = ports.objects.map(|objects| -> Rc<dyn ObjectStore> { Rc::new(InParts::new(objects, sizes)) });
         // The rest is for what requests and the alarm build.
         let memory_bytes = config.memory.budget_bytes / 5 * 2;
         let hot = Rc::new(HotStore::new(Rc::clone(&ports.sql), config.hot.clone(), memory_bytes));

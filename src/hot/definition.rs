@@ -43,6 +43,14 @@ impl Columnar {
     }
 }
 
+/// How long documents stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// A document whose version is older than so many days is deleted.
+    pub days: i64,
+}
+
 /// Everything declared of a collection. Fields that are not declared are kept, and their types inferred.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,11 +65,15 @@ pub struct CollectionDefinition {
     /// When documents leave row form.
     #[serde(default, skip_serializing_if = "Columnar::is_default")]
     pub columnar: Columnar,
+    /// How long documents stay, unless it is for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
-/// The version of the stored form of columns alone, and of everything.
+/// The version of the stored form of columns alone, with indexes and thresholds, and with a retention.
 const FORMAT_COLUMNS: u32 = 1;
-const FORMAT: u32 = 2;
+const FORMAT_INDEXES: u32 = 2;
+const FORMAT_RETENTION: u32 = 3;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,11 +84,15 @@ struct Stored {
     indexes: Vec<Vec<String>>,
     #[serde(default, skip_serializing_if = "Columnar::is_default")]
     columnar: Columnar,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retention: Option<Retention>,
 }
 
 /// Declared indexes of a collection, and fields of one.
 const INDEXES_MAX: usize = 8;
 const INDEX_FIELDS_MAX: usize = 4;
+/// Days of a retention: a hundred years.
+const RETENTION_MAX_DAYS: i64 = 36_500;
 /// The name of a field in an index, in bytes.
 const INDEX_FIELD_MAX_BYTES: usize = 255;
 
@@ -134,6 +150,10 @@ impl CollectionDefinition {
         if min_age_ms.is_some_and(|age| !(0..=86_400_000).contains(&age)) {
             return refuse("/columnar/minAgeMs".to_owned(), "expected an age in ms from 0 to 86400000".to_owned());
         }
+        if self.retention.is_some_and(|retention| !(1..=RETENTION_MAX_DAYS).contains(&retention.days)) {
+            let expected = format!("expected a number of days from 1 to {RETENTION_MAX_DAYS}");
+            return refuse("/retention/days".to_owned(), expected);
+        }
         Ok(())
     }
 
@@ -151,10 +171,15 @@ impl CollectionDefinition {
     pub fn to_stored(&self) -> Result<String> {
         let columns_only = self.indexes.is_empty() && self.columnar.is_default();
         let stored = Stored {
-            format: if columns_only { FORMAT_COLUMNS } else { FORMAT },
+            format: match self.retention {
+                Some(_) => FORMAT_RETENTION,
+                None if columns_only => FORMAT_COLUMNS,
+                None => FORMAT_INDEXES,
+            },
             columns: self.columns.clone(),
             indexes: self.indexes.clone(),
             columnar: self.columnar,
+            retention: self.retention,
         };
         serde_json::to_string(&stored).map_err(|error| {
             StorageError::new(ErrorKind::Internal, StorageTier::Hot, "store definition", "expected it to become JSON")
@@ -168,11 +193,11 @@ impl CollectionDefinition {
             |message: &str| StorageError::new(ErrorKind::Corrupt, StorageTier::Hot, "read definition", message);
         let stored: Stored = serde_json::from_str(text)
             .map_err(|error| corrupt("expected a collection's definition, got other JSON").caused_by(error))?;
-        if !(FORMAT_COLUMNS..=FORMAT).contains(&stored.format) {
-            return Err(corrupt("expected a definition of a format up to 2; a newer program wrote this object"));
+        if !(FORMAT_COLUMNS..=FORMAT_RETENTION).contains(&stored.format) {
+            return Err(corrupt("expected a definition of a format up to 3; a newer program wrote this object"));
         }
-        let Stored { columns, indexes, columnar, .. } = stored;
-        Ok(Self { columns, indexes, columnar })
+        let Stored { columns, indexes, columnar, retention, .. } = stored;
+        Ok(Self { columns, indexes, columnar, retention })
     }
 }
 
@@ -199,7 +224,15 @@ mod tests {
         let read = CollectionDefinition::from_stored(stored).unwrap();
         assert_eq!(read.columns[0].column_type, ColumnType::Decimal { precision: 10, scale: 2 });
         assert_eq!(read.to_stored().unwrap(), stored);
-        assert!(CollectionDefinition::from_stored(r#"{"format":3,"columns":[]}"#).is_err());
+        assert!(CollectionDefinition::from_stored(r#"{"format":4,"columns":[]}"#).is_err());
+    }
+
+    #[test]
+    fn the_stored_form_of_version_3_is_read() {
+        let stored = r#"{"format":3,"columns":[],"retention":{"days":30}}"#;
+        let read = CollectionDefinition::from_stored(stored).unwrap();
+        assert_eq!(read.retention, Some(Retention { days: 30 }));
+        assert_eq!(read.to_stored().unwrap(), stored);
     }
 
     #[test]
@@ -224,6 +257,9 @@ mod tests {
         assert_eq!(pointer(r#"{"indexes":[["a"],["b"],["c"],["d"],["e"],["f"],["g"],["h"],["i"]]}"#), "/indexes");
         assert_eq!(pointer(r#"{"columnar":{"threshold":0}}"#), "/columnar/threshold");
         assert_eq!(pointer(r#"{"columnar":{"minAgeMs":-1}}"#), "/columnar/minAgeMs");
+        for days in ["0", "-1", "36501", "1000000000"] {
+            assert_eq!(pointer(&format!(r#"{{"retention":{{"days":{days}}}}}"#)), "/retention/days");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod segment;
 pub mod write;
 
 mod evicted;
+mod expiry;
 mod lookup;
 mod maintenance;
 mod merge;
@@ -34,15 +35,17 @@ pub use crate::cdc::feed::event_namespace;
 pub use crate::cdc::{LoggedEvent, References};
 pub use archiving::PlannedSegments;
 pub use catalog::{Catalog, Collection};
-pub use definition::{CollectionDefinition, Columnar, DeclaredColumn};
+pub use definition::{CollectionDefinition, Columnar, DeclaredColumn, Retention};
 pub use directory::{BuiltBytes, LifeKey};
 pub use evicted::{EvictedRows, NeedsCold};
+pub use expiry::Expired;
 pub use schema::ObjectRecord;
 pub use sources::QuerySources;
 pub use write::{Condition, Mutation, Versions, Write, WriteGate, WriteOutcome};
 
 use self::directory::{Directory, Extent};
 use self::evicted::Lent;
+use self::expiry::Expiry;
 use self::maintenance::Maintenance;
 use self::rows::Generation;
 use crate::cdc::{ChangeLog, Referenced, RowsPosition, RowsReference, SegmentReference};
@@ -60,6 +63,7 @@ pub struct HotStore {
     catalog: RefCell<Option<Rc<Catalog>>>,
     directory: Directory,
     maintenance: Maintenance,
+    expiry: Expiry,
     planned: RefCell<Option<Rc<dyn PlannedSegments>>>,
     gate: RefCell<Option<Rc<dyn WriteGate>>>,
     lent: RefCell<Lent>,
@@ -78,6 +82,7 @@ impl HotStore {
             config,
             catalog: RefCell::new(None),
             maintenance: Maintenance::default(),
+            expiry: Expiry::default(),
             planned: RefCell::new(None),
             gate: RefCell::new(None),
             lent: RefCell::default(),
@@ -146,6 +151,7 @@ impl HotStore {
         self.catalog.replace(None);
         self.log.forget();
         self.directory.forget();
+        self.expiry.forget();
     }
 
     /// What segments there are, what went into them, and what of them is in memory.

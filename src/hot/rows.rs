@@ -11,8 +11,8 @@ use super::row_index::{IndexId, KeyColumns, KeyPair};
 use super::segment::NewRow;
 use crate::error::Result;
 use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS, SQL_MAX_PARAMETERS};
-use crate::ports::{SqlParam, SqlRow, SqlStore, expect_integer, expect_text};
-use crate::types::{CollectionId, Document};
+use crate::ports::{SqlParam, SqlRow, SqlStore, SqlValue, expect_integer, expect_text};
+use crate::types::{CollectionId, Document, Timestamp};
 
 const COLUMNS: usize = 4;
 
@@ -149,6 +149,25 @@ impl Generation {
         let rows = sql.query(&statement, &[])?;
         let column = |position: usize| expect_integer(rows.first().and_then(|row| row.get(position)));
         Ok(Extent { rows: column(0)?, bytes: column(1)?, newest: column(2)? })
+    }
+
+    /// When the oldest document was committed; `None` when there is none.
+    pub fn oldest(self, sql: &dyn SqlStore) -> Result<Option<Timestamp>> {
+        let rows = sql.query(&format!("SELECT min(timestamp) FROM {}", self.table()), &[])?;
+        match rows.first().and_then(|row| row.first()) {
+            None | Some(SqlValue::Null) => Ok(None),
+            oldest => expect_integer(oldest).map(Some),
+        }
+    }
+
+    /// The ids of documents that were committed before a moment and the bytes of their texts, at most so many.
+    pub fn older_than(self, sql: &dyn SqlStore, before: Timestamp, limit: usize) -> Result<Vec<(String, usize)>> {
+        let statement = format!(
+            "SELECT id, octet_length(data) FROM {} WHERE timestamp < CAST(? AS INTEGER) LIMIT CAST(? AS INTEGER)",
+            self.table()
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        sql.query(&statement, &[SqlParam::Integer(before), SqlParam::Integer(limit)])?.into_iter().map(size).collect()
     }
 
     /// Stores versions of documents, new or in the place of older ones: one row written each, and one more an index.

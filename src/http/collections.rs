@@ -9,7 +9,7 @@ use super::message::{Request, Response};
 use super::object::{SEQUENCE_HEADER, change_context, not_supported};
 use super::params::QueryParams;
 use crate::engine::query::OrderKey;
-use crate::engine::{CollectionDefinition, CollectionInfo, Columnar, DeclaredColumn, Engine};
+use crate::engine::{CollectionDefinition, CollectionInfo, Columnar, DeclaredColumn, Engine, Retention};
 use crate::error::Result;
 
 const BODY_MAX_BYTES: usize = 1024 * 1024;
@@ -24,8 +24,7 @@ struct Declaration<'b> {
     indexes: Vec<Vec<String>>,
     #[serde(default)]
     columnar: Columnar,
-    #[serde(borrow)]
-    retention: Option<&'b RawValue>,
+    retention: Option<MapOnly<Retention>>,
     #[serde(borrow)]
     immutable: Option<&'b RawValue>,
 }
@@ -55,6 +54,8 @@ struct Collection<'c> {
     columns: Vec<Column<'c>>,
     indexes: &'c [Vec<String>],
     columnar: Columnar,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention: Option<Retention>,
     forms: Forms,
     bytes: i64,
 }
@@ -99,15 +100,14 @@ pub async fn declare(engine: &Engine, request: &mut Request, name: &str) -> Resu
     let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
     let text = if text.trim().is_empty() { "{}" } else { text.as_str() };
     let declaration: Declaration<'_> = parse(text, "declare collection")?;
-    for (pointer, value) in [("/retention", declaration.retention), ("/immutable", declaration.immutable)] {
-        if value.is_some() {
-            return Err(not_supported(pointer, "a key of the API"));
-        }
+    if declaration.immutable.is_some() {
+        return Err(not_supported("/immutable", "a key of the API"));
     }
     let definition = CollectionDefinition {
         columns: declaration.columns.unwrap_or_default().into_iter().map(|MapOnly(column)| column).collect(),
         indexes: declaration.indexes,
         columnar: declaration.columnar,
+        retention: declaration.retention.map(|MapOnly(retention)| retention),
     };
     definition.check()?;
     let new = engine.declare(name, definition).await?;
@@ -137,6 +137,7 @@ fn told(collection: &CollectionInfo) -> Collection<'_> {
             .collect(),
         indexes: &collection.definition.indexes,
         columnar: collection.definition.columnar,
+        retention: collection.definition.retention,
         forms: Forms { row: collection.forms.row, segment: collection.forms.segment, cold: collection.forms.cold },
         bytes: collection.forms.bytes,
     }

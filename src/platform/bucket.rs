@@ -3,12 +3,13 @@
 //! Invariants: every put has a condition; an exception is an unknown outcome, told as unavailable; a body that is passed
 //! on stays in JavaScript.
 //!
-//! Bytes are put through a binding of our own, because the crate's wants a vector of its own to copy from.
+//! Bytes are put through a binding of our own, because the crate's wants a vector of its own to copy from and knows no
+//! storage classes.
 
 use std::ops::Range;
 
 use async_trait::async_trait;
-use js_sys::{Object, Reflect, Uint8Array};
+use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys::ReadableStream;
@@ -19,7 +20,7 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::SQL_MAX_EXACT_INTEGER;
 use crate::ports::{
     ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectInfo, ObjectMetadata, ObjectStore, ObjectStreams,
-    Opened, PutCondition, PutOutcome, StoredObject,
+    Opened, PartUploads, PutCondition, PutOutcome, StorageClass, StoredObject, UploadedPart,
 };
 use crate::types::{StorageTier, Timestamp};
 
@@ -38,10 +39,34 @@ extern "C" {
         options: &Object,
     ) -> std::result::Result<JsValue, JsValue>;
 
+    #[wasm_bindgen(method, catch, js_name = createMultipartUpload)]
+    async fn create_multipart_upload(
+        this: &Binding,
+        key: &str,
+        options: &Object,
+    ) -> std::result::Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = resumeMultipartUpload)]
+    fn resume_multipart_upload(this: &Binding, key: &str, upload: &str) -> std::result::Result<Upload, JsValue>;
+
     type Put;
 
     #[wasm_bindgen(method, getter)]
     fn etag(this: &Put) -> JsValue;
+
+    type Upload;
+
+    #[wasm_bindgen(method, getter, js_name = uploadId)]
+    fn upload_id(this: &Upload) -> JsValue;
+
+    #[wasm_bindgen(method, catch, js_name = uploadPart)]
+    async fn upload_part(this: &Upload, number: u16, bytes: &Uint8Array) -> std::result::Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn complete(this: &Upload, parts: &Array) -> std::result::Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn abort(this: &Upload) -> std::result::Result<JsValue, JsValue>;
 }
 
 /// A bucket.
@@ -66,20 +91,11 @@ impl ObjectStore for WorkerBucket {
         let failed = |thrown: JsValue| failure("put object", thrown.into());
         let options = put_options(condition, metadata).map_err(failed)?;
         let bytes = Uint8Array::new_from_slice(bytes);
-        let binding: &Binding = AsRef::<JsValue>::as_ref(&self.0).unchecked_ref();
-        let put = binding.put(key, &bytes, &options).await.map_err(failed)?;
+        let put = self.binding().put(key, &bytes, &options).await.map_err(failed)?;
         if put.is_null() {
             return Ok(PutOutcome::ConditionFailed);
         }
-        let etag = put.unchecked_ref::<Put>().etag().as_string();
-        etag.map(|etag| PutOutcome::Written { etag }).ok_or_else(|| {
-            StorageError::new(
-                ErrorKind::Unavailable,
-                StorageTier::Cold,
-                "put object",
-                "expected an ETag from R2, got none",
-            )
-        })
+        Ok(PutOutcome::Written { etag: etag_of(&put)? })
     }
 
     async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<StoredObject>> {
@@ -101,6 +117,56 @@ impl ObjectStore for WorkerBucket {
         let keys = keys.iter().map(String::as_str).collect();
         self.0.delete_multiple(keys).await.map_err(|error| failure("delete objects", error.into()))
     }
+
+    fn uploads(&self) -> Option<&dyn PartUploads> {
+        Some(self)
+    }
+}
+
+#[async_trait(?Send)]
+impl PartUploads for WorkerBucket {
+    async fn begin_upload(&self, key: &str, metadata: &ObjectMetadata) -> Result<String> {
+        let failed = |thrown: JsValue| failure("begin upload", thrown.into());
+        let options = object_options(metadata).map_err(failed)?;
+        let upload = self.binding().create_multipart_upload(key, &options).await.map_err(failed)?;
+        let id = upload.unchecked_ref::<Upload>().upload_id().as_string();
+        id.ok_or_else(|| incomplete("begin upload", "expected an upload's id from R2, got none"))
+    }
+
+    async fn upload_part(&self, key: &str, upload: &str, number: u16, bytes: &[u8]) -> Result<UploadedPart> {
+        let failed = |thrown: JsValue| failure("upload part", thrown.into());
+        let upload = self.binding().resume_multipart_upload(key, upload).map_err(failed)?;
+        let put = upload.upload_part(number, &Uint8Array::new_from_slice(bytes)).await.map_err(failed)?;
+        Ok(UploadedPart { number, etag: etag_of(&put)? })
+    }
+
+    async fn complete_upload(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<String> {
+        let failed = |thrown: JsValue| failure("complete upload", thrown.into());
+        let list = Array::new();
+        for part in parts {
+            let told = record([("etag", part.etag.as_str())]).map_err(failed)?;
+            Reflect::set(&told, &"partNumber".into(), &part.number.into()).map_err(failed)?;
+            list.push(&told);
+        }
+        let upload = self.binding().resume_multipart_upload(key, upload).map_err(failed)?;
+        etag_of(&upload.complete(&list).await.map_err(failed)?)
+    }
+
+    async fn abort_upload(&self, key: &str, upload: &str) -> Result<()> {
+        let failed = |thrown: JsValue| failure("abort upload", thrown.into());
+        let upload = self.binding().resume_multipart_upload(key, upload).map_err(failed)?;
+        upload.abort().await.map(|_| ()).map_err(failed)
+    }
+}
+
+/// The ETag of what was put: of an object, or of a part.
+fn etag_of(put: &JsValue) -> Result<String> {
+    let etag = put.unchecked_ref::<Put>().etag().as_string();
+    etag.ok_or_else(|| incomplete("put object", "expected an ETag from R2, got none"))
+}
+
+fn incomplete(operation: &'static str, message: &str) -> StorageError {
+    StorageError::new(ErrorKind::Unavailable, StorageTier::Cold, operation, message)
 }
 
 #[async_trait(?Send)]
@@ -149,6 +215,10 @@ impl ObjectStreams for WorkerBucket {
 }
 
 impl WorkerBucket {
+    fn binding(&self) -> &Binding {
+        AsRef::<JsValue>::as_ref(&self.0).unchecked_ref()
+    }
+
     async fn out_of_range(&self, key: &str) -> Result<Opened<ReadableStream>> {
         Ok(self.describe(key).await?.map_or(Opened::Missing, Opened::OutOfRange))
     }
@@ -191,8 +261,16 @@ fn put_options(condition: PutCondition<'_>, metadata: &ObjectMetadata) -> std::r
         PutCondition::IfAbsent => record([("etagDoesNotMatch", "*")])?,
         PutCondition::IfMatch(etag) => record([("etagMatches", etag)])?,
     };
-    let options = Object::new();
+    let options = object_options(metadata)?;
     Reflect::set(&options, &"onlyIf".into(), &only_if)?;
+    Ok(options)
+}
+
+fn object_options(metadata: &ObjectMetadata) -> std::result::Result<Object, JsValue> {
+    let options = Object::new();
+    if metadata.storage_class == StorageClass::InfrequentAccess {
+        Reflect::set(&options, &"storageClass".into(), &"InfrequentAccess".into())?;
+    }
     Reflect::set(&options, &"httpMetadata".into(), &record([("contentType", metadata.content_type)])?.into())?;
     let custom = record(metadata.custom.iter().map(|(name, value)| (*name, value.as_str())))?;
     Reflect::set(&options, &"customMetadata".into(), &custom)?;

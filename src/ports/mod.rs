@@ -7,6 +7,7 @@
 mod cache;
 mod clock;
 pub mod message;
+mod multipart;
 mod object_folders;
 mod object_store;
 mod peers;
@@ -19,8 +20,12 @@ use std::rc::Rc;
 
 pub use cache::{CachedEntry, EdgeCache};
 pub use clock::{Alarm, Clock, Ids, uuid_v7};
+pub use multipart::{InParts, PartSizes};
 pub use object_folders::{ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectStreams, Opened};
-pub use object_store::{ObjectInfo, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StoredObject};
+pub use object_store::{
+    ObjectInfo, ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StorageClass, StoredObject,
+    UploadedPart,
+};
 pub use peers::{PeerAnswer, Peers};
 pub use sql::{SqlCounters, SqlParam, SqlRow, SqlStore, SqlValue, expect_blob, expect_integer, expect_text, transact};
 

@@ -27,11 +27,23 @@ pub enum PutOutcome {
     ConditionFailed,
 }
 
+/// What an object's bytes cost to keep and to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StorageClass {
+    /// Cheap to read.
+    #[default]
+    Standard,
+    /// Cheap to keep, and to be kept for some weeks.
+    InfrequentAccess,
+}
+
 /// What is stored beside an object's bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectMetadata {
     /// The MIME type.
     pub content_type: &'static str,
+    /// The class it is put in.
+    pub storage_class: StorageClass,
     /// Custom metadata, 2 KB at most in all.
     pub custom: Vec<(&'static str, String)>,
 }
@@ -73,4 +85,34 @@ pub trait ObjectStore {
 
     /// Deletes objects, 1,000 at most; keys without an object are no error.
     async fn delete(&self, keys: &[String]) -> Result<()>;
+
+    /// Puts in parts; `None` where the bucket takes none.
+    fn uploads(&self) -> Option<&dyn PartUploads> {
+        None
+    }
+}
+
+/// A part that the bucket has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadedPart {
+    /// Its number, from 1 on.
+    pub number: u16,
+    /// Its ETag.
+    pub etag: String,
+}
+
+/// Puts in parts, without conditions: an object is there, whole, once its upload is completed.
+#[async_trait(?Send)]
+pub trait PartUploads {
+    /// Begins an upload, and returns its id.
+    async fn begin_upload(&self, key: &str, metadata: &ObjectMetadata) -> Result<String>;
+
+    /// Uploads a part, or uploads it again.
+    async fn upload_part(&self, key: &str, upload: &str, number: u16, bytes: &[u8]) -> Result<UploadedPart>;
+
+    /// Makes the object of its parts, in this order, and returns its ETag.
+    async fn complete_upload(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<String>;
+
+    /// Gives up an upload that is not complete.
+    async fn abort_upload(&self, key: &str, upload: &str) -> Result<()>;
 }

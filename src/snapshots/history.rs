@@ -121,6 +121,15 @@ impl Snapshotter {
             Some(snapshot) => (data_files(self.catalog.files_of_snapshot(id, snapshot)?), sequence_of(snapshot)?),
             None => (Vec::new(), 0),
         };
+        let expired = self.catalog.expired()?;
+        let is_gone = match moment {
+            Moment::Time(time) => time < expired.timestamp || after < expired.through,
+            // What a commit has needs no events.
+            Moment::Sequence(sequence) => sequence != after && after < expired.through,
+        };
+        if is_gone {
+            return Err(self.out_of_retention(Some(expired.timestamp))?);
+        }
         let mut changed = self.changes_between(collection, after, moment, wanted).await?;
         let mut ended = false;
         let mut stats = scan(

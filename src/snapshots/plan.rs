@@ -17,14 +17,17 @@ use super::named::manifest::{ManifestCollection, ManifestReference};
 use super::named::{SNAPSHOTS_MAX, SnapshotRequest};
 use crate::cold::catalog::{CatalogFile, ColdCatalog, TableId};
 use crate::cold::schema::change_fields;
-use crate::cold::{FileContent, TableKind, compaction};
+use crate::cold::{FileContent, TableKind, compaction, expiry, retention};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::directory::Segment;
 use crate::hot::{Collection, CollectionDefinition, HotStore, LifeKey};
 use crate::types::snapshot::SnapshotType;
 use crate::types::{CollectionId, Sequence, StorageTier, Timestamp};
 
-/// The version of the stored form that is written. Version 1 names no segments, version 2 knows no named snapshots.
+/// How long snapshots that are too old wait for a commit to let them go, which costs nothing, in ms.
+const THINNING_DELAY_MS: i64 = 3_600_000;
+/// The version of the stored form that is written. Version 1 names no segments, version 2 knows neither named snapshots nor
+/// what expires.
 const FORMAT: u32 = 3;
 
 /// A collection as it was when the plan was made.
@@ -45,6 +48,12 @@ pub struct PlannedCollection {
     /// The numbers in the catalogue of the files of its change log that are merged; a plan that merges does nothing else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merge: Vec<i64>,
+    /// The numbers of the files of its change log that leave it; a plan by which any do does nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expire: Vec<i64>,
+    /// Whether snapshots of its tables that are too old leave them, without another commit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub thin: bool,
 }
 
 /// All segments of a month, as they were when the plan was made.
@@ -95,6 +104,15 @@ impl PlannedCollection {
     pub fn life(&self) -> Option<LifeKey> {
         self.life.map(|number| LifeKey { collection: self.id, number })
     }
+}
+
+/// What expires.
+#[derive(Clone, Copy, Debug)]
+pub struct Expiring {
+    /// Events that were committed before.
+    pub events_before: Timestamp,
+    /// Snapshots that are not needed for moments of this time.
+    pub snapshots_keep_ms: i64,
 }
 
 /// A plan.
@@ -295,37 +313,78 @@ impl Plan {
         attempt: Uuid,
         now: Timestamp,
     ) -> Result<Option<Self>> {
+        Self::make_upkeep(hot, catalog, attempt, now, &|collection| {
+            if !collections.contains(&collection.id) {
+                return Ok(None);
+            }
+            let merge = files_to_merge(catalog, collection.id)?;
+            Ok((!merge.is_empty()).then(|| PlannedCollection { merge, ..named(collection) }))
+        })
+    }
+
+    /// Makes and stores a plan by which what has expired leaves the tables; `None` when nothing has.
+    pub fn make_expiry(
+        hot: &Rc<HotStore>,
+        catalog: &ColdCatalog,
+        expired: Expiring,
+        attempt: Uuid,
+        now: Timestamp,
+    ) -> Result<Option<Self>> {
+        Self::make_upkeep(hot, catalog, attempt, now, &|collection| {
+            let files = change_files(catalog, collection.id)?;
+            let chosen =
+                expiry::choose(&files.iter().map(|file| &file.file.file).collect::<Vec<_>>(), expired.events_before);
+            // What is left of them in the object goes when the tables are published.
+            if !chosen.is_empty() {
+                hot.log().rotate(now)?;
+            }
+            let expire: Vec<i64> = chosen.into_iter().filter_map(|at| files.get(at)).map(|file| file.number).collect();
+            if !expire.is_empty() {
+                return Ok(Some(PlannedCollection { expire, ..named(collection) }));
+            }
+            let due = next_thinning(catalog, collection.id, expired.snapshots_keep_ms)?;
+            let thin = due.is_some_and(|due| due <= now);
+            Ok(thin.then(|| PlannedCollection { thin, ..named(collection) }))
+        })
+    }
+
+    /// Makes and stores a plan of what is to be done to the tables beside archiving; `None` when that is nothing, or when
+    /// a plan is on its way.
+    fn make_upkeep(
+        hot: &Rc<HotStore>,
+        catalog: &ColdCatalog,
+        attempt: Uuid,
+        now: Timestamp,
+        work: &dyn Fn(&Collection) -> Result<Option<PlannedCollection>>,
+    ) -> Result<Option<Self>> {
         hot.transaction(|| {
             if catalog.plan()?.is_some() {
                 return Ok(None);
             }
             let mut plan = Self::of_nothing(hot, catalog, attempt, now)?;
-            let mut merges = Vec::new();
-            for collection in hot.catalog()?.all().iter().filter(|known| collections.contains(&known.id)) {
-                let merge = files_to_merge(catalog, collection.id)?;
-                if !merge.is_empty() {
-                    merges.push(PlannedCollection {
-                        id: collection.id,
-                        name: collection.name.to_string(),
-                        life: None,
-                        definition: collection.definition.as_ref().clone(),
-                        months: Vec::new(),
-                        merge,
-                    });
-                }
+            let mut collections = Vec::new();
+            for collection in hot.catalog()?.all() {
+                collections.extend(work(collection)?);
             }
-            if merges.is_empty() {
+            if collections.is_empty() {
                 return Ok(None);
             }
-            plan.collections = merges;
+            plan.collections = collections;
             catalog.insert_plan(attempt, &plan.to_text()?)?;
             Ok(Some(plan))
         })
     }
 
-    /// Whether it merges small files, and archives nothing.
-    pub fn is_merge(&self) -> bool {
-        self.collections.iter().any(|collection| !collection.merge.is_empty())
+    /// Whether it merges what is there or lets it go, and archives nothing.
+    pub fn is_upkeep(&self) -> bool {
+        let is_upkeep =
+            |planned: &PlannedCollection| !planned.merge.is_empty() || !planned.expire.is_empty() || planned.thin;
+        self.collections.iter().any(is_upkeep)
+    }
+
+    /// Whether files leave the change logs by it.
+    pub fn is_expiry(&self) -> bool {
+        self.collections.iter().any(|collection| !collection.expire.is_empty())
     }
 
     /// The tables that it may make a new version of.
@@ -390,14 +449,7 @@ fn parent(hot: &HotStore, catalog: &ColdCatalog) -> Result<PlannedParent> {
 
 fn planned(hot: &HotStore, catalog: &ColdCatalog, collection: &Collection) -> Result<PlannedCollection> {
     let life = collection.live.then_some(collection.life);
-    let mut planned = PlannedCollection {
-        id: collection.id,
-        name: collection.name.to_string(),
-        life,
-        definition: collection.definition.as_ref().clone(),
-        months: Vec::new(),
-        merge: Vec::new(),
-    };
+    let mut planned = PlannedCollection { life, ..named(collection) };
     if life.is_some() {
         let table = TableId { collection: collection.id, kind: TableKind::State };
         let version = catalog.table(table)?.map_or(0, |record| record.state.version);
@@ -406,11 +458,42 @@ fn planned(hot: &HotStore, catalog: &ColdCatalog, collection: &Collection) -> Re
     Ok(planned)
 }
 
+/// A collection of which nothing is planned.
+fn named(collection: &Collection) -> PlannedCollection {
+    PlannedCollection {
+        id: collection.id,
+        name: collection.name.to_string(),
+        life: None,
+        definition: collection.definition.as_ref().clone(),
+        months: Vec::new(),
+        merge: Vec::new(),
+        expire: Vec::new(),
+        thin: false,
+    }
+}
+
+/// When snapshots leave the tables of a collection to which nothing is committed: some time after commits would let them go.
+pub fn next_thinning(catalog: &ColdCatalog, collection: CollectionId, keep_ms: i64) -> Result<Option<Timestamp>> {
+    let mut next: Option<Timestamp> = None;
+    for kind in [TableKind::State, TableKind::Changes] {
+        let Some(record) = catalog.table(TableId { collection, kind })? else { continue };
+        next = [next, retention::next_expiry(&record.state, keep_ms)].into_iter().flatten().min();
+    }
+    Ok(next.map(|due| due.saturating_add(THINNING_DELAY_MS)))
+}
+
+/// The files of a change log as it is committed.
+pub fn change_files(catalog: &ColdCatalog, collection: CollectionId) -> Result<Vec<CatalogFile>> {
+    let table = TableId { collection, kind: TableKind::Changes };
+    match catalog.table(table)? {
+        Some(record) => catalog.files(table, record.state.version),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// The numbers of the files of a change log that are to be merged.
 fn files_to_merge(catalog: &ColdCatalog, collection: CollectionId) -> Result<Vec<i64>> {
-    let table = TableId { collection, kind: TableKind::Changes };
-    let Some(record) = catalog.table(table)? else { return Ok(Vec::new()) };
-    let mut files = catalog.files(table, record.state.version)?;
+    let mut files = change_files(catalog, collection)?;
     // A merged file is younger than those after it.
     files.sort_by_key(|file| file.file.file.first_of(change_fields::SEQUENCE));
     let chosen = compaction::choose(&files.iter().map(|file| &file.file.file).collect::<Vec<_>>());

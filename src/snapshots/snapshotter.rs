@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use uuid::Uuid;
 
+use super::expiry::Expiries;
 use super::plan::Plan;
 use super::publish::Publish;
 use super::restore::job::Jobs;
@@ -13,7 +14,7 @@ use super::restore::source::Source;
 use super::schedule::{Pending, due_ms, publishable_ms, retry_ms};
 use super::stage::{Stage, Staged};
 use crate::cold::catalog::{ColdCatalog, Progress, TableId, UNTIL_PUBLISHED, data_files};
-use crate::cold::{ChangesRange, ScanStats, TableKind, scan, scan_changes};
+use crate::cold::{ChangesRange, ScanStats, TableKind, expiry, scan, scan_changes};
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{Collection, CollectionDefinition, HotStore, PlannedSegments};
@@ -106,6 +107,8 @@ pub struct Snapshotter {
     pub(super) jobs: Rc<Jobs>,
     /// What the restore with this id reads.
     pub(super) source: RefCell<Option<(Uuid, Rc<Source>)>>,
+    /// When something expires next, at the earliest; `None` when that is not looked up.
+    pub(super) expiries: Cell<Option<Expiries>>,
 }
 
 impl Snapshotter {
@@ -129,6 +132,7 @@ impl Snapshotter {
             merge_due: RefCell::default(),
             jobs,
             source: RefCell::default(),
+            expiries: Cell::new(None),
         }
     }
 
@@ -205,7 +209,7 @@ impl Snapshotter {
             planned: committed == Some(false),
             unpublished: committed == Some(true),
             garbage_at: self.catalog.next_garbage()?,
-            expiry_at: self.next_expiry(self.ports.clock.now_ms())?,
+            expiry_at: self.next_named_expiry(self.ports.clock.now_ms())?,
         };
         self.known.replace(Some(known));
         Ok(known)
@@ -315,6 +319,12 @@ impl Snapshotter {
             let written = self.stage_and_commit(&upkeep, &record.name, &objects).await?;
             bytes_written = bytes_written.saturating_add(written);
         }
+        if caller == Caller::Alarm
+            && let Some(expiry) = self.make_expiry()?
+        {
+            let expired = self.stage_and_commit(&expiry, &record.name, &objects).await?;
+            bytes_written = bytes_written.saturating_add(expired);
+        }
         self.collect_garbage(objects.as_ref()).await?;
         Ok(bytes_written)
     }
@@ -355,7 +365,7 @@ impl Snapshotter {
 
     /// A plan that deletes expired snapshots, or that merges small files; `None` when there is nothing to do.
     fn make_upkeep(&self) -> Result<Option<Plan>> {
-        match self.plan_expiry(self.ports.clock.now_ms())? {
+        match self.plan_named_expiry(self.ports.clock.now_ms())? {
             Some(plan) => Ok(Some(plan)),
             None => self.make_merge(),
         }
@@ -374,6 +384,19 @@ impl Snapshotter {
         Ok(plan)
     }
 
+    /// A plan by which events leave the change logs and snapshots the tables, if any are old enough.
+    fn make_expiry(&self) -> Result<Option<Plan>> {
+        let now = self.ports.clock.now_ms();
+        if self.next_expiry()?.is_none_or(|due| due > now) {
+            return Ok(None);
+        }
+        let attempt = uuid_v7(self.ports.ids.as_ref(), now)?;
+        let plan = Plan::make_expiry(&self.hot, &self.catalog, self.expiring(now), attempt, now)?;
+        self.known.replace(None);
+        self.expiries.set(None);
+        Ok(plan)
+    }
+
     async fn stage_and_commit(&self, plan: &Plan, name: &ObjectName, objects: &Rc<dyn ObjectStore>) -> Result<u64> {
         let mut stage = Stage {
             hot: &self.hot,
@@ -381,14 +404,15 @@ impl Snapshotter {
             objects: Rc::clone(objects),
             clock: Rc::clone(&self.ports.clock),
             config: &self.config.cold,
+            infrequent_days: self.config.objects.transition_to_infrequent_days,
             name,
             plan,
             bytes_written: 0,
         };
         let staged = match stage.run().await {
             Ok(staged) => staged,
-            // A merge that can not be made is not worth that nothing else is archived.
-            Err(error) if error.kind() == ErrorKind::Conflict || (plan.is_merge() && !error.is_retryable()) => {
+            // Upkeep that can not be done is not worth that nothing else is archived.
+            Err(error) if error.kind() == ErrorKind::Conflict || (plan.is_upkeep() && !error.is_retryable()) => {
                 self.abandon(plan)?;
                 return Err(error);
             }
@@ -422,11 +446,16 @@ impl Snapshotter {
                 self.catalog.add_garbage(UNTIL_PUBLISHED, &table.built.garbage)?;
             }
             self.commit_named(plan, name, staged.snapshot.as_ref())?;
+            if plan.is_expiry() {
+                let gone = staged.tables.iter().flat_map(|table| &table.removed).map(|file| &file.file.file);
+                self.catalog.set_expired(expiry::through(gone))?;
+            }
             self.catalog.set_archived(plan.through)?;
             self.catalog.mark_committed()?;
             self.hot.plan_ended()
         })?;
         self.known.replace(None);
+        self.expiries.set(self.expiries.get().filter(Expiries::stay_true));
         Ok(())
     }
 
@@ -544,6 +573,11 @@ impl Snapshotter {
             .await?;
         }
         Ok(())
+    }
+
+    /// Whether a run is on its way.
+    pub fn is_running(&self) -> bool {
+        self.in_flight()
     }
 
     /// The last sequence that the committed states contain.

@@ -95,6 +95,11 @@ impl Object {
     }
 }
 
+/// When the alarm is due, unless it waits for what expires in days or years.
+pub fn next_alarm(world: &World) -> Option<i64> {
+    world.alarm.at_ms().filter(|due| *due < world.ports().clock.now_ms() + 3 * 86_400_000)
+}
+
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Request {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     Request {

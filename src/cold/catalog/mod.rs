@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::cold::data_file::{DataFile, LiveFile};
+use crate::cold::expiry::ExpiredEvents;
 use crate::cold::schema::TableKind;
 use crate::cold::table::{Snapshot, TableState};
 use crate::error::{ErrorKind, Result, StorageError};
@@ -38,6 +39,9 @@ const TABLES: [&str; 5] = [
     "CREATE TABLE cold_garbage (id INTEGER PRIMARY KEY, not_before INTEGER NOT NULL, keys TEXT NOT NULL) STRICT",
 ];
 
+/// Up to where archived events have expired, made when some have.
+const EXPIRED: &str = "CREATE TABLE IF NOT EXISTS cold_expired (one INTEGER PRIMARY KEY CHECK (one = 1), \
+     sequence INTEGER NOT NULL, timestamp INTEGER NOT NULL) STRICT";
 /// What of a plan does not fit its row, made when there is such a plan.
 const PLAN_PARTS: &str =
     "CREATE TABLE IF NOT EXISTS cold_plan_parts (part INTEGER PRIMARY KEY, plan TEXT NOT NULL) STRICT";
@@ -198,6 +202,31 @@ impl ColdCatalog {
     /// Notes that what is committed is published.
     pub fn set_published(&self, at: Timestamp) -> Result<()> {
         self.sql.query("UPDATE cold_progress SET published = archived, published_at = ?", &[SqlParam::Integer(at)])?;
+        Ok(())
+    }
+
+    /// Up to where archived events have expired.
+    pub fn expired(&self) -> Result<ExpiredEvents> {
+        let exists = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'cold_expired'";
+        if self.sql.query(exists, &[])?.is_empty() {
+            return Ok(ExpiredEvents::default());
+        }
+        match self.sql.query("SELECT sequence, timestamp FROM cold_expired", &[])?.first() {
+            None => Ok(ExpiredEvents::default()),
+            Some(row) => {
+                Ok(ExpiredEvents { through: expect_integer(row.first())?, timestamp: expect_integer(row.get(1))? })
+            }
+        }
+    }
+
+    /// Notes up to where archived events have expired; it never goes back.
+    pub fn set_expired(&self, expired: ExpiredEvents) -> Result<()> {
+        self.sql.query(EXPIRED, &[])?;
+        self.sql.query(
+            "INSERT INTO cold_expired (one, sequence, timestamp) VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET \
+             sequence = max(sequence, excluded.sequence), timestamp = max(timestamp, excluded.timestamp)",
+            &[SqlParam::Integer(expired.through), SqlParam::Integer(expired.timestamp)],
+        )?;
         Ok(())
     }
 

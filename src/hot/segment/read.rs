@@ -9,8 +9,8 @@ use std::ops::{Range, RangeInclusive};
 use super::head::SegmentHead;
 use super::{EXTRA_NAME, corrupt};
 use crate::error::Result;
-use crate::types::{Document, Sequence};
-use crate::vortex::blob::{Blob, Budget, ColumnEntry};
+use crate::types::{Document, Sequence, Timestamp};
+use crate::vortex::blob::{Blob, Bound, Budget, ColumnEntry};
 use crate::vortex::{Bitmap, Column, Rebuilder, RebuiltColumn, Scalar, Values};
 
 /// The position of the column of ids.
@@ -19,6 +19,7 @@ pub const ID_POSITION: usize = 0;
 pub const SEQUENCE_POSITION: usize = 1;
 /// The position of the column of commit times.
 pub const TIMESTAMP_POSITION: usize = 2;
+const MICROS_PER_MILLI: i64 = 1_000;
 /// The position of the first column of a field, where there is one.
 pub const FIRST_FIELD_POSITION: usize = 3;
 
@@ -145,6 +146,24 @@ pub fn versions<'r>(blob: &Blob<'_>, rows: impl Into<Rows<'r>>, budget: &mut Bud
         Values::Long(versions) => Ok(versions.clone()),
         _ => Err(corrupt("expected versions, got a column of another type")),
     }
+}
+
+/// The commit times of some rows in Unix ms, in the order of ids. Needs the column of commit times.
+pub fn commit_times<'r>(blob: &Blob<'_>, rows: impl Into<Rows<'r>>, budget: &mut Budget) -> Result<Vec<Timestamp>> {
+    match complete(blob, TIMESTAMP_POSITION, &rows.into(), budget)?.values() {
+        Values::Long(micros) => Ok(micros.iter().map(|micros| micros.div_euclid(MICROS_PER_MILLI)).collect()),
+        _ => Err(corrupt("expected commit times, got a column of another type")),
+    }
+}
+
+/// The least and the greatest commit time of all rows, deleted ones included; `None` when they are not told.
+pub fn commit_span(head: &SegmentHead) -> Option<(Timestamp, Timestamp)> {
+    let statistics = &head.index.columns().get(TIMESTAMP_POSITION)?.statistics;
+    let millis = |bound: &Option<Bound>| match bound.as_ref()?.value {
+        Scalar::Long(micros) => Some(micros.div_euclid(MICROS_PER_MILLI)),
+        _ => None,
+    };
+    Some((millis(&statistics.least)?, millis(&statistics.greatest)?))
 }
 
 /// The first `limit` rows whose versions are in a range, in the order of versions. Needs the column of versions.

@@ -47,6 +47,8 @@ pub enum Versions {
     Any,
     /// One of these.
     Listed(Vec<Sequence>),
+    /// This one and all that are older.
+    UpTo(Sequence),
 }
 
 impl Versions {
@@ -56,6 +58,7 @@ impl Versions {
             (_, None) => false,
             (Self::Any, Some(_)) => true,
             (Self::Listed(versions), Some(current)) => versions.contains(&current),
+            (Self::UpTo(last), Some(current)) => current <= *last,
         }
     }
 }

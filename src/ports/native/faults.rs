@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use super::executor::yield_now;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{
-    Alarm, CachedEntry, EdgeCache, ObjectMetadata, ObjectStore, PeerAnswer, Peers, Ports, PutCondition, PutOutcome,
-    SqlCounters, SqlParam, SqlRow, SqlStore, StoredObject,
+    Alarm, CachedEntry, EdgeCache, ObjectMetadata, ObjectStore, PartUploads, PeerAnswer, Peers, Ports, PutCondition,
+    PutOutcome, SqlCounters, SqlParam, SqlRow, SqlStore, StoredObject, UploadedPart,
 };
 use crate::types::names::ObjectName;
 use crate::types::{StorageTier, Timestamp};
@@ -216,6 +216,39 @@ impl ObjectStore for FaultyBucket {
 
     async fn delete(&self, keys: &[String]) -> Result<()> {
         self.plan.call_async(StorageTier::Cold, format!("delete {}", keys.join(" ")), self.inner.delete(keys)).await
+    }
+
+    fn uploads(&self) -> Option<&dyn PartUploads> {
+        self.inner.uploads().is_some().then_some(self)
+    }
+}
+
+impl FaultyBucket {
+    fn inner_uploads(&self) -> Result<&dyn PartUploads> {
+        self.inner.uploads().ok_or_else(|| injected(StorageTier::Cold, "the bucket takes no parts"))
+    }
+}
+
+#[async_trait(?Send)]
+impl PartUploads for FaultyBucket {
+    async fn begin_upload(&self, key: &str, metadata: &ObjectMetadata) -> Result<String> {
+        let call = self.inner_uploads()?.begin_upload(key, metadata);
+        self.plan.call_async(StorageTier::Cold, format!("begin upload {key}"), call).await
+    }
+
+    async fn upload_part(&self, key: &str, upload: &str, number: u16, bytes: &[u8]) -> Result<UploadedPart> {
+        let call = self.inner_uploads()?.upload_part(key, upload, number, bytes);
+        self.plan.call_async(StorageTier::Cold, format!("upload part {number} {key}"), call).await
+    }
+
+    async fn complete_upload(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<String> {
+        let call = self.inner_uploads()?.complete_upload(key, upload, parts);
+        self.plan.call_async(StorageTier::Cold, format!("complete upload {key}"), call).await
+    }
+
+    async fn abort_upload(&self, key: &str, upload: &str) -> Result<()> {
+        let call = self.inner_uploads()?.abort_upload(key, upload);
+        self.plan.call_async(StorageTier::Cold, format!("abort upload {key}"), call).await
     }
 }
 

@@ -17,12 +17,14 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::R2_KEY_MAX_BYTES;
 use crate::ports::{
     ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectInfo, ObjectMetadata, ObjectStore, ObjectStreams,
-    Opened, PutCondition, PutOutcome, StoredObject,
+    Opened, PartUploads, PutCondition, PutOutcome, StoredObject, UploadedPart,
 };
 use crate::types::StorageTier;
 
 /// Custom metadata of one object, names and values together: the smaller of the local and the production limit.
 const CUSTOM_METADATA_MAX_BYTES: usize = 2_048;
+/// Bytes of a part of an upload, the last one apart.
+const PART_MIN_BYTES: usize = 5 * 1024 * 1024;
 /// Keys of one delete.
 const DELETE_MAX_KEYS: usize = 1_000;
 
@@ -46,15 +48,29 @@ pub struct OperationCounts {
     pub gets: u64,
     /// Delete calls, whatever their number of keys.
     pub deletes: u64,
-    /// Bytes of all puts.
+    /// Parts of uploads.
+    pub parts: u64,
+    /// Uploads completed.
+    pub completed: u64,
+    /// Uploads given up.
+    pub aborted: u64,
+    /// Bytes of all puts and parts.
     pub bytes_in: u64,
     /// Bytes returned by all gets.
     pub bytes_out: u64,
 }
 
+/// An upload that is neither completed nor given up.
+struct Upload {
+    key: String,
+    metadata: ObjectMetadata,
+    parts: BTreeMap<u16, (String, Vec<u8>)>,
+}
+
 #[derive(Default)]
 struct Stored {
     objects: RefCell<BTreeMap<String, MemoryObject>>,
+    uploads: RefCell<BTreeMap<String, Upload>>,
     counts: Cell<OperationCounts>,
     /// How many calls it answers before it is away.
     answered: Cell<Option<u64>>,
@@ -120,6 +136,11 @@ impl MemoryBucket {
         self.0.refused.set(self.0.refused.get().saturating_add(1));
         let message = "the bucket did not answer; trying again later may help";
         Err(StorageError::new(ErrorKind::Unavailable, StorageTier::Cold, operation, message))
+    }
+
+    /// The keys of uploads that are neither completed nor given up.
+    pub fn open_uploads(&self) -> Vec<String> {
+        self.0.uploads.borrow().values().map(|upload| upload.key.clone()).collect()
     }
 
     /// Operations so far.
@@ -207,6 +228,70 @@ impl ObjectStore for MemoryBucket {
         for key in keys {
             objects.remove(key);
         }
+        Ok(())
+    }
+
+    fn uploads(&self) -> Option<&dyn PartUploads> {
+        Some(self)
+    }
+}
+
+#[async_trait(?Send)]
+impl PartUploads for MemoryBucket {
+    async fn begin_upload(&self, key: &str, metadata: &ObjectMetadata) -> Result<String> {
+        check_key(key)?;
+        let mut uploads = self.0.uploads.borrow_mut();
+        let id = format!("upload-{}-{}", self.counts().puts, uploads.len());
+        let upload = Upload { key: key.to_owned(), metadata: metadata.clone(), parts: BTreeMap::new() };
+        self.count(|counts| counts.puts += 1);
+        uploads.insert(id.clone(), upload);
+        Ok(id)
+    }
+
+    async fn upload_part(&self, key: &str, upload: &str, number: u16, bytes: &[u8]) -> Result<UploadedPart> {
+        self.count(|counts| {
+            counts.parts += 1;
+            counts.bytes_in += length(bytes);
+        });
+        let etag = format!("{:016x}", xxh64(bytes, 2));
+        let mut uploads = self.0.uploads.borrow_mut();
+        let upload = uploads.get_mut(upload).filter(|upload| upload.key == key);
+        let upload = upload.ok_or_else(|| refused(format!("expected an upload of {key}, got none")))?;
+        upload.parts.insert(number, (etag.clone(), bytes.to_vec()));
+        Ok(UploadedPart { number, etag })
+    }
+
+    async fn complete_upload(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<String> {
+        let mut uploads = self.0.uploads.borrow_mut();
+        let known = uploads.get(upload).filter(|upload| upload.key == key);
+        let known = known.ok_or_else(|| refused(format!("expected an upload of {key}, got none")))?;
+        let mut bytes = Vec::new();
+        let mut size = None;
+        for (place, part) in parts.iter().enumerate() {
+            let (etag, content) = known
+                .parts
+                .get(&part.number)
+                .ok_or_else(|| refused(format!("expected part {} to be there", part.number)))?;
+            let is_last = place + 1 == parts.len();
+            let fits =
+                is_last || (content.len() >= PART_MIN_BYTES && *size.get_or_insert(content.len()) == content.len());
+            if *etag != part.etag || !fits || (is_last && size.is_some_and(|size| content.len() > size)) {
+                return Err(refused(format!(
+                    "expected part {} to be as it was put, and of the size of all",
+                    part.number
+                )));
+            }
+            bytes.extend_from_slice(content);
+        }
+        let metadata = known.metadata.clone();
+        uploads.remove(upload);
+        self.count(|counts| counts.completed += 1);
+        Ok(self.store(key, bytes, metadata))
+    }
+
+    async fn abort_upload(&self, _: &str, upload: &str) -> Result<()> {
+        self.count(|counts| counts.aborted += 1);
+        self.0.uploads.borrow_mut().remove(upload);
         Ok(())
     }
 }
@@ -339,7 +424,8 @@ mod tests {
         get(&bucket, "a", Some(0..2)).unwrap();
         run(bucket.delete(&["a".to_owned(), "b".to_owned()])).done().unwrap().unwrap();
         assert_eq!(get(&bucket, "a", None).unwrap(), None);
-        let counts = OperationCounts { puts: 1, gets: 2, deletes: 1, bytes_in: 3, bytes_out: 2 };
+        let counts =
+            OperationCounts { puts: 1, gets: 2, deletes: 1, bytes_in: 3, bytes_out: 2, ..OperationCounts::default() };
         assert_eq!(bucket.counts(), counts);
     }
 
@@ -347,7 +433,7 @@ mod tests {
     fn what_the_bucket_refuses_is_refused() {
         let bucket = MemoryBucket::new();
         assert!(get(&bucket, &"k".repeat(1_025), None).is_err());
-        let metadata = ObjectMetadata { content_type: "", custom: vec![("name", "v".repeat(2_100))] };
+        let metadata = ObjectMetadata { custom: vec![("name", "v".repeat(2_100))], ..ObjectMetadata::default() };
         assert!(run(bucket.put("a", b"", PutCondition::IfAbsent, &metadata)).done().unwrap().is_err());
         assert!(run(bucket.delete(&vec![String::new(); 1_001])).done().unwrap().is_err());
     }

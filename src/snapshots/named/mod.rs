@@ -154,7 +154,7 @@ impl Snapshotter {
     }
 
     /// A plan that deletes the snapshots that have expired, but for those that are `held`; `None` when there are none.
-    pub(super) fn plan_expiry(&self, now: Timestamp) -> Result<Option<Plan>> {
+    pub(super) fn plan_named_expiry(&self, now: Timestamp) -> Result<Option<Plan>> {
         let named = self.catalog.named()?;
         if named.is_empty() {
             return Ok(None);
@@ -164,7 +164,7 @@ impl Snapshotter {
     }
 
     /// When the next snapshot expires.
-    pub(super) fn next_expiry(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+    pub(super) fn next_named_expiry(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let named = self.catalog.named()?;
         if named.is_empty() {
             return Ok(None);

@@ -72,7 +72,8 @@ impl Stage<'_> {
         let path = TablePath::new(self.name, &stage.planned.name, TableKind::Changes);
         let number = stage.change_files.len();
         let (bytes, file) = writer.finish(|month| path.data_file(month, self.plan.attempt, number))?;
-        self.put_file(file, &bytes, &mut stage.change_files).await
+        let class = self.class_of(file.month);
+        self.put_file(file, &bytes, class, &mut stage.change_files).await
     }
 }
 

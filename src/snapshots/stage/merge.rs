@@ -31,7 +31,8 @@ impl Stage<'_> {
             return Err(StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "merge change log", message));
         }
         let mut change = StateChange { added: Vec::new(), removed };
-        self.put_file(file, &bytes, &mut change.added).await?;
+        let class = self.class_of(file.month);
+        self.put_file(file, &bytes, class, &mut change.added).await?;
         self.build_commit(stage, table, change, Some(CommitOperation::Replace))
     }
 }

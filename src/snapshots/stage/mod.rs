@@ -5,6 +5,7 @@
 //! plan and the rows alone, so that staging again makes the same objects and finds those that are there.
 
 mod changes;
+mod expiry;
 mod merge;
 mod named;
 mod state;
@@ -24,7 +25,7 @@ use crate::cold::{
 use crate::config::ColdConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
-use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition, PutOutcome};
+use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StorageClass};
 use crate::types::names::ObjectName;
 use crate::types::snapshot::Snapshot;
 use crate::types::time::Month;
@@ -72,6 +73,8 @@ pub struct Stage<'s> {
     pub clock: Rc<dyn Clock>,
     /// How tables are laid out.
     pub config: &'s ColdConfig,
+    /// Days after the end of a month from which on its files are seldom read; see `objects.transitionToInfrequentDays`.
+    pub infrequent_days: Option<i64>,
     /// The object's name.
     pub name: &'s ObjectName,
     /// The plan.
@@ -108,6 +111,14 @@ impl<'s> Stage<'s> {
                 tables.extend(self.stage_merge(stage).await?);
                 continue;
             }
+            if stage.planned.thin {
+                tables.extend(self.stage_thinning(stage)?);
+                continue;
+            }
+            if !stage.planned.expire.is_empty() {
+                tables.extend(self.stage_expiry(stage)?);
+                continue;
+            }
             tables.extend(self.stage_state_table(stage).await?);
             tables.extend(self.build_changes(stage)?);
         }
@@ -119,7 +130,7 @@ impl<'s> Stage<'s> {
         let objects = || tables.iter().flat_map(|table| &table.built.objects);
         self.catalog.note_staged(&objects().map(|object| object.key.clone()).collect::<Vec<_>>())?;
         for object in objects() {
-            self.put(&object.key, &object.bytes, object.content_type).await?;
+            self.put(&object.key, &object.bytes, object.content_type, StorageClass::Standard).await?;
         }
         Ok(Staged { tables, snapshot })
     }
@@ -185,6 +196,11 @@ impl<'s> Stage<'s> {
             TableKind::State => Schema::state(&stage.columns),
             TableKind::Changes => Schema::changes(),
         };
+        // Older snapshots of a change log would keep what leaves it; a tag does.
+        let retention = match stage.planned.expire.is_empty() {
+            true => self.retention(),
+            false => Retention { keep_snapshots: 1, keep_ms: 0 },
+        };
         let live = |files: &[CatalogFile]| -> Vec<LiveFile> { files.iter().map(|file| file.file.clone()).collect() };
         let commit = Commit {
             operation,
@@ -196,8 +212,8 @@ impl<'s> Stage<'s> {
             schema,
             summary: self.summary(),
             tags: self.plan.tags_of(id),
-            keep_snapshots: self.retention().keep_snapshots,
-            keep_ms: self.retention().keep_ms,
+            keep_snapshots: retention.keep_snapshots,
+            keep_ms: retention.keep_ms,
         };
         let built = plan_commit(&state, &commit)?;
         Ok(Some(StagedTable { id, base_version: state.version, built, columns: stage.columns.clone(), removed }))
@@ -228,10 +244,23 @@ impl<'s> Stage<'s> {
         .collect()
     }
 
+    /// The class of a file of a month that stays as it is: by the plan's moment, so that staging again finds the same.
+    fn class_of(&self, month: i32) -> StorageClass {
+        let Some(days) = self.infrequent_days else { return StorageClass::Standard };
+        let then = Month::of(self.plan.timestamp.saturating_sub(days.saturating_mul(DAY_MS)));
+        if month < then.ordinal() { StorageClass::InfrequentAccess } else { StorageClass::Standard }
+    }
+
     /// Puts a Parquet file that a table gets.
-    async fn put_file(&mut self, file: DataFile, bytes: &[u8], added: &mut Vec<DataFile>) -> Result<()> {
+    async fn put_file(
+        &mut self,
+        file: DataFile,
+        bytes: &[u8],
+        class: StorageClass,
+        added: &mut Vec<DataFile>,
+    ) -> Result<()> {
         self.catalog.note_staged(std::slice::from_ref(&file.key))?;
-        self.put(&file.key, bytes, PARQUET).await?;
+        self.put(&file.key, bytes, PARQUET, class).await?;
         added.push(file);
         Ok(())
     }
@@ -248,8 +277,15 @@ impl<'s> Stage<'s> {
 
     /// Puts an object of this attempt, whose key is noted. One that is there already was put by an earlier run of the
     /// same plan.
-    async fn put(&mut self, key: &str, bytes: &[u8], content_type: &'static str) -> Result<()> {
+    async fn put(
+        &mut self,
+        key: &str,
+        bytes: &[u8],
+        content_type: &'static str,
+        storage_class: StorageClass,
+    ) -> Result<()> {
         let metadata = object_metadata(self.name, content_type, self.plan.timestamp, self.plan.through);
+        let metadata = ObjectMetadata { storage_class, ..metadata };
         if self.objects.put(key, bytes, PutCondition::IfAbsent, &metadata).await? == PutOutcome::ConditionFailed {
             self.check_staged(key, bytes).await?;
         }
@@ -283,5 +319,5 @@ pub fn object_metadata(
         ("timestamp", timestamp.to_string()),
         ("version", version.to_string()),
     ];
-    ObjectMetadata { content_type, custom }
+    ObjectMetadata { content_type, custom, ..ObjectMetadata::default() }
 }

@@ -7,6 +7,7 @@ use crate::cold::catalog::{TableId, TableRecord, data_files};
 use crate::cold::schema::change_fields;
 use crate::cold::{ChangesRange, DataFile, TableKind, parquet_write, retag, scan_changes};
 use crate::error::{ErrorKind, Result, StorageError};
+use crate::ports::StorageClass;
 use crate::snapshots::named::manifest::{self, Manifest, ManifestHead, ManifestTable};
 use crate::snapshots::plan::PlannedSnapshot;
 use crate::types::snapshot::{Snapshot, SnapshotMetadata, SnapshotTable};
@@ -54,7 +55,7 @@ impl Stage<'_> {
         let bytes = manifest.to_bytes()?;
         let key = manifest::key(self.name, self.plan.attempt);
         self.catalog.note_staged(std::slice::from_ref(&key))?;
-        self.put(&key, &bytes, JSON).await?;
+        self.put(&key, &bytes, JSON, StorageClass::Standard).await?;
         Ok(self.snapshot_told(planned, told, &bytes))
     }
 

@@ -15,6 +15,7 @@ use crate::cold::catalog::CatalogFile;
 use crate::cold::{DataFile, DocumentFileWriter, FileContent, PositionDeletesWriter, TablePath};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::frozen::FrozenRows;
+use crate::ports::StorageClass;
 use crate::snapshots::plan::{PlannedMonth, PlannedSegment};
 use crate::types::StorageTier;
 use crate::types::time::Month;
@@ -138,7 +139,8 @@ impl Stage<'_> {
         }
         let number = change.added.len();
         let (bytes, file) = writer.finish(|month| path.delete_file(month, self.plan.attempt, number))?;
-        self.put_file(file, &bytes, &mut change.added).await
+        // It is replaced when another row is deleted.
+        self.put_file(file, &bytes, StorageClass::Standard, &mut change.added).await
     }
 
     /// Stages what was in row form, a file a month or more.
@@ -179,7 +181,9 @@ impl Stage<'_> {
     ) -> Result<()> {
         let number = added.len();
         let (bytes, file) = writer.finish(|month| path.data_file(month, self.plan.attempt, number))?;
-        self.put_file(file, &bytes, added).await
+        // A tail is replaced by the next commit.
+        let class = if file.parts.is_empty() { StorageClass::Standard } else { self.class_of(file.month) };
+        self.put_file(file, &bytes, class, added).await
     }
 }
 

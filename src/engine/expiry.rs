@@ -1,0 +1,89 @@
+//! Retention: documents that are older than is declared are deleted by the alarm, some a turn.
+//!
+//! Invariants: such a delete is an event like any other, whose source is `retention`; a document that was written since it
+//! was found is not deleted; what is left of a pass is for the next alarm, so that archiving has its turn.
+
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use super::Engine;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::{Collection, Condition, Expired, Mutation, Versions, Write};
+use crate::types::{ChangeContext, Document, Sequence, Timestamp};
+
+/// The source of the events.
+const SOURCE: &str = "retention";
+/// Turns of one alarm.
+const TURNS: usize = 8;
+
+impl Engine {
+    /// Deletes documents that have passed, if a pass is due.
+    pub(super) async fn expire(&self) -> Result<()> {
+        let now = self.now_ms();
+        // What is changed while an archive is made has to be kept in memory.
+        if self.hot.next_expiry()?.is_none_or(|due| due > now) || self.snapshotter.is_running() {
+            return Ok(());
+        }
+        // What a restore has compared stays as it is until its end.
+        if self.snapshotter.running_restore()?.is_some() {
+            return Ok(());
+        }
+        // An alarm has no name to route by.
+        if let Some(record) = self.hot.object_record()? {
+            self.bind(&record.name)?;
+        }
+        for _ in 0..TURNS {
+            if !self.expire_some(now).await? {
+                self.hot.expiry_ended(now);
+                return Ok(());
+            }
+            self.ports.clock.sleep_ms(0).await;
+        }
+        Ok(())
+    }
+
+    /// One turn; `false` when nothing has passed.
+    async fn expire_some(&self, now: Timestamp) -> Result<bool> {
+        for (collection, before) in self.hot.expiring(now)? {
+            loop {
+                let last = self.last_sequence()?;
+                let ids = match self.hot.expired(&collection, before)? {
+                    Expired::None => break,
+                    Expired::Documents(ids) => ids,
+                    Expired::Some(evicted) => {
+                        let mut times = Vec::new();
+                        let mut look = |document: Document| {
+                            times.push((document.id, document.timestamp));
+                            Ok(ControlFlow::Continue(()))
+                        };
+                        self.snapshotter.scan_evicted(&evicted, Some(&[]), &|_| true, &mut look).await?;
+                        match self.hot.expired_of(&evicted, &times, before) {
+                            Expired::Documents(ids) => ids,
+                            // It is noted that none of these has.
+                            Expired::None | Expired::Some(_) => continue,
+                        }
+                    }
+                };
+                self.delete_expired(&collection, ids, last).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn delete_expired(&self, collection: &Collection, ids: Vec<Rc<str>>, last: Sequence) -> Result<()> {
+        let condition = Condition { if_match: Some(Versions::UpTo(last)), if_none_match: None };
+        let delete = |id| Write {
+            collection: Rc::clone(&collection.name),
+            mutation: Mutation::Delete { id },
+            condition: condition.clone(),
+        };
+        let writes: Vec<Write> = ids.into_iter().map(delete).collect();
+        let context = ChangeContext { source: Some(SOURCE.to_owned()), correlation_id: None };
+        let mut written_since = |_, error: StorageError| match error.kind() {
+            ErrorKind::Precondition | ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        };
+        self.write_with(&writes, &context, &mut written_since).await.map(|_| ())
+    }
+}

@@ -1,0 +1,72 @@
+//! When archived events and snapshots expire, and who asks for events that have.
+
+use super::Snapshotter;
+use super::plan::{Expiring, change_files, next_thinning};
+use crate::cold::expiry::last_event_ms;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::types::{Sequence, StorageTier, Timestamp};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// When something expires next, at the earliest. What comes later expires later.
+#[derive(Clone, Copy)]
+pub(super) struct Expiries {
+    /// Events; `None` when there are none.
+    events: Option<Timestamp>,
+    /// Snapshots; `None` when there are none.
+    snapshots: Option<Timestamp>,
+}
+
+impl Expiries {
+    /// Whether another commit leaves it as it is.
+    pub fn stay_true(&self) -> bool {
+        self.events.is_some() && self.snapshots.is_some()
+    }
+}
+
+impl Snapshotter {
+    /// When events or snapshots leave the tables next; `None` when there are none. What is looked up for it is remembered.
+    pub fn next_expiry(&self) -> Result<Option<Timestamp>> {
+        if self.ports.objects.is_none() {
+            return Ok(None);
+        }
+        let expiries = match self.expiries.get() {
+            Some(known) => known,
+            None => self.look_up_expiries()?,
+        };
+        self.expiries.set(Some(expiries));
+        Ok([expiries.events, expiries.snapshots].into_iter().flatten().min())
+    }
+
+    fn look_up_expiries(&self) -> Result<Expiries> {
+        let (mut events, mut snapshots) = (None, None);
+        let keep_ms = self.expiring(0).snapshots_keep_ms;
+        for collection in self.hot.catalog()?.all() {
+            let files = change_files(&self.catalog, collection.id)?;
+            let last = files.iter().filter_map(|file| last_event_ms(&file.file.file)).min();
+            events = [events, last].into_iter().flatten().min();
+            let thinning = next_thinning(&self.catalog, collection.id, keep_ms)?;
+            snapshots = [snapshots, thinning].into_iter().flatten().min();
+        }
+        let after = self.config.objects.expiry_days.saturating_mul(DAY_MS).saturating_add(1);
+        Ok(Expiries { events: events.map(|last| last.saturating_add(after)), snapshots })
+    }
+
+    /// What has expired at a moment.
+    pub(super) fn expiring(&self, now: Timestamp) -> Expiring {
+        Expiring {
+            events_before: now.saturating_sub(self.config.objects.expiry_days.saturating_mul(DAY_MS)),
+            snapshots_keep_ms: self.config.cold.iceberg_keep_days.saturating_mul(DAY_MS),
+        }
+    }
+
+    /// Refuses a position of the change feed after which archived events have expired.
+    pub fn check_archived_from(&self, after: Sequence) -> Result<()> {
+        let through = self.catalog.expired()?.through;
+        if after >= through {
+            return Ok(());
+        }
+        let message = format!("expected a position from sequence {through} on, the oldest that is kept, got {after}");
+        Err(StorageError::new(ErrorKind::Gone, StorageTier::Cold, "read change feed", message))
+    }
+}
