@@ -1,6 +1,6 @@
 //! Puts in parts over the bucket in memory, with each of its calls failing.
 
-use super::super::native::{Fault, FaultPlan, MemoryBucket, Outcome, World, run};
+use super::super::native::{Fault, FaultPlan, MemoryBucket, World, run};
 use super::*;
 use crate::ports::{ObjectStore, StorageClass};
 
@@ -20,11 +20,9 @@ fn metadata() -> ObjectMetadata {
     ObjectMetadata { content_type: "text/plain", storage_class: StorageClass::InfrequentAccess, custom }
 }
 
+#[allow(clippy::expect_used, reason = "a test fails by panicking")]
 fn put(objects: &InParts, key: &str, bytes: &[u8]) -> Result<PutOutcome> {
-    match run(objects.put(key, bytes, PutCondition::IfAbsent, &metadata())) {
-        Outcome::Done(outcome) => outcome,
-        Outcome::Stalled => panic!("stalled"),
-    }
+    run(objects.put(key, bytes, PutCondition::IfAbsent, &metadata())).done().expect("the put ends")
 }
 
 #[test]
