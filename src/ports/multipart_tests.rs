@@ -1,6 +1,6 @@
 //! Puts in parts over the bucket in memory, with each of its calls failing.
 
-use super::super::native::{Fault, FaultPlan, MemoryBucket, Outcome, World, run};
+use super::super::native::{Fault, FaultPlan, MemoryBucket, World, run};
 use super::*;
 use crate::ports::{ObjectStore, StorageClass};
 
@@ -21,10 +21,8 @@ fn metadata() -> ObjectMetadata {
 }
 
 fn put(objects: &InParts, key: &str, bytes: &[u8]) -> Result<PutOutcome> {
-    match run(objects.put(key, bytes, PutCondition::IfAbsent, &metadata())) {
-        Outcome::Done(outcome) => outcome,
-        Outcome::Stalled => panic!("stalled"),
-    }
+    let stalled = || StorageError::new(ErrorKind::Internal, StorageTier::Cold, "test", "expected the put to end");
+    run(objects.put(key, bytes, PutCondition::IfAbsent, &metadata())).done().unwrap_or_else(|| Err(stalled()))
 }
 
 #[test]
