@@ -96,8 +96,7 @@ fn a_snapshot_stays_readable_when_everything_else_has_gone() {
     assert_eq!(second["tables"].as_array().unwrap().len(), 1, "only what has changed");
     assert_eq!(object.json("DELETE", "/collections/films", "").0, 204);
     for day in 0..12 {
-        let object = Object::wake_with(&world, SHORT);
-        object.ok("PUT", "/collections/other/docs/one", &json!({"day": day}).to_string());
+        Object::wake_with(&world, SHORT).ok("PUT", "/collections/other/docs/one", &json!({"day": day}).to_string());
         alarms_for(&world, SHORT, DAY_MS);
     }
     let object = Object::wake_with(&world, SHORT);

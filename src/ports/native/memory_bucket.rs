@@ -239,6 +239,7 @@ impl ObjectStore for MemoryBucket {
 #[async_trait(?Send)]
 impl PartUploads for MemoryBucket {
     async fn begin_upload(&self, key: &str, metadata: &ObjectMetadata) -> Result<String> {
+        self.answers("begin upload")?;
         check_key(key)?;
         let mut uploads = self.0.uploads.borrow_mut();
         let id = format!("upload-{}-{}", self.counts().puts, uploads.len());
@@ -249,6 +250,7 @@ impl PartUploads for MemoryBucket {
     }
 
     async fn upload_part(&self, key: &str, upload: &str, number: u16, bytes: &[u8]) -> Result<UploadedPart> {
+        self.answers("upload part")?;
         self.count(|counts| {
             counts.parts += 1;
             counts.bytes_in += length(bytes);
@@ -262,6 +264,7 @@ impl PartUploads for MemoryBucket {
     }
 
     async fn complete_upload(&self, key: &str, upload: &str, parts: &[UploadedPart]) -> Result<String> {
+        self.answers("complete upload")?;
         let mut uploads = self.0.uploads.borrow_mut();
         let known = uploads.get(upload).filter(|upload| upload.key == key);
         let known = known.ok_or_else(|| refused(format!("expected an upload of {key}, got none")))?;
@@ -290,6 +293,7 @@ impl PartUploads for MemoryBucket {
     }
 
     async fn abort_upload(&self, _: &str, upload: &str) -> Result<()> {
+        self.answers("abort upload")?;
         self.count(|counts| counts.aborted += 1);
         self.0.uploads.borrow_mut().remove(upload);
         Ok(())
