@@ -61,6 +61,7 @@ impl Engine {
     pub async fn alarm(&self) -> Result<Result<()>> {
         self.alarm_due.set(Some(None));
         let now = self.now_ms();
+        self.exports.end_abandoned(now);
         let due = self.work(now);
         if let Ok(Work { archive: false, any: false }) = due {
             return Ok(Ok(()));

@@ -10,6 +10,7 @@
 //! - two runs at once, of this instance or of an older one, stage the same bytes and commit once.
 
 mod evict;
+mod frozen;
 mod history;
 pub mod named;
 mod place;
