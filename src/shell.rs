@@ -44,8 +44,7 @@ async fn answer(request: Request, env: &Env) -> crate::error::Result<Response> {
                 let message = "expected the bucket that was bound when this isolate started, got none";
                 StorageError::new(ErrorKind::Internal, StorageTier::Cold, "read bindings", message)
             })?;
-            let (response, body) = read.serve(&bucket).await;
-            Ok(http::stream_to_worker(response, body))
+            Ok(http::response_to_worker(read.serve(&bucket).await))
         }
         Decision::Forward { name, plan } => {
             let response = env::fetch_object(env, &name, request).await?;
@@ -84,7 +83,7 @@ impl DurableObject for DigitalObject {
                 let operation = format!("{} {}", request.method, request.path);
                 let response = service.handle(request).await;
                 if response.status >= 500 {
-                    console_error!("{operation}: {}", String::from_utf8_lossy(&response.body));
+                    console_error!("{operation}: {}", String::from_utf8_lossy(response.body.bytes()));
                 }
                 Ok(http::response_to_worker(response))
             }

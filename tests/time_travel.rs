@@ -98,6 +98,7 @@ impl Past {
             if status == 410 {
                 assert!(oldest_readable.is_none(), "{context}: {time} is gone, but an older moment is not");
                 assert!(answer["detail"].as_str().unwrap().contains("the oldest that is kept"), "{answer}");
+                assert_eq!(object.export("docs", &format!("?asOf={time}")).0.status, 410, "before the first byte");
                 gone += 1;
                 continue;
             }
@@ -108,6 +109,9 @@ impl Past {
                 rows.iter().map(|row| (row["id"].as_str().unwrap().to_owned(), row.clone())).collect();
             assert_eq!(found.len(), rows.len(), "{context}: each document once");
             assert!(found == expected, "{context} at {time}: {} documents, expected {}", found.len(), expected.len());
+            let mut export = object.export("docs", &format!("?asOf={time}"));
+            assert_eq!(export.0.status, 200, "{context} at {time}: {:?}", export.0);
+            assert!(export.documents() == expected, "{context} at {time}: an export that differs");
             for id in ["a0", "a3", "b001"] {
                 let (status, answer) = object.get(&format!("/collections/docs/docs/{id}?asOf={time}"));
                 match expected.get(id) {
@@ -186,6 +190,8 @@ fn the_future_and_what_is_no_moment_are_refused() {
     assert_eq!(object.get("/collections/docs/docs/a1?asOf=1&tiers=hot").0, 400);
     assert_eq!(query(r#"{"asOf":"yesterday"}"#).0, 422);
     assert_eq!(query(r#"{"asOf":1,"tiers":["hot"]}"#).0, 422);
+    assert_eq!(object.export("docs", &format!("?asOf={later}")).0.status, 422);
+    assert_eq!(object.export("docs", "?asOf=yesterday").0.status, 400);
     let (status, answer) = object.get("/collections/never/docs/a?asOf=5");
     assert_eq!(status, 404, "{answer}");
 }

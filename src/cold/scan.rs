@@ -1,7 +1,7 @@
 //! Reads data files back from the bucket: documents of state tables, events of change logs.
 //!
 //! Files are pruned by what is known of them without a request, row groups by their footer. One row group is in memory
-//! at a time. Rows at deleted positions are never seen: the delete files of a month are read before its first data file.
+//! at a time, also while a sink has no room. Rows at deleted positions are never seen: the delete files of a month are read before its first data file.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -17,8 +17,9 @@ use super::schema::change_fields;
 use super::statistics::{FileStatistics, GroupStatistics, is_own};
 use crate::error::Result;
 use crate::ports::ObjectStore;
+use crate::types::Sequence;
+use crate::types::sink::{DocumentSink, room};
 use crate::types::statistics::ColumnStatistics;
-use crate::types::{Document, Sequence};
 use crate::vortex::schema::{EXTRA_FIELD, ID_FIELD, SEQUENCE_FIELD, TIMESTAMP_FIELD};
 use crate::vortex::{Column, ColumnCursor, Rebuilder, RebuiltColumn, Scalar, TableSchema};
 
@@ -71,7 +72,7 @@ pub async fn scan(
     columns: &TableSchema,
     projection: Option<&[&str]>,
     prune: &dyn Fn(&dyn ColumnStatistics) -> bool,
-    sink: &mut dyn FnMut(Document) -> Result<ControlFlow<()>>,
+    sink: &mut dyn DocumentSink,
 ) -> Result<ScanStats> {
     let mut stats = ScanStats::default();
     let mut deletes = Deletes::new(objects, files);
@@ -100,7 +101,7 @@ pub async fn scan_rows(
     wanted: &RoaringBitmap,
     projection: Option<&[&str]>,
     prune: &dyn Fn(&dyn ColumnStatistics) -> bool,
-    sink: &mut dyn FnMut(Document) -> Result<ControlFlow<()>>,
+    sink: &mut dyn DocumentSink,
 ) -> Result<ScanStats> {
     let rows = u32::try_from(file.record_count).unwrap_or(u32::MAX);
     if wanted.max().is_some_and(|last| last >= rows) {
@@ -127,7 +128,7 @@ async fn scan_file(
     wanted: &FileRows<'_>,
     prune: &dyn Fn(&dyn ColumnStatistics) -> bool,
     stats: &mut ScanStats,
-    sink: &mut dyn FnMut(Document) -> Result<ControlFlow<()>>,
+    sink: &mut dyn DocumentSink,
 ) -> Result<ControlFlow<()>> {
     let FileRows { file, deleted, projection } = *wanted;
     let reader = FileReader::open(objects, file, stats).await?;
@@ -144,7 +145,7 @@ async fn scan_file(
         }
         let decoded = reader.read_group(group, &|column| state_column_is_needed(column, projection), stats).await?;
         stats.row_groups_scanned += 1;
-        if rebuild_group(&reader, &decoded, rows, projection, stats, sink)?.is_break() {
+        if rebuild_group(&reader, &decoded, rows, projection, stats, sink).await?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
@@ -181,13 +182,13 @@ fn state_column_is_needed(column: &NeededColumn<'_>, projection: Option<&[&str]>
     }
 }
 
-fn rebuild_group(
+async fn rebuild_group(
     reader: &FileReader<'_>,
     decoded: &BTreeMap<i32, Column>,
     rows: GroupRows<'_>,
     projection: Option<&[&str]>,
     stats: &mut ScanStats,
-    sink: &mut dyn FnMut(Document) -> Result<ControlFlow<()>>,
+    sink: &mut dyn DocumentSink,
 ) -> Result<ControlFlow<()>> {
     let required =
         |id: i32| decoded.get(&id).ok_or_else(|| corrupt(&reader.file.key, "the columns of a state table, got others"));
@@ -204,9 +205,10 @@ fn rebuild_group(
         }
         let Some(document) = rebuilder.next_document()? else { break };
         stats.rows_read += 1;
-        if sink(document)?.is_break() {
+        if sink.take(document)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
+        room(sink).await;
     }
     Ok(ControlFlow::Continue(()))
 }

@@ -69,6 +69,7 @@ impl Engine {
     pub async fn alarm(&self) -> Result<Result<()>> {
         self.alarm_due.set(Some(None));
         let now = self.now_ms();
+        self.exports.end_abandoned(now);
         let due = self.work(now);
         match due {
             Ok(Work { any: false, expiry: None, .. }) => return Ok(Ok(())),

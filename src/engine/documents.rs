@@ -68,13 +68,17 @@ impl Engine {
                 let wanted = Filter::is_id(id);
                 let mut found = None;
                 self.snapshotter
-                    .scan_published(collection, &|statistics| wanted.may_match(statistics), &mut |document| {
-                        if document.id != id {
-                            return Ok(ControlFlow::Continue(()));
-                        }
-                        found = Some(document);
-                        Ok(ControlFlow::Break(()))
-                    })
+                    .scan_published(
+                        collection,
+                        &|statistics| wanted.may_match(statistics),
+                        &mut |document: Document| {
+                            if document.id != id {
+                                return Ok(ControlFlow::Continue(()));
+                            }
+                            found = Some(document);
+                            Ok(ControlFlow::Break(()))
+                        },
+                    )
                     .await?;
                 Ok(found)
             }

@@ -29,7 +29,7 @@ impl Engine {
         let is_it = Filter::is_id(id);
         let wanted = Wanted { id: Some(id), may_match: &|statistics| is_it.may_match(statistics) };
         let mut found = None;
-        let mut take = |document| {
+        let mut take = |document: Document| {
             found = Some(document);
             Ok(ControlFlow::Break(()))
         };
@@ -42,7 +42,7 @@ impl Engine {
         let moment = self.moment(as_of)?;
         let mut execution = Execution::new(query, self.budget(), false);
         let wanted = Wanted { id: None, may_match: &|statistics| query.may_match(statistics) };
-        let mut push = |document| execution.push(&document);
+        let mut push = |document: Document| execution.push(&document);
         let stats = self.snapshotter.scan_as_of(collection, moment, &wanted, &mut push).await?;
         execution.count(stats.files_scanned, stats.files_pruned);
         execution.finish()

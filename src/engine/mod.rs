@@ -10,6 +10,7 @@ mod collections;
 mod documents;
 mod evicted;
 mod expiry;
+mod export;
 mod history;
 mod queries;
 mod restore;
@@ -26,10 +27,12 @@ pub use crate::hot::{
 pub use cached::DocumentCache;
 pub use collections::{CollectionInfo, ColumnInfo};
 pub use documents::Tier;
+pub use export::{EXPORT_ABANDONED_MS, EXPORT_CHUNK_BYTES, EXPORT_IDLE_MAX_MS, EXPORTS_MAX, Export};
 pub use history::AsOf;
 pub use restore::{ForeignRestore, Job, JobAnswer, JobState};
 pub use snapshots::{LABEL_MAX_BYTES, SnapshotRequest};
 
+use self::export::Exports;
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
@@ -46,6 +49,7 @@ pub struct Engine {
     hot: Rc<HotStore>,
     snapshotter: Snapshotter,
     warm: Warm,
+    exports: Exports,
     /// The name this object is called by; known from its first request, or from its tables.
     name: RefCell<Option<ObjectName>>,
     /// When the alarm is due, as far as this instance knows; the outer `None` until it has asked.
@@ -63,6 +67,7 @@ impl Engine {
         Self {
             snapshotter: Snapshotter::new(ports.clone(), config.clone(), Rc::clone(&hot)),
             warm: Warm::new(Rc::clone(&ports.cache)),
+            exports: Exports::default(),
             hot,
             ports,
             config,

@@ -12,8 +12,8 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::EvictedRows;
 use crate::hot::QuerySources;
 use crate::hot::directory::Segment;
-use crate::types::StorageTier;
 use crate::types::statistics::ColumnStatistics;
+use crate::types::{Document, StorageTier};
 
 /// How often a query begins again because evicted documents were changed while it read them.
 const TRIES: usize = 4;
@@ -36,7 +36,7 @@ impl Engine {
         let mut execution = Execution::new(query, self.budget(), false);
         let stats = self
             .snapshotter
-            .scan_published(collection, &|statistics| query.may_match(statistics), &mut |document| {
+            .scan_published(collection, &|statistics| query.may_match(statistics), &mut |document: Document| {
                 execution.push(&document)
             })
             .await?;
@@ -87,7 +87,7 @@ impl Engine {
                 execution.stop_after(last);
             }
             for rows in rows {
-                let mut look = |document| execution.push_unordered(&document).map(ControlFlow::Continue);
+                let mut look = |document: Document| execution.push_unordered(&document).map(ControlFlow::Continue);
                 let stats = self.snapshotter.scan_evicted(&rows, None, &|_| true, &mut look).await?;
                 execution.count(stats.files_scanned, 0);
             }
@@ -102,7 +102,7 @@ impl Engine {
                 continue;
             }
             let Some(rows) = EvictedRows::live(segment) else { continue };
-            let mut look = |document| execution.push_unordered(&document).map(ControlFlow::Continue);
+            let mut look = |document: Document| execution.push_unordered(&document).map(ControlFlow::Continue);
             let stats = self.snapshotter.scan_evicted(&rows, fields.as_deref(), &may_match, &mut look).await?;
             execution.count(stats.files_scanned, stats.files_pruned);
         }

@@ -119,7 +119,14 @@ impl HotStore {
         Ok(false)
     }
 
-    /// Does what waited for a plan to be committed or given up.
+    /// The bounds over which no merge may reach: those of the plan on its way, and of those who read row form.
+    pub(super) fn merge_bounds(&self) -> Result<Vec<i64>> {
+        let mut bounds = self.holds.bounds();
+        bounds.push(self.planned_before()?);
+        Ok(bounds)
+    }
+
+    /// Does what waited for a plan to be committed or given up, or for a hold to end.
     pub fn plan_ended(&self) -> Result<()> {
         self.maintenance.look_for_merges();
         self.transaction(|| self.remove_unreachable())

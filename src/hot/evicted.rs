@@ -221,13 +221,14 @@ impl HotStore {
         Ok(is_free)
     }
 
-    /// The places of all evicted segments with a current row, also of dropped collections.
+    /// The places of all evicted segments with a current row, or that are held, also of dropped collections.
     pub fn evicted_places(&self) -> Result<Vec<Rc<str>>> {
         let mut places = Vec::new();
         for life in self.directory.lives()? {
             let forms = self.directory.forms(life)?;
             let all = forms.segments.iter().chain(forms.superseded.iter());
-            places.extend(all.filter(|segment| segment.live_rows() > 0).filter_map(|segment| segment.place.clone()));
+            let needed = all.filter(|segment| segment.live_rows() > 0 || self.holds.has(segment.number));
+            places.extend(needed.filter_map(|segment| segment.place.clone()));
         }
         Ok(places)
     }

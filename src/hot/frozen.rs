@@ -94,6 +94,12 @@ impl<'s> FrozenRows<'s> {
         self
     }
 
+    /// Of a life that was dropped already at the sequence: nothing of it changes, and the log tells of others.
+    pub fn of_dropped(self) -> Self {
+        self.dropped.set(true);
+        self
+    }
+
     /// The next documents, bounded in number and bytes; `None` at the end. Between two calls anything may be written.
     pub fn next_page(&mut self) -> Result<Option<Vec<Document>>> {
         let Some(life) = self.life else { return Ok(None) };

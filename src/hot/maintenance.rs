@@ -44,7 +44,8 @@ impl HotStore {
     /// When the next step is due; `None` when there is none.
     pub fn maintenance_due(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let mut due: Option<Timestamp> = None;
-        if self.maintenance.merge.borrow().is_some() || self.merge_candidate()?.is_some() {
+        let left_over = self.holds.has_left_over();
+        if left_over || self.maintenance.merge.borrow().is_some() || self.merge_candidate()?.is_some() {
             due = Some(now);
         }
         for collection in self.catalog()?.all_live() {
@@ -62,7 +63,7 @@ impl HotStore {
                 return Ok(true);
             }
         }
-        Ok(self.merge_candidate()?.is_some())
+        Ok(self.holds.has_left_over() || self.merge_candidate()?.is_some())
     }
 
     /// Does the next step that is due; `false` when there is none.
@@ -83,6 +84,10 @@ impl HotStore {
 
     fn maintenance_step(&self, now: Timestamp) -> Result<bool> {
         self.check_alone()?;
+        if self.holds.take_left_over() {
+            self.plan_ended()?;
+            return Ok(true);
+        }
         let merge = self.maintenance.merge.borrow_mut().take();
         if let Some(mut merge) = merge {
             self.maintenance.failed.set(Some(merge.collection_id()));
@@ -166,7 +171,7 @@ impl HotStore {
     /// supersede, and those without a current row, once neither the log nor a plan needs them.
     pub(super) fn remove_unreachable(&self) -> Result<()> {
         let (first, planned) = (self.log.first_sequence()?, self.planned_before()?);
-        let is_pinned = |segment: &Segment| segment.is_pinned(first) || segment.number < planned;
+        let is_pinned = |segment: &Segment| self.stays(segment, first, planned);
         let lives: Vec<LifeKey> = self.directory.lives()?;
         for life in lives {
             let forms = self.directory.forms(life)?;

@@ -3,7 +3,7 @@
 //! Which are merged is decided by [`choose`] alone. A merge reads its inputs, which never change, in steps between which
 //! anything may be written; the transaction that puts its result in their place looks up what was deleted meanwhile.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
 use roaring::RoaringBitmap;
@@ -126,17 +126,14 @@ fn fitting(segments: &[&Candidate], config: &HotConfig) -> Option<Vec<i64>> {
     (numbers.len() > 1).then_some(numbers)
 }
 
-/// The segments of a life to be merged next. Those that a plan on its way names are not merged with others.
-fn chosen_of(forms: &Forms, config: &HotConfig, planned_before: i64) -> Option<Vec<i64>> {
-    let (named, others): (Vec<_>, Vec<_>) = forms
-        .segments
-        .iter()
-        .filter(|segment| segment.place.is_none())
-        .partition(|segment| segment.comes_from_before(planned_before));
-    [named, others].into_iter().find_map(|segments| {
-        let candidates: Vec<Candidate> = segments.into_iter().map(|segment| Candidate::of(segment)).collect();
-        choose(&candidates, config)
-    })
+/// The segments of a life to be merged next. Those that come from before a bound are not merged with others.
+fn chosen_of(forms: &Forms, config: &HotConfig, bounds: &[i64]) -> Option<Vec<i64>> {
+    let mut by_age: BTreeMap<usize, Vec<Candidate>> = BTreeMap::new();
+    for segment in forms.segments.iter().filter(|segment| segment.place.is_none()) {
+        let later_bounds = bounds.iter().filter(|bound| segment.comes_from_before(**bound)).count();
+        by_age.entry(later_bounds).or_default().push(Candidate::of(segment));
+    }
+    by_age.into_values().rev().find_map(|candidates| choose(&candidates, config))
 }
 
 /// A merge on its way.
@@ -170,7 +167,7 @@ impl Merge {
     /// Begins a merge of a collection's segments, if one is due.
     pub fn begin(store: &HotStore, collection: &Collection) -> Result<Option<Self>> {
         let forms = store.directory.forms(collection.life())?;
-        let Some(numbers) = chosen_of(&forms, &store.config, store.planned_before()?) else { return Ok(None) };
+        let Some(numbers) = chosen_of(&forms, &store.config, &store.merge_bounds()?) else { return Ok(None) };
         let inputs = numbers.iter().filter_map(|number| forms.visible(*number)).map(|segment| Input {
             segment: Rc::clone(segment),
             window: VecDeque::new(),
@@ -187,7 +184,7 @@ impl Merge {
         if forms.segments.is_empty() {
             return Ok(false);
         }
-        Ok(chosen_of(&forms, &store.config, store.planned_before()?).is_some())
+        Ok(chosen_of(&forms, &store.config, &store.merge_bounds()?).is_some())
     }
 
     /// Whether it reads a segment.
@@ -242,7 +239,7 @@ impl Merge {
             };
             let (first, planned) = (store.log.first_sequence()?, store.planned_before()?);
             let (pinned, free): (Vec<&Rc<Segment>>, Vec<&Rc<Segment>>) =
-                now.iter().partition(|segment| segment.is_pinned(first) || segment.number < planned);
+                now.iter().partition(|segment| store.stays(segment, first, planned));
             let hidden = |number: &i64| forms.superseded.iter().any(|segment| segment.number == *number);
             let inherited = now.iter().flat_map(|segment| segment.supersedes.iter().copied()).filter(hidden);
             let supersedes: Vec<i64> = pinned.iter().map(|segment| segment.number).chain(inherited).collect();

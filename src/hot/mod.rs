@@ -11,6 +11,7 @@ pub mod definition;
 pub mod directory;
 pub mod document;
 pub mod frozen;
+pub mod frozen_forms;
 pub mod merge_patch;
 pub mod query;
 pub mod row_index;
@@ -20,6 +21,7 @@ pub mod write;
 
 mod evicted;
 mod expiry;
+mod holds;
 mod lookup;
 mod maintenance;
 mod merge;
@@ -43,9 +45,10 @@ pub use schema::ObjectRecord;
 pub use sources::QuerySources;
 pub use write::{Condition, Mutation, Versions, Write, WriteGate, WriteOutcome};
 
-use self::directory::{Directory, Extent};
+use self::directory::{Directory, Extent, Segment};
 use self::evicted::Lent;
 use self::expiry::Expiry;
+use self::holds::Holds;
 use self::maintenance::Maintenance;
 use self::rows::Generation;
 use crate::cdc::{ChangeLog, Referenced, RowsPosition, RowsReference, SegmentReference};
@@ -67,6 +70,7 @@ pub struct HotStore {
     planned: RefCell<Option<Rc<dyn PlannedSegments>>>,
     gate: RefCell<Option<Rc<dyn WriteGate>>>,
     lent: RefCell<Lent>,
+    holds: Rc<Holds>,
     /// Transactions open now, one inside the other.
     depth: Cell<u32>,
 }
@@ -86,6 +90,7 @@ impl HotStore {
             planned: RefCell::new(None),
             gate: RefCell::new(None),
             lent: RefCell::default(),
+            holds: Rc::default(),
             depth: Cell::new(0),
         }
     }
@@ -273,7 +278,7 @@ impl HotStore {
             return Ok(());
         }
         self.transaction(|| self.log.rotate(now))?;
-        self.trim_log(self.log.beyond_bounds(max_bytes, oldest)?, now)
+        self.trim_whatever_is_held(self.log.beyond_bounds(max_bytes, oldest)?, now)
     }
 
     /// Makes cached reads of this object miss from now on, within a transaction.
@@ -281,8 +286,13 @@ impl HotStore {
         schema::bump_cache_generation(self.sql.as_ref())
     }
 
-    /// Drops closed log generations whose events are all at or below `through`, and what they alone referred to.
+    /// Drops closed log generations whose events are all at or below `through`, and what they alone referred to. Events that
+    /// somebody reads stay.
     pub fn trim_log(&self, through: Sequence, now: Timestamp) -> Result<()> {
+        self.trim_whatever_is_held(self.holds.log_free_through().map_or(through, |free| free.min(through)), now)
+    }
+
+    fn trim_whatever_is_held(&self, through: Sequence, now: Timestamp) -> Result<()> {
         if self.log.closed_generations()? == 0 {
             return Ok(());
         }
@@ -295,6 +305,11 @@ impl HotStore {
         })
     }
 
+    /// Whether somebody else than current documents needs a segment: the log, a plan, or whoever holds it.
+    fn stays(&self, segment: &Segment, first: Sequence, planned: i64) -> bool {
+        segment.is_pinned(first) || segment.number < planned || self.holds.has(segment.number)
+    }
+
     /// Removes everything of a life that nobody can ask for any more; segments that the log still refers to stay.
     fn remove_life(&self, life: LifeKey) -> Result<()> {
         let forms = self.directory.forms(life)?;
@@ -303,8 +318,7 @@ impl HotStore {
         }
         let (first, planned) = (self.log.first_sequence()?, self.planned_before()?);
         let segments = forms.segments.iter().chain(forms.superseded.iter());
-        let (pinned, free): (Vec<_>, Vec<_>) =
-            segments.partition(|segment| segment.is_pinned(first) || segment.number < planned);
+        let (pinned, free): (Vec<_>, Vec<_>) = segments.partition(|segment| self.stays(segment, first, planned));
         let free: Vec<i64> = free.iter().map(|segment| segment.number).collect();
         self.directory.remove_segments(life, &free)?;
         // What stays goes when it is let go of, like every segment without a current row.

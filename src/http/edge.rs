@@ -184,7 +184,7 @@ impl Edge {
             (CachePlan::Keep { collection, id }, Some(generation)) if response.status == 200 => {
                 let kept = |header: &&(String, String)| header.0 == "etag" || header.0 == SEQUENCE_HEADER;
                 let headers = response.headers.iter().filter(kept).cloned().collect();
-                let entry = CachedEntry { headers, body: response.body.clone() };
+                let entry = CachedEntry { headers, body: response.body.bytes().to_vec() };
                 self.cache.put(name, generation, &collection, &id, &entry).await;
                 response = response.with_header("thermocline-cache", "miss");
             }

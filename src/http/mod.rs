@@ -14,6 +14,7 @@ mod collections;
 mod cursor;
 mod documents;
 mod etag;
+mod export;
 mod iceberg;
 mod import;
 mod metered;

@@ -1,12 +1,14 @@
 //! What a digital object answers.
 
+use std::rc::Rc;
+
 use super::body::invalid;
-use super::message::{Request, Response};
+use super::message::{Body, Request, Response};
 use super::metered::Metered;
 use super::params::refuse;
 use super::problem;
 use super::routes::{Route, Routes};
-use super::{batch, cdc, collections, documents, import, object_info, query, restore, snapshots, sync};
+use super::{batch, cdc, collections, documents, export, import, object_info, query, restore, snapshots, sync};
 use crate::engine::Engine;
 use crate::error::{Result, StorageError};
 use crate::limits::CORRELATION_ID_MAX_BYTES;
@@ -17,14 +19,15 @@ pub const SEQUENCE_HEADER: &str = "thermocline-sequence";
 
 /// An object behind its routes.
 pub struct ObjectService {
-    engine: Engine,
+    /// Shared with the bodies of responses that are still sent.
+    engine: Rc<Engine>,
     routes: Routes,
 }
 
 impl ObjectService {
     /// Serves an engine.
     pub fn new(engine: Engine) -> Result<Self> {
-        Ok(Self { engine, routes: Routes::new()? })
+        Ok(Self { engine: Rc::new(engine), routes: Routes::new()? })
     }
 
     /// The object itself.
@@ -48,8 +51,11 @@ impl ObjectService {
         let (result, cost) = Metered::new(answered, &counters).await;
         let mut response = result.unwrap_or_else(|error| problem::response(&error));
         if head {
-            let length = std::mem::take(&mut response.body).len();
-            response = response.with_header("content-length", length.to_string());
+            if let Body::Whole(body) = &response.body {
+                let length = body.len().to_string();
+                response = response.with_header("content-length", length);
+            }
+            response.body.clear();
         }
         response
             .with_header("thermocline-rows-read", cost.rows_read.to_string())
@@ -78,6 +84,7 @@ impl ObjectService {
             (Route::Document(collection, id), "PATCH") => documents::patch(engine, request, &collection, &id).await,
             (Route::Document(collection, id), "DELETE") => documents::delete(engine, request, &collection, &id).await,
             (Route::Document(collection, id), _) => documents::get(engine, request, &collection, &id).await,
+            (Route::Export(collection), _) => export::export(engine, request, &collection).await,
             (Route::Import(collection), _) => import::import(engine, request, &collection).await,
             (Route::Query(collection), _) => query::query(engine, request, &collection).await,
             (Route::Batch, _) => batch::batch(engine, request).await,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::message::Response;
+use super::message::{Body, Response};
 use crate::error::{ErrorKind, StorageError};
 
 /// Seconds after which a request that met an unavailable tier may be tried again.
@@ -62,9 +62,8 @@ pub fn response(error: &StorageError) -> Response {
         retryable: error.is_retryable(),
         errors: error.fields().iter().map(|field| Field { pointer: &field.pointer, detail: &field.detail }).collect(),
     };
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
-    let mut response =
-        Response { status, headers: Vec::new(), body }.with_header("content-type", "application/problem+json");
+    let body = Body::Whole(serde_json::to_vec(&problem).unwrap_or_default());
+    let mut response = Response::empty(status).with_body(body).with_header("content-type", "application/problem+json");
     match error.kind() {
         ErrorKind::Unavailable => response = response.with_header("retry-after", RETRY_AFTER_SECS),
         ErrorKind::Unauthenticated => response = response.with_header("www-authenticate", "Bearer"),

@@ -26,6 +26,8 @@ pub enum Route {
     Document(String, String),
     /// A collection's import.
     Import(String),
+    /// A collection's export.
+    Export(String),
     /// A collection's queries.
     Query(String),
     /// Transactions over several documents.
@@ -54,6 +56,7 @@ enum Pattern {
     Documents,
     Document,
     Import,
+    Export,
     Query,
     Batch,
     Cdc,
@@ -65,7 +68,7 @@ enum Pattern {
     ForeignRestore,
 }
 
-const PATTERNS: [(&str, Pattern); 16] = [
+const PATTERNS: [(&str, Pattern); 17] = [
     ("/v1/{type}/{id}", Pattern::Object),
     ("/v1/{type}/{id}/", Pattern::Object),
     ("/v1/{type}/{id}/collections", Pattern::Collections),
@@ -73,6 +76,7 @@ const PATTERNS: [(&str, Pattern); 16] = [
     ("/v1/{type}/{id}/collections/{collection}/docs", Pattern::Documents),
     ("/v1/{type}/{id}/collections/{collection}/docs/{document}", Pattern::Document),
     ("/v1/{type}/{id}/collections/{collection}/import", Pattern::Import),
+    ("/v1/{type}/{id}/collections/{collection}/export", Pattern::Export),
     ("/v1/{type}/{id}/collections/{collection}/query", Pattern::Query),
     ("/v1/{type}/{id}/batch", Pattern::Batch),
     ("/v1/{type}/{id}/cdc", Pattern::Cdc),
@@ -129,6 +133,7 @@ impl Routes {
                 Route::Document(collection(params)?, id)
             }
             Pattern::Import => Route::Import(collection(params)?),
+            Pattern::Export => Route::Export(collection(params)?),
             Pattern::Query => Route::Query(collection(params)?),
             Pattern::Batch => Route::Batch,
             Pattern::Cdc => Route::Cdc,
@@ -147,7 +152,7 @@ impl Route {
     /// The methods that this route has.
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
-            Self::Object | Self::Collections | Self::Cdc | Self::Job(_) => &["GET", "HEAD"],
+            Self::Object | Self::Collections | Self::Export(_) | Self::Cdc | Self::Job(_) => &["GET", "HEAD"],
             Self::Collection(_) => &["GET", "HEAD", "PUT", "DELETE"],
             Self::Documents(_)
             | Self::Import(_)

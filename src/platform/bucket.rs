@@ -12,12 +12,13 @@ use async_trait::async_trait;
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use worker::web_sys::ReadableStream;
 use worker::{Bucket, ResponseBody};
 
 use super::exception::Exception;
+use super::http::PassedOn;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::SQL_MAX_EXACT_INTEGER;
+use crate::ports::message::Body;
 use crate::ports::{
     ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectInfo, ObjectMetadata, ObjectStore, ObjectStreams,
     Opened, PartUploads, PutCondition, PutOutcome, StorageClass, StoredObject, UploadedPart,
@@ -185,14 +186,12 @@ impl ObjectFolders for WorkerBucket {
 
 #[async_trait(?Send)]
 impl ObjectStreams for WorkerBucket {
-    type Body = ReadableStream;
-
     async fn describe(&self, key: &str) -> Result<Option<ObjectDescription>> {
         let found = self.0.head(key).await.map_err(|error| failure("look up object", error.into()))?;
         Ok(found.as_ref().map(description))
     }
 
-    async fn open(&self, key: &str, range: Option<ByteRange>) -> Result<Opened<ReadableStream>> {
+    async fn open(&self, key: &str, range: Option<ByteRange>) -> Result<Opened> {
         let mut get = self.0.get(key);
         if let Some(range) = range {
             let Some(range) = open_range(range) else { return self.out_of_range(key).await };
@@ -208,7 +207,7 @@ impl ObjectStreams for WorkerBucket {
         let failed = || failure("open object", JsValue::from_str("no body").into());
         let body = object.body().ok_or_else(failed)?.response_body();
         match body.map_err(|error| failure("open object", error.into()))? {
-            ResponseBody::Stream(stream) => Ok(Opened::Found(description(&object), stream)),
+            ResponseBody::Stream(stream) => Ok(Opened::Found(description(&object), Body::stream(PassedOn(stream)))),
             ResponseBody::Empty | ResponseBody::Body(_) => Err(failed()),
         }
     }
@@ -219,12 +218,12 @@ impl WorkerBucket {
         AsRef::<JsValue>::as_ref(&self.0).unchecked_ref()
     }
 
-    async fn out_of_range(&self, key: &str) -> Result<Opened<ReadableStream>> {
+    async fn out_of_range(&self, key: &str) -> Result<Opened> {
         Ok(self.describe(key).await?.map_or(Opened::Missing, Opened::OutOfRange))
     }
 
     /// What a failed read of a range was: the fault of the range, or of the bucket.
-    async fn failed_range(&self, key: &str, range: ByteRange, error: worker::Error) -> Result<Opened<ReadableStream>> {
+    async fn failed_range(&self, key: &str, range: ByteRange, error: worker::Error) -> Result<Opened> {
         match self.describe(key).await? {
             None => Ok(Opened::Missing),
             Some(found) if range.within(found.size).is_none() => Ok(Opened::OutOfRange(found)),

@@ -2,22 +2,25 @@
 //!
 //! Invariants: path and query stay percent-encoded as workerd serialises them (it resolves `.` and `..` segments,
 //! encoded ones too, before anyone sees them); a body that ends before its announced length, or whose stream fails, is
-//! an error and never an end; a response that JavaScript would not construct becomes an empty 500.
+//! an error and never an end; a response that JavaScript would not construct becomes an empty 500; the stream of a
+//! response whose body fails is aborted; that workerd's own HTTP server ends a chunked answer all the same is for the body.
 //!
 //! The crate's own `ByteStream` is not used: it takes an aborted stream for one that has ended.
 
+use std::any::Any;
 use std::mem;
 
 use async_trait::async_trait;
 use js_sys::{ArrayBuffer, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
 use worker::web_sys::ReadableStream;
-use worker::{Headers, ResponseBuilder};
+use worker::{Headers, ResponseBuilder, console_error};
 
 use super::exception::Exception;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::message::{BodySource, Request, RequestHead, Response, WholeBody, header};
+use crate::ports::message::{Body, BodySource, Request, RequestHead, Response, WholeBody, header};
 use crate::types::StorageTier;
 
 /// Bytes that one read brings at most. Without a buffer of ours workerd brings 4 KiB at a time, several times slower.
@@ -42,6 +45,34 @@ extern "C" {
 
     #[wasm_bindgen(method, getter)]
     fn value(this: &Chunk) -> JsValue;
+
+    #[wasm_bindgen(js_name = IdentityTransformStream)]
+    type Pipe;
+
+    #[wasm_bindgen(constructor, catch, js_class = "IdentityTransformStream")]
+    fn new() -> std::result::Result<Pipe, JsValue>;
+
+    #[wasm_bindgen(method, getter, js_class = "IdentityTransformStream")]
+    fn readable(this: &Pipe) -> ReadableStream;
+
+    #[wasm_bindgen(method, getter, js_class = "IdentityTransformStream")]
+    fn writable(this: &Pipe) -> Writable;
+
+    type Writable;
+
+    #[wasm_bindgen(method, catch, js_name = getWriter)]
+    fn get_writer(this: &Writable) -> std::result::Result<Writer, JsValue>;
+
+    type Writer;
+
+    #[wasm_bindgen(method, catch)]
+    async fn write(this: &Writer, chunk: &Uint8Array) -> std::result::Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn close(this: &Writer) -> std::result::Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn abort(this: &Writer, reason: &JsValue) -> std::result::Result<JsValue, JsValue>;
 }
 
 /// How far a body has been read.
@@ -142,27 +173,66 @@ pub async fn response_from_worker(mut response: worker::Response) -> Result<Resp
         )
         .caused_by(Exception::from(error))
     })?;
-    Ok(Response { status, headers, body })
+    Ok(Response { status, headers, body: Body::Whole(body) })
+}
+
+/// A body of the platform that is passed on as it is: its bytes never come here.
+pub struct PassedOn(pub ReadableStream);
+
+#[async_trait(?Send)]
+impl BodySource for PassedOn {
+    async fn next_chunk(&mut self) -> Result<Option<Vec<u8>>> {
+        Err(not_bytes())
+    }
 }
 
 /// The response for workerd.
-pub fn response_to_worker(mut response: Response) -> worker::Response {
-    let body = mem::take(&mut response.body);
+pub fn response_to_worker(response: Response) -> worker::Response {
     let Some(builder) = builder_of(&response) else { return refused() };
     // These have no body by definition, and JavaScript refuses to give them one.
-    if matches!(response.status, 204 | 205 | 304) || body.is_empty() {
+    if matches!(response.status, 204 | 205 | 304) {
         return builder.empty();
     }
-    builder.fixed(body)
+    match response.body {
+        Body::Whole(bytes) if bytes.is_empty() => builder.empty(),
+        Body::Whole(bytes) => builder.fixed(bytes),
+        Body::Stream(source) if (source.as_ref() as &dyn Any).is::<PassedOn>() => {
+            let passed: Box<dyn Any> = source;
+            passed.downcast::<PassedOn>().map_or_else(|_| refused(), |passed| builder.stream(passed.0))
+        }
+        Body::Stream(source) => made_stream(source).map_or_else(|_| refused(), |stream| builder.stream(stream)),
+    }
 }
 
-/// The response for workerd whose body is passed on unread.
-pub fn stream_to_worker(response: Response, body: Option<ReadableStream>) -> worker::Response {
-    match (body, builder_of(&response)) {
-        (None, _) => response_to_worker(response),
-        (Some(body), Some(builder)) => builder.stream(body),
-        (Some(_), None) => refused(),
-    }
+/// A stream of the platform that chunks are written to as fast as they are taken. When nobody takes them any more a write
+/// fails, and the source is dropped.
+///
+/// Not a stream that is pulled: workerd tells the end of a client only to a pull that is not under way.
+fn made_stream(mut source: Box<dyn BodySource>) -> std::result::Result<ReadableStream, JsValue> {
+    let pipe = Pipe::new()?;
+    let (stream, writer) = (pipe.readable(), pipe.writable().get_writer()?);
+    spawn_local(async move {
+        loop {
+            match source.next_chunk().await {
+                Ok(Some(chunk)) => {
+                    if writer.write(&Uint8Array::new_from_slice(&chunk)).await.is_err() {
+                        return;
+                    }
+                }
+                // That nobody waits for the end, or for the failure, changes nothing.
+                Ok(None) => {
+                    let _ = writer.close().await;
+                    return;
+                }
+                Err(error) => {
+                    console_error!("a body breaks off: {error:?}");
+                    let _ = writer.abort(&JsValue::from_str("the body broke off")).await;
+                    return;
+                }
+            }
+        }
+    });
+    Ok(stream)
 }
 
 /// Status and headers; `None` for what JavaScript would not take.

@@ -1,5 +1,8 @@
 //! Requests and responses as this crate sees them, on any platform.
 
+use std::any::Any;
+use std::fmt;
+
 use async_trait::async_trait;
 
 use crate::error::{ErrorKind, Result, StorageError};
@@ -8,10 +11,11 @@ use crate::types::StorageTier;
 /// Bytes of a refused body that are read all the same.
 const DISCARD_MAX_BYTES: usize = 128 * 1024 * 1024;
 
-/// A request body that arrives in pieces.
+/// A body that comes in pieces, each when it is asked for: of a request, or of a response that is passed on or made while
+/// it is sent. Dropping it ends the work.
 #[async_trait(?Send)]
-pub trait BodySource {
-    /// The next piece; `None` at the end. A body that breaks off is an error, never an end.
+pub trait BodySource: Any {
+    /// The next piece; `None` at the end. A body that breaks off is an error, never an end, and has no piece after it.
     async fn next_chunk(&mut self) -> Result<Option<Vec<u8>>>;
 }
 
@@ -101,27 +105,71 @@ pub fn header<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str
     headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
+/// The body of a response.
+pub enum Body {
+    /// All of it is there.
+    Whole(Vec<u8>),
+    /// It comes while it is sent.
+    Stream(Box<dyn BodySource>),
+}
+
+impl Body {
+    /// A body that comes in pieces.
+    pub fn stream(source: impl BodySource) -> Self {
+        Self::Stream(Box::new(source))
+    }
+
+    /// The bytes that are there: none of a stream.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Stream(_) => &[],
+        }
+    }
+
+    /// Leaves nothing of it.
+    pub fn clear(&mut self) {
+        *self = Self::Whole(Vec::new());
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(bytes) => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
+            Self::Stream(_) => f.write_str("a stream"),
+        }
+    }
+}
+
 /// A response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Response {
     /// The status code.
     pub status: u16,
     /// Header names in lower case, with their values.
     pub headers: Vec<(String, String)>,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
 impl Response {
     /// A JSON response.
     pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { status, headers, body: body.into() }
+        Self { status, headers, body: Body::Whole(body.into()) }
     }
 
     /// A response without a body.
     pub fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
+        Self { status, headers: Vec::new(), body: Body::Whole(Vec::new()) }
+    }
+
+    /// The same response with a body.
+    #[must_use]
+    pub fn with_body(mut self, body: Body) -> Self {
+        self.body = body;
+        self
     }
 
     /// Adds a header.

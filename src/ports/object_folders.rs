@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::ObjectStore;
+use super::message::Body;
 use crate::error::Result;
 use crate::types::Timestamp;
 
@@ -64,27 +65,24 @@ pub struct ObjectDescription {
 }
 
 /// What became of opening an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Opened<B> {
+#[derive(Debug)]
+pub enum Opened {
     /// There is no such object.
     Missing,
     /// No byte of the object is in the range.
     OutOfRange(ObjectDescription),
     /// The object, and the bytes asked for as a body that nobody has read.
-    Found(ObjectDescription, B),
+    Found(ObjectDescription, Body),
 }
 
 /// A bucket whose objects are passed on without being read.
 #[async_trait(?Send)]
 pub trait ObjectStreams {
-    /// A body of the platform.
-    type Body;
-
     /// What is known of the object under `key`; `None` when there is none.
     async fn describe(&self, key: &str) -> Result<Option<ObjectDescription>>;
 
     /// Opens an object, or a range of it.
-    async fn open(&self, key: &str, range: Option<ByteRange>) -> Result<Opened<Self::Body>>;
+    async fn open(&self, key: &str, range: Option<ByteRange>) -> Result<Opened>;
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use super::Snapshotter;
@@ -13,7 +12,7 @@ use crate::cold::{ScanStats, TableKind};
 use crate::error::Result;
 use crate::hot::EvictedRows;
 use crate::types::statistics::ColumnStatistics;
-use crate::types::{CollectionId, Document};
+use crate::types::{CollectionId, DocumentSink};
 
 /// Segments evicted in one run; what is left is for the next.
 const EVICTIONS_MAX: usize = 256;
@@ -85,7 +84,7 @@ impl Snapshotter {
         evicted: &EvictedRows,
         projection: Option<&[&str]>,
         may_match: &dyn Fn(&dyn ColumnStatistics) -> bool,
-        sink: &mut dyn FnMut(Document) -> Result<ControlFlow<()>>,
+        sink: &mut dyn DocumentSink,
     ) -> Result<ScanStats> {
         scan_evicted(self.bucket()?.as_ref(), evicted, projection, may_match, sink).await
     }

@@ -8,15 +8,16 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::Snapshotter;
+use super::frozen::Only;
 use crate::cold::catalog::{TableId, TableRecord, data_files};
 use crate::cold::table::Snapshot;
 use crate::cold::{ChangesRange, ScanStats, TableKind, scan, scan_changes};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::hot::frozen::FrozenRows;
-use crate::hot::{Collection, LifeKey};
+use crate::hot::Collection;
+use crate::types::sink::room;
 use crate::types::statistics::ColumnStatistics;
 use crate::types::time::rfc3339;
-use crate::types::{Document, Sequence, StorageTier, Timestamp};
+use crate::types::{Document, DocumentSink, Sequence, StorageTier, Timestamp};
 
 /// Bytes of changed documents between a commit and the moment asked for that are kept in memory.
 const CHANGES_MAX_BYTES: usize = 24 * 1024 * 1024;
@@ -47,8 +48,6 @@ pub struct Wanted<'w> {
     pub may_match: &'w dyn Fn(&dyn ColumnStatistics) -> bool,
 }
 
-type Sink<'s> = dyn FnMut(Document) -> Result<ControlFlow<()>> + 's;
-
 /// What became of documents after a commit; `None` for those that were deleted.
 type Changed = BTreeMap<String, Option<Document>>;
 
@@ -59,7 +58,7 @@ impl Snapshotter {
         collection: &str,
         moment: Moment,
         wanted: &Wanted<'_>,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn DocumentSink,
     ) -> Result<ScanStats> {
         let catalog = self.hot.catalog()?;
         let Some(collection) = catalog.known(collection) else { return Ok(ScanStats::default()) };
@@ -86,25 +85,13 @@ impl Snapshotter {
         collection: &Collection,
         at: Sequence,
         wanted: &Wanted<'_>,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn DocumentSink,
     ) -> Result<()> {
         if let Some(id) = wanted.id {
             let found = self.recalling(|| self.hot.get_as_of(collection, id, at)).await?;
-            return found.map_or(Ok(()), |document| sink(document).map(|_| ()));
+            return found.map_or(Ok(()), |document| sink.take(document).map(|_| ()));
         }
-        // Of one that was dropped without documents the log does not tell, but of what happened to them before.
-        let number = self.hot.log().life_dropped_after(collection.id, at)?.unwrap_or(collection.life);
-        let life = LifeKey { collection: collection.id, number };
-        let mut rows = FrozenRows::new(&self.hot, collection.id, Some(life), at);
-        while let Some(page) = self.recalling(|| rows.next_page()).await? {
-            for document in page {
-                if sink(document)?.is_break() {
-                    return Ok(());
-                }
-            }
-            self.ports.clock.sleep_ms(0).await;
-        }
-        Ok(())
+        self.scan_frozen(self.hot.freeze(collection, at)?, sink).await
     }
 
     async fn scan_cold_as_of(
@@ -112,7 +99,7 @@ impl Snapshotter {
         collection: &Collection,
         moment: Moment,
         wanted: &Wanted<'_>,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn DocumentSink,
     ) -> Result<ScanStats> {
         let objects = self.bucket()?;
         let id = TableId { collection: collection.id, kind: TableKind::State };
@@ -131,27 +118,17 @@ impl Snapshotter {
             return Err(self.out_of_retention(Some(expired.timestamp))?);
         }
         let mut changed = self.changes_between(collection, after, moment, wanted).await?;
-        let mut ended = false;
-        let mut stats = scan(
-            objects.as_ref(),
-            &files,
-            &record.columns,
-            None,
-            &|statistics| !(wanted.may_match)(statistics),
-            &mut |document| {
-                if changed.contains_key(&document.id) || wanted.id.is_some_and(|id| id != document.id) {
-                    return Ok(ControlFlow::Continue(()));
-                }
-                let flow = sink(document)?;
-                ended = flow.is_break();
-                Ok(flow)
-            },
-        )
-        .await?;
+        let is_wanted =
+            |document: &Document| !changed.contains_key(&document.id) && wanted.id.is_none_or(|id| id == document.id);
+        let mut those = Only { sink: &mut *sink, wanted: is_wanted, ended: false };
+        let prune = |statistics: &dyn ColumnStatistics| !(wanted.may_match)(statistics);
+        let mut stats = scan(objects.as_ref(), &files, &record.columns, None, &prune, &mut those).await?;
+        let mut ended = those.ended;
         while !ended && let Some((_, document)) = changed.pop_first() {
             if let Some(document) = document {
                 stats.rows_read = stats.rows_read.saturating_add(1);
-                ended = sink(document)?.is_break();
+                ended = sink.take(document)?.is_break();
+                room(sink).await;
             }
         }
         Ok(stats)

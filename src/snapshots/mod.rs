@@ -11,6 +11,7 @@
 
 mod evict;
 mod expiry;
+mod frozen;
 mod history;
 pub mod named;
 mod place;

@@ -11,7 +11,7 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{EvictedRows, HotStore, NeedsCold};
 use crate::ports::ObjectStore;
 use crate::types::statistics::ColumnStatistics;
-use crate::types::{Document, StorageTier};
+use crate::types::{Document, DocumentSink, StorageTier};
 
 /// How often one piece of work may find that more is missing.
 const RECALLS_MAX: usize = 64;
@@ -23,7 +23,7 @@ pub async fn scan_evicted(
     evicted: &EvictedRows,
     projection: Option<&[&str]>,
     may_match: &dyn Fn(&dyn ColumnStatistics) -> bool,
-    sink: &mut dyn FnMut(Document) -> Result<ControlFlow<()>>,
+    sink: &mut dyn DocumentSink,
 ) -> Result<ScanStats> {
     let place = Place::from_text(&evicted.place)?;
     let at = |row: &usize| u32::try_from(*row).ok().and_then(|row| place.first_row.checked_add(row));
@@ -55,7 +55,7 @@ pub async fn recalling<T>(
 async fn recall(hot: &HotStore, objects: &dyn ObjectStore, needed: &NeedsCold) -> Result<()> {
     for evicted in &needed.0 {
         let mut rows = evicted.rows.iter();
-        let mut lend = |document| {
+        let mut lend = |document: Document| {
             let row = *rows.next().ok_or_else(|| lost(&evicted.place))?;
             hot.lend(evicted.segment, [(row, document)]);
             Ok(ControlFlow::Continue(()))

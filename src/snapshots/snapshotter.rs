@@ -22,7 +22,7 @@ use crate::limits::R2_SAME_KEY_INTERVAL_MS;
 use crate::ports::{ObjectStore, Ports, uuid_v7};
 use crate::types::names::ObjectName;
 use crate::types::statistics::ColumnStatistics;
-use crate::types::{CdcEvent, CollectionId, Document, Sequence, StorageTier, SyncResult, Timestamp};
+use crate::types::{CdcEvent, CollectionId, DocumentSink, Sequence, StorageTier, SyncResult, Timestamp};
 use crate::vortex::TableSchema;
 
 /// A run that has not ended after this long is taken for dead; another may start, which is safe but wasteful.
@@ -538,7 +538,7 @@ impl Snapshotter {
         &self,
         collection: &str,
         may_match: &dyn Fn(&dyn ColumnStatistics) -> bool,
-        sink: &mut dyn FnMut(Document) -> Result<ControlFlow<()>>,
+        sink: &mut dyn DocumentSink,
     ) -> Result<ScanStats> {
         let objects = self.bucket()?;
         let catalog = self.hot.catalog()?;

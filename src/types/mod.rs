@@ -3,6 +3,7 @@
 pub mod events;
 pub mod json;
 pub mod names;
+pub mod sink;
 pub mod snapshot;
 pub mod statistics;
 pub mod sync;
@@ -10,6 +11,7 @@ pub mod time;
 
 pub use events::{CdcEvent, ChangeContext, CollectionId, Document, Operation, Sequence, Timestamp};
 pub use json::Json;
+pub use sink::DocumentSink;
 pub use sync::{SyncResult, SyncState};
 
 /// A tier of the store, or the HTTP surface in front of it.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use thermocline::config::StorageConfig;
 use thermocline::http::edge::{Access, Decision, Edge};
 use thermocline::ports::EdgePorts;
-use thermocline::ports::message::{RequestHead, Response};
+use thermocline::ports::message::{Body, RequestHead, Response};
 use thermocline::ports::native::{ManualClock, MemoryBucket, World, run};
 
 /// The bytes of each data file: 0 to 99.
@@ -87,16 +87,19 @@ pub fn ask(edge: &Edge, bucket: &MemoryBucket, method: &str, target: &str, heade
         query: query.to_owned(),
         headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
     };
-    let (response, body) = run(async {
+    let mut response = run(async {
         match edge.decide(&head).await {
-            Decision::Respond(response) => (response, None),
+            Decision::Respond(response) => response,
             Decision::Read(read) => read.serve(bucket).await,
             Decision::Forward { name, .. } => panic!("{target} went to the object {}", name.path()),
         }
     })
     .done()
     .expect("an answer");
-    Answer { response, body }
+    let Body::Stream(source) = &mut response.body else { return Answer { response, body: None } };
+    let chunk = run(source.next_chunk()).done().expect("a chunk").unwrap();
+    response.body.clear();
+    Answer { response, body: Some(chunk.unwrap_or_default()) }
 }
 
 /// What came back.
@@ -116,7 +119,7 @@ impl Answer {
     }
 
     pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.response.body).unwrap()
+        std::str::from_utf8(self.response.body.bytes()).unwrap()
     }
 
     pub fn json(&self) -> Value {

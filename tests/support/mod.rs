@@ -3,10 +3,13 @@
 
 pub mod archive;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use thermocline::config::StorageConfig;
 use thermocline::engine::Engine;
-use thermocline::http::message::{Request, Response, WholeBody};
+use thermocline::error::StorageError;
+use thermocline::http::message::{Body, Request, Response, WholeBody};
 use thermocline::http::object::ObjectService;
 use thermocline::ports::Ports;
 use thermocline::ports::native::{World, run};
@@ -62,7 +65,7 @@ impl Object {
     pub fn import(&self, collection: &str, lines: &str) -> Value {
         let path = format!("/collections/{collection}/import");
         let response = self.send("POST", &path, &[("content-type", "application/x-ndjson")], lines);
-        assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
+        assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(response.body.bytes()));
         parsed(&response)
     }
 
@@ -78,6 +81,11 @@ impl Object {
                 return events;
             }
         }
+    }
+
+    /// Begins an export; `path` is what comes after `export`.
+    pub fn export(&self, collection: &str, query: &str) -> Exported {
+        Exported(self.send("GET", &format!("/collections/{collection}/export{query}"), &[], ""))
     }
 
     /// All rows of a query, page by page.
@@ -100,6 +108,39 @@ pub fn next_alarm(world: &World) -> Option<i64> {
     world.alarm.at_ms().filter(|due| *due < world.ports().clock.now_ms() + 3 * 86_400_000)
 }
 
+/// An export that is read chunk by chunk.
+pub struct Exported(pub Response);
+
+impl Exported {
+    /// The next chunk; `None` at the end.
+    pub fn next(&mut self) -> Result<Option<Vec<u8>>, StorageError> {
+        let Body::Stream(source) = &mut self.0.body else { panic!("no stream: {:?}", self.0) };
+        run(source.next_chunk()).done().expect("a chunk, an end or an error")
+    }
+
+    /// The documents of all chunks that are left, by id, each once.
+    pub fn documents(&mut self) -> BTreeMap<String, Value> {
+        let mut lines = Vec::new();
+        while let Some(mut chunk) = self.next().unwrap() {
+            lines.append(&mut chunk);
+        }
+        by_id(&lines)
+    }
+}
+
+/// Documents of lines by their ids; no id twice.
+pub fn by_id(lines: &[u8]) -> BTreeMap<String, Value> {
+    let text = std::str::from_utf8(lines).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'), "every line is ended");
+    let mut documents = BTreeMap::new();
+    for line in text.lines() {
+        let document: Value = serde_json::from_str(line).unwrap();
+        let id = document["id"].as_str().unwrap().to_owned();
+        assert!(documents.insert(id, document).is_none(), "a document is given once: {line}");
+    }
+    documents
+}
+
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Request {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     Request {
@@ -113,11 +154,14 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl In
 
 /// The bytes of a response's body.
 pub fn body(response: &Response) -> &[u8] {
-    &response.body
+    response.body.bytes()
 }
 
 pub fn parsed(response: &Response) -> Value {
-    if response.body.is_empty() { Value::Null } else { serde_json::from_slice(&response.body).expect("a JSON body") }
+    match response.body.bytes() {
+        [] => Value::Null,
+        bytes => serde_json::from_slice(bytes).expect("a JSON body"),
+    }
 }
 
 pub fn header<'r>(response: &'r Response, name: &str) -> &'r str {

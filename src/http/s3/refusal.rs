@@ -1,7 +1,7 @@
 //! Errors as S3 has them: `<Error><Code>…</Code><Message>…</Message></Error>`. Every text here is our own, and needs no
 //! escaping.
 
-use super::super::message::Response;
+use super::super::message::{Body, Response};
 use super::super::problem;
 use crate::error::{ErrorKind, StorageError};
 
@@ -53,7 +53,8 @@ impl Refusal {
     /// The response that tells of it; an answer to HEAD has no body.
     pub fn response(self, method: &str) -> Response {
         let body = if method == "HEAD" { String::new() } else { self.xml() };
-        let response = Response { status: self.status, headers: Vec::new(), body: body.into_bytes() }
+        let response = Response::empty(self.status)
+            .with_body(Body::Whole(body.into_bytes()))
             .with_header("content-type", "application/xml")
             .with_header("cache-control", "private, no-store");
         match self.status {

@@ -42,36 +42,32 @@ impl ObjectRead {
     }
 
     /// The answer from a bucket: its head, and the object's body where the client gets one.
-    pub async fn serve<S: ObjectStreams>(&self, bucket: &S) -> (Response, Option<S::Body>) {
+    pub async fn serve(&self, bucket: &dyn ObjectStreams) -> Response {
         let method = if self.is_head { "HEAD" } else { "GET" };
         match self.answer(bucket).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(refusal)) => (refusal.response(method), None),
-            Err(error) => (Refusal::of(&error).response(method), None),
+            Ok(Err(refusal)) => refusal.response(method),
+            Err(error) => Refusal::of(&error).response(method),
         }
     }
 
-    async fn answer<S: ObjectStreams>(
-        &self,
-        bucket: &S,
-    ) -> Result<std::result::Result<(Response, Option<S::Body>), Refusal>> {
+    async fn answer(&self, bucket: &dyn ObjectStreams) -> Result<std::result::Result<Response, Refusal>> {
         if self.is_head || self.if_match.is_some() || self.if_none_match.is_some() {
             let Some(found) = bucket.describe(&self.key).await? else { return Ok(Err(Refusal::NO_KEY)) };
             if let Some(answer) = self.unmet(&found) {
-                return Ok(answer.map(|response| (response, None)));
+                return Ok(answer);
             }
             if self.is_head {
-                let response = self.described(200, &found).with_header("content-length", found.size.to_string());
-                return Ok(Ok((response, None)));
+                return Ok(Ok(self.described(200, &found).with_header("content-length", found.size.to_string())));
             }
         }
         Ok(match bucket.open(&self.key, self.range).await? {
             Opened::Missing => Err(Refusal::NO_KEY),
             Opened::OutOfRange(found) => {
                 let response = Refusal::RANGE.response("GET");
-                Ok((response.with_header("content-range", format!("bytes */{}", found.size)), None))
+                Ok(response.with_header("content-range", format!("bytes */{}", found.size)))
             }
-            Opened::Found(found, body) => Ok((self.whole_or_part(&found)?, Some(body))),
+            Opened::Found(found, body) => Ok(self.whole_or_part(&found)?.with_body(body)),
         })
     }
 

@@ -15,6 +15,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::R2_KEY_MAX_BYTES;
+use crate::ports::message::{Body, WholeBody};
 use crate::ports::{
     ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectInfo, ObjectMetadata, ObjectStore, ObjectStreams,
     Opened, PartUploads, PutCondition, PutOutcome, StoredObject, UploadedPart,
@@ -318,23 +319,21 @@ impl ObjectFolders for MemoryBucket {
 
 #[async_trait(?Send)]
 impl ObjectStreams for MemoryBucket {
-    type Body = Vec<u8>;
-
     async fn describe(&self, key: &str) -> Result<Option<ObjectDescription>> {
         self.answers("look up object")?;
         check_key(key)?;
         Ok(self.object(key).as_ref().map(description))
     }
 
-    async fn open(&self, key: &str, range: Option<ByteRange>) -> Result<Opened<Vec<u8>>> {
+    async fn open(&self, key: &str, range: Option<ByteRange>) -> Result<Opened> {
         self.answers("open object")?;
         check_key(key)?;
         self.count(|counts| counts.gets += 1);
         let Some(object) = self.object(key) else { return Ok(Opened::Missing) };
         let found = description(&object);
-        let Some(range) = range else { return Ok(Opened::Found(found, object.bytes)) };
+        let Some(range) = range else { return Ok(Opened::Found(found, Body::stream(WholeBody::new(object.bytes)))) };
         match range.within(found.size).and_then(|(first, length)| slice(&object.bytes, &(first..first + length))) {
-            Some(bytes) => Ok(Opened::Found(found, bytes.to_vec())),
+            Some(bytes) => Ok(Opened::Found(found, Body::stream(WholeBody::new(bytes)))),
             None => Ok(Opened::OutOfRange(found)),
         }
     }

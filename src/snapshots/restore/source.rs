@@ -112,7 +112,7 @@ async fn scan_state(objects: &dyn ObjectStore, table: &ManifestTable, window: &R
         let prune = |statistics: &dyn crate::types::statistics::ColumnStatistics| {
             wanted.as_ref().is_some_and(|wanted| !wanted.may_match(statistics))
         };
-        scan(objects, &files, &columns, None, &prune, &mut |document| {
+        scan(objects, &files, &columns, None, &prune, &mut |document: Document| {
             let mut window = window.borrow_mut();
             if is_sorted && window.is_past(&document.id) {
                 return Ok(ControlFlow::Break(()));
