@@ -42,7 +42,7 @@ fn writes_histories_for_foreign_readers() {
     let tally = Tally::default();
     let mut tables = Vec::new();
     for seed in first..first + count {
-        let readers = if (seed - first) % SAMPLED == 0 { &READERS[..] } else { &READERS[..1] };
+        let readers = if (seed - first).is_multiple_of(SAMPLED) { &READERS[..] } else { &READERS[..1] };
         tables.extend(write_history(seed, readers, &warehouse, &tally));
     }
     println!("history_model: {tally}");
