@@ -4,10 +4,12 @@
 //   npm run conformance -- native    tables written natively by the tests' fixture, and checked by fsck too
 //   npm run conformance -- worker    tables written by the built worker in workerd, over HTTP, and checked by fsck too
 //   npm run conformance -- catalog   the same, read through the worker's REST catalogue and S3 endpoint while it runs
+//   npm run conformance -- histories tables that random histories came to; `npm run proof -- histories` plays more
 //   npm run conformance -- foreign   tables written by PyIceberg
 // The last line is `N passed, N failed`.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Failure, main } from "./lib/failure.mjs";
 import { at, root } from "./lib/paths.mjs";
 import { plain, run } from "./lib/process.mjs";
@@ -29,17 +31,21 @@ function freshFolder(name) {
   return path;
 }
 
-async function writeNativeTables() {
-  const warehouse = freshFolder("native");
-  const args = ["test", "--test", "cold_tier", "--", "--ignored", "--exact", "fixture::writes_tables_for_foreign_readers"];
-  const { code, output } = await run("cargo", args, { cwd: root, timeoutMs: limits.fixtureMs, env: { ...process.env, THERMOCLINE_FIXTURE_DIR: warehouse } });
-  const expected = join(warehouse, "expected.json");
-  if (code !== 0 || !existsSync(expected)) {
-    console.log(output.trimEnd());
-    throw new Failure("the native tables could not be written");
-  }
-  return warehouse;
+/** Has an ignored test write a warehouse into a folder; what it printed. */
+export async function writtenByTest(name, binary, test, { env, release = false } = {}) {
+  const warehouse = freshFolder(name);
+  const args = ["test", ...(release ? ["--release"] : []), "--test", binary, "--", "--ignored", "--exact", test, "--nocapture"];
+  const all = { ...process.env, ...env, THERMOCLINE_FIXTURE_DIR: warehouse };
+  const { code, output } = await run("cargo", args, { cwd: root, timeoutMs: limits.fixtureMs, env: all });
+  if (code === 0 && existsSync(join(warehouse, "expected.json"))) return { warehouse, output: plain(output) };
+  console.log(output.trimEnd());
+  throw new Failure(`the tables of ${test} could not be written`);
 }
+
+const writeNativeTables = async () => (await writtenByTest("native", "cold_tier", "fixture::writes_tables_for_foreign_readers")).warehouse;
+
+const historiesTest = ["history_model", "foreign::writes_histories_for_foreign_readers"];
+const writeHistories = async () => (await writtenByTest("histories", ...historiesTest)).warehouse;
 
 /** Runs one of the programs here that compare; how many checks were right and wrong. */
 async function compare(program, args) {
@@ -55,7 +61,7 @@ async function compare(program, args) {
 }
 
 /** Reads a warehouse with the engines that have Python packages; how many tables were right and wrong. */
-const comparePython = (warehouse) => compare("readers.py", [warehouse, join(warehouse, "expected.json")]);
+export const comparePython = (warehouse) => compare("readers.py", [warehouse, join(warehouse, "expected.json")]);
 
 /** Runs cargo to its end, or says what it printed. */
 async function cargo(args, cwd, what) {
@@ -140,10 +146,11 @@ const parts = {
   native: () => written("tables written natively", writeNativeTables, [comparePython, compareRust, checkThemselves]),
   worker: () => written("tables written by the worker", writeWorker, [comparePython, compareRust, checkThemselves]),
   catalog: attached,
+  histories: () => written("tables that random histories came to", writeHistories, [comparePython]),
   foreign: () => written("tables written by PyIceberg", writeForeignTables, [compareForeign]),
 };
 
-await main(async () => {
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main(async () => {
   const chosen = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(parts);
   const unknown = chosen.find((name) => !parts[name]);
   if (unknown) throw new Failure(`there is no part ${unknown}: ${Object.keys(parts).join(", ")}`);

@@ -146,6 +146,36 @@ fn a_column_of_which_files_have_values_keeps_its_field_id() {
     assert_eq!(rows, [json!({"n": 0.5})], "what does not fit the column is read all the same");
 }
 
+/// Columns left the table with a declaration, and engines found none of the values that archived files have of them.
+#[test]
+fn a_declaration_takes_no_column_from_files_that_have_values_of_it() {
+    for (what, declared) in [
+        ("taken away", r#"{"columns":[]}"#),
+        ("of another type", r#"{"columns":[{"name":"n","type":"string"}]}"#),
+        ("a name that only case tells apart", r#"{"columns":[{"name":"N","type":"json"}]}"#),
+    ] {
+        let world = World::new(5).unwrap();
+        let object = Object::wake_with(&world, "");
+        object.ok("PUT", "/collections/docs", r#"{"columns":[{"name":"s","type":"string"}]}"#);
+        object.import("docs", &lines("a", 0..100));
+        settle_with(&world, "");
+        let object = Object::wake_with(&world, "");
+        object.ok("PUT", "/collections/docs", declared);
+        object.ok("PUT", "/collections/docs/docs/new", r#"{"n":"7","N":[1],"s":"x"}"#);
+        settle_with(&world, "");
+        let state = catalog(&world).table(STATE).unwrap().unwrap().state;
+        let schema = state.current_schema().unwrap();
+        let files = catalog(&world).files(STATE, state.version).unwrap();
+        assert!(files.iter().all(|file| !file.file.file.loses_values_under(schema)), "{what}");
+        let object = Object::wake_with(&world, "");
+        let new = object.rows("docs", r#"{"tiers":["cold"],"where":{"n":{"eq":"7"}},"limit":9}"#);
+        assert_eq!(new, [json!({"id": "new", "n": "7", "N": [1], "s": "x"})], "{what}");
+        let mut model = Model::default();
+        model.follow(&object.feed(1_000));
+        assert_eq!(check_whole(&world, &model, &["docs"]), model.history.len(), "{what}");
+    }
+}
+
 /// An object whose next alarms archive a change and then merge eight files of its change log, the first of which is `key`.
 fn before_a_merge() -> (World, String) {
     let world = World::new(5).unwrap();

@@ -4,7 +4,7 @@
 //! Invariants: a field id belongs to one column for ever and its type only widens (Iceberg spec, "Schema Evolution");
 //! no two columns' names are equal but for case; at most [`TABLE_MAX_COLUMNS`] columns.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -171,6 +171,27 @@ impl TableSchema {
         let changed = next.columns != self.columns;
         *self = next;
         Ok(changed)
+    }
+
+    /// Declares what columns that files have values of, those with the ids in `fixed`, leave room for. Such a column stays
+    /// under its id where the declarations would take it away or give it a type that its values are not of: engines find
+    /// values by the id. What is declared instead has no column as long as that is so.
+    pub fn declare_around(&mut self, declared: &[ColumnDeclaration], fixed: &BTreeSet<i32>) -> Result<bool> {
+        let becomes = |column: &TableColumn| {
+            let same = declared.iter().find(|declaration| declaration.name == column.name);
+            same.is_some_and(|declaration| column.column_type.widens_to(declaration.column_type))
+        };
+        let mut kept = HashSet::new();
+        let staying = self.columns.iter_mut().filter(|column| fixed.contains(&column.id) && !becomes(column));
+        for column in staying {
+            kept.insert(fold(&column.name));
+            column.nullable = true;
+            if column.is_declared() {
+                column.origin = Origin::Inferred { fits: 1, misfits: 0, mixed: false };
+            }
+        }
+        let others = declared.iter().filter(|declaration| !kept.contains(&fold(&declaration.name)));
+        self.declare(&others.cloned().collect::<Vec<_>>(), true)
     }
 
     fn declare_one(&mut self, declaration: &ColumnDeclaration, empty: bool) -> std::result::Result<(), String> {
@@ -356,6 +377,33 @@ mod tests {
         schema.declare(&[declaration("c", "date", true)], false).unwrap();
         schema.declare(&[declaration("a", "string", true), declaration("c", "date", true)], false).unwrap();
         assert_eq!(described(&schema), ["7 c date", "8 a string"]);
+    }
+
+    #[test]
+    fn columns_that_files_have_values_of_stay_under_their_ids() {
+        let declared = [declaration("a", "int", false), declaration("b", "long", true), declaration("c", "date", true)];
+        let mut schema = TableSchema::default();
+        schema.declare(&declared, true).unwrap();
+        let after = |fixed: &[i32], declared: &[ColumnDeclaration]| {
+            let mut schema = schema.clone();
+            schema.declare_around(declared, &fixed.iter().copied().collect()).unwrap();
+            described(&schema)
+        };
+        assert_eq!(after(&[5, 6, 7], &declared), described(&schema), "what is declared as before stays as it is");
+        assert_eq!(
+            after(&[5], &[declaration("a", "long", false)]),
+            ["5 a long required"],
+            "wider is under the same id"
+        );
+        assert_eq!(after(&[], &[declaration("c", "date", true)]), ["7 c date"]);
+        assert_eq!(after(&[5], &[declaration("c", "date", true)]), ["5 a int", "7 c date"], "taken away");
+        assert_eq!(after(&[6], &[declaration("b", "string", true)]), ["6 b long"], "of another type");
+        assert_eq!(
+            after(&[6], &[declaration("B", "string", true)]),
+            ["6 b long"],
+            "by a name that only case tells apart"
+        );
+        assert_eq!(after(&[7], &[declaration("B", "string", true)]), ["7 c date", "8 B string"]);
     }
 
     #[test]

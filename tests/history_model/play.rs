@@ -8,7 +8,7 @@ use thermocline::ports::native::{SplitMix64, World, run};
 
 use crate::model::{Model, Refusal};
 use crate::reads::{Reader, document_path};
-use crate::support::archive::{self, check_whole, settle};
+use crate::support::archive::{self, check_whole, settle_with};
 use crate::support::{Object, parsed};
 use crate::tally::Tally;
 use crate::vocabulary::{COLLECTIONS, Change, Declared, Flaw, Op, Step, id_of};
@@ -17,9 +17,11 @@ use crate::vocabulary::{COLLECTIONS, Change, Declared, Flaw, Op, Step, id_of};
 const ABSENT: &str = "absent";
 
 pub struct Play<'t> {
-    world: World,
+    pub world: World,
+    /// What all configurations of the history have.
+    base: Value,
     config: String,
-    object: Object,
+    pub object: Object,
     model: Model,
     tally: &'t Tally,
 }
@@ -37,11 +39,32 @@ fn send(object: &Object, change: &Change) -> (u16, Value) {
     }
 }
 
+/// A configuration with the keys of another.
+fn with(base: &Value, config: &str) -> String {
+    let mut all: Value = serde_json::from_str(config).unwrap();
+    for (section, keys) in base.as_object().unwrap() {
+        for (key, value) in keys.as_object().unwrap() {
+            all[section][key] = value.clone();
+        }
+    }
+    all.to_string()
+}
+
 impl<'t> Play<'t> {
     pub fn new(seed: u64, config: String, tally: &'t Tally) -> Self {
+        Self::under(seed, &config, tally, json!({}))
+    }
+
+    /// A history whose configurations all have the keys of `base`.
+    pub fn under(seed: u64, config: &str, tally: &'t Tally, base: Value) -> Self {
         let world = World::new(seed).unwrap();
+        let config = with(&base, config);
         let object = Object::wake_with(&world, &config);
-        Self { world, config, object, model: Model::default(), tally }
+        Self { world, base, config, object, model: Model::default(), tally }
+    }
+
+    fn settle(&self) {
+        settle_with(&self.world, &self.base.to_string());
     }
 
     fn reader<'r>(&'r self, between: &'r dyn Fn()) -> Reader<'r> {
@@ -77,7 +100,9 @@ impl<'t> Play<'t> {
             Step::Declare(collection, declared) => self.declare(*collection, declared),
             Step::Drop(collection) => self.drop(*collection),
             Step::Restart(config) => {
-                self.config = config.as_ref().unwrap_or(&self.config).clone();
+                if let Some(config) = config {
+                    self.config = with(&self.base, config);
+                }
                 self.object = Object::wake_with(&self.world, &self.config);
             }
             Step::Alarm(times) => (0..*times).for_each(|_| self.alarm()),
@@ -89,7 +114,7 @@ impl<'t> Play<'t> {
             Step::Walk(seed) => self.reader(&|| self.alarm()).read(&mut SplitMix64::new(u64::from(*seed))),
             Step::Wait(duration_ms) => self.world.clock.advance(*duration_ms),
             Step::Settle => {
-                settle(&self.world);
+                self.settle();
                 self.check_archive();
                 self.object = Object::wake_with(&self.world, &self.config);
             }
@@ -227,7 +252,7 @@ impl<'t> Play<'t> {
             let held = documents.map(|(id, kept)| (id.clone(), kept.value.as_ref().clone())).collect();
             assert_eq!(replayed.get(*name).cloned().unwrap_or_default(), held, "the feed leads to the same state");
         }
-        settle(&self.world);
+        self.settle();
         self.check_archive();
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod archive;
+pub mod foreign;
 
 use std::collections::BTreeMap;
 

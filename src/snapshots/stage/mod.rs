@@ -149,8 +149,6 @@ impl<'s> Stage<'s> {
         let state = TableId { collection: planned.id, kind: TableKind::State };
         let record = self.catalog.table(state)?;
         let mut columns = record.as_ref().map(|record| record.columns.clone()).unwrap_or_default();
-        // Whether the alteration is allowed was decided when it was declared.
-        columns.declare(&planned.definition.declarations(), true)?;
         let version = record.map_or(0, |record| record.state.version);
         let files = self.catalog.files(state, version)?;
         let staying = files.iter().map(|file| &file.file.file).filter(|file| !file.parts.is_empty());
@@ -158,6 +156,8 @@ impl<'s> Stage<'s> {
             staying.flat_map(|file| file.columns.iter().filter(|column| column.nulls < file.record_count));
         let fixed =
             if planned.life.is_some() { with_values.map(|column| column.id).collect() } else { BTreeSet::new() };
+        // Whether the alteration is allowed was decided when it was declared.
+        columns.declare_around(&planned.definition.declarations(), &fixed)?;
         Ok(CollectionStage { planned, columns, fixed, changes: None, change_files: Vec::new() })
     }
 
