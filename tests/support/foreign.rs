@@ -49,7 +49,7 @@ fn feed(object: &Object) -> Vec<Event> {
     loop {
         let answer = object.send("GET", &format!("/cdc?after={after}&limit=1000&documents=true"), &[], "");
         assert_eq!(answer.status, 200);
-        let page: Page = serde_json::from_slice(&answer.body).unwrap();
+        let page: Page = serde_json::from_slice(answer.body.bytes()).unwrap();
         events.extend(page.events);
         after = page.cursor.sequence;
         if !page.has_more {
@@ -65,8 +65,8 @@ fn documents(object: &Object, collection: &str, events: &[&Event]) -> Value {
     let document = |(id, event): (&str, &Event)| {
         let encoded = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
         let answer = object.send("GET", &format!("/collections/{collection}/docs/{encoded}"), &[], "");
-        assert_eq!(answer.status, 200, "{id}: {}", String::from_utf8_lossy(&answer.body));
-        let text = String::from_utf8(answer.body).unwrap();
+        assert_eq!(answer.status, 200, "{id}: {}", String::from_utf8_lossy(answer.body.bytes()));
+        let text = String::from_utf8(answer.body.bytes().to_vec()).unwrap();
         json!({"id": id, "seq": event.sequence, "ts": event.timestamp, "text": text})
     };
     live.map(document).collect()
