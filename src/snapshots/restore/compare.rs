@@ -36,7 +36,7 @@ pub struct Changes {
 
 impl Changes {
     /// Compares a page of documents that there are with those wanted. What is found is taken from `wanted`; what stays
-    /// in it when all pages are compared is missing. With `same_versions` equal versions are equal documents.
+    /// in it when all pages are compared is missing. With `same_versions` both are of one object.
     pub fn compare(
         &mut self,
         collection: usize,
@@ -47,7 +47,7 @@ impl Changes {
         for document in present {
             match wanted.remove(&document.id) {
                 None => self.push(collection, &document.id, None)?,
-                Some(other) if same_versions && other.sequence == document.sequence => {}
+                Some(other) if same_versions && is_same_version(&other, document) => {}
                 Some(other) if is_same(&other.text, &document.text)? => {}
                 Some(other) => self.push(collection, &document.id, Some(&other.text))?,
             }
@@ -94,6 +94,12 @@ pub fn read_part(text: &str) -> Result<Vec<StagedChange>> {
     text.lines().map(|line| serde_json::from_str(line).map_err(corrupt)).collect()
 }
 
+/// Whether two documents of one object are of the same event. After a point-in-time rewind sequences come again, but not at
+/// the same time.
+fn is_same_version(left: &Document, right: &Document) -> bool {
+    left.sequence == right.sequence && left.timestamp == right.timestamp
+}
+
 /// Whether two documents are equal as JSON: the order of members does not matter, the text of numbers does.
 fn is_same(left: &str, right: &str) -> Result<bool> {
     if left == right {
@@ -125,6 +131,11 @@ mod tests {
         let mut changes = Changes::default();
         changes.compare(7, &present, &mut wanted, true).unwrap();
         assert!(wanted.is_empty());
+        // The same sequence at another time is another event.
+        let mut rewound = BTreeMap::from([("a".to_owned(), Document { timestamp: 2, ..document("a", 1, "{}") })]);
+        let mut others = Changes::default();
+        others.compare(7, &[document("a", 1, r#"{"x":1}"#)], &mut rewound, true).unwrap();
+        assert_eq!(others.count, 1);
         changes.missing(7, &document("f", 1, r#"{"text":"a\nb"}"#)).unwrap();
         let parts = changes.into_parts();
         assert_eq!(
