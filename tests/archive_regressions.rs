@@ -89,7 +89,8 @@ fn numbers_of_segments_are_not_given_again_when_several_are_gone() {
 /// Where a tail file ended depended on the pages in which rows were read, and what lay there already was taken as it was.
 #[test]
 fn tails_that_are_staged_again_are_the_same() {
-    const ROWS: &str = r#"{"hot":{"sealRows":10000,"sealBytes":16777216,"sealMinAgeMs":86400000,"directBatch":1000}}"#;
+    const ROWS: &str = r#"{"hot":{"sealRows":10000,"sealBytes":16777216,"sealMinAgeMs":86400000,"directBatch":1000},
+        "objects":{"multipartThresholdBytes":67108864}}"#;
     let staged = |crash_at: Option<usize>| {
         let world = World::new(7).unwrap();
         let mut random = SplitMix64::new(1);

@@ -30,6 +30,7 @@ const SEGMENTS: &str = r#"{"hot":{"sealRows":60,"sealMinAgeMs":0,"maxUnmergedSeg
 /// And from there in the bucket.
 const EVICTING: &str = r#"{"hot":{"sealRows":60,"sealMinAgeMs":0,"maxUnmergedSegments":2,"evictAboveBytes":1}}"#;
 const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// One instance of an object and what its collection should hold.
 struct Life {
@@ -82,7 +83,7 @@ impl Life {
 
     /// Fires the alarm of this instance until nothing is pending.
     fn settle(&self) {
-        self.settle_within(i64::MAX / 2);
+        self.settle_within(DAY_MS);
     }
 
     /// The same without what is due later.

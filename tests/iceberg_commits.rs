@@ -140,7 +140,7 @@ impl Run {
             plan.arm(call, fault);
         }
         let armed = plan.unmet();
-        let Some(due) = self.world.alarm.at_ms() else { return };
+        let Some(due) = support::next_alarm(&self.world) else { return };
         self.world.clock.set(due.max(self.world.ports().clock.now_ms()));
         self.world.alarm.take_due(due);
         let object = Object::configured(plan.wrap(&self.world.ports()), StorageConfig::parse(&self.config).unwrap());

@@ -9,7 +9,7 @@ use thermocline::ports::native::{SplitMix64, World, run};
 use crate::model::{Model, Refusal};
 use crate::reads::{Reader, document_path};
 use crate::support::archive::{self, check_whole, settle_with};
-use crate::support::{Object, parsed};
+use crate::support::{Object, next_alarm, parsed};
 use crate::tally::Tally;
 use crate::vocabulary::{COLLECTIONS, Change, Declared, Flaw, Op, Step, id_of};
 
@@ -124,7 +124,7 @@ impl<'t> Play<'t> {
     }
 
     fn alarm(&self) {
-        let Some(due) = self.world.alarm.at_ms() else { return };
+        let Some(due) = next_alarm(&self.world) else { return };
         self.world.clock.set(due.max(self.world.ports().clock.now_ms()));
         self.world.alarm.take_due(due);
         run(self.object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
