@@ -57,7 +57,7 @@ impl Engine {
             AsOf::Sequence(sequence) => return Ok(Moment::Sequence(sequence)),
             AsOf::Snapshot(id) => {
                 let snapshot = self.snapshotter.snapshot(id)?.ok_or_else(|| unknown(id))?;
-                return Ok(Moment::Sequence(snapshot.sequence));
+                return Ok(Moment::Named(id, snapshot.sequence));
             }
         };
         let message = format!("expected asOf to be at most {last}, the present, got {what}");

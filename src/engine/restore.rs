@@ -87,12 +87,20 @@ impl Engine {
         Ok(JobAnswer::Foreign(wanted.id, answer))
     }
 
+    /// Cancels a job of this object that goes on; one that has ended stays as it is.
+    pub fn cancel(&self, id: Uuid) -> Result<Job> {
+        let find = || self.snapshotter.job(id)?.ok_or_else(|| unknown_job(id));
+        if matches!(find()?.task, Task::Delegated { .. }) {
+            let message = "expected a job that this object does, got one of another; cancel it there";
+            return Err(StorageError::new(ErrorKind::Conflict, StorageTier::Api, "cancel job", message));
+        }
+        self.snapshotter.cancel_restore(id)?;
+        find()
+    }
+
     /// A job, told by the object that does it.
     pub async fn job(&self, id: Uuid) -> Result<JobAnswer> {
-        let job = self.snapshotter.job(id)?.ok_or_else(|| {
-            let message = format!("expected the id of a job of this object, got {id}");
-            StorageError::new(ErrorKind::NotFound, StorageTier::Api, "find job", message)
-        })?;
+        let job = self.snapshotter.job(id)?.ok_or_else(|| unknown_job(id))?;
         let Task::Delegated { into } = &job.task else { return Ok(JobAnswer::Own(Box::new(job))) };
         let path = format!("/v1/{into}/jobs/{id}");
         let (doc_type, doc_id) = into.split_once('/').unwrap_or_default();
@@ -107,7 +115,10 @@ impl Engine {
                 Stepped::Idle => return Ok(()),
                 Stepped::Worked => {}
                 Stepped::Ready(job) => {
-                    if let Err(error) = self.swap(&job).await {
+                    let job = self.snapshotter.note_swap(&job)?;
+                    if job.state == JobState::Running
+                        && let Err(error) = self.swap(&job).await
+                    {
                         self.snapshotter.restore_failed(&job, &error)?;
                         return Err(error);
                     }
@@ -131,6 +142,7 @@ impl Engine {
             })
         })
         .await?;
+        self.snapshotter.restore_ended();
         self.warm.generation_bumped();
         self.warm.invalidated(self.last_sequence()?);
         Ok(())
@@ -138,6 +150,11 @@ impl Engine {
 
     /// When the restore that runs goes on, as far as this instance knows.
     pub(super) fn restore_due(&self, now: Timestamp) -> Option<Timestamp> {
-        self.snapshotter.is_restore_known().then_some(now)
+        self.snapshotter.known_restore_due().map(|due| due.max(now))
     }
+}
+
+fn unknown_job(id: Uuid) -> StorageError {
+    let message = format!("expected the id of a job of this object, got {id}");
+    StorageError::new(ErrorKind::NotFound, StorageTier::Api, "find job", message)
 }

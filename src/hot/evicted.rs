@@ -165,6 +165,24 @@ impl HotStore {
         missing.check()
     }
 
+    /// About how many bytes the evicted documents have that these mutations replace or delete.
+    pub fn evicted_bytes(&self, writes: &[Write]) -> Result<usize> {
+        let catalog = self.catalog()?;
+        let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for write in writes {
+            ids.entry(&write.collection).or_default().insert(write.mutation.id());
+        }
+        let mut bytes = 0_usize;
+        for (collection, ids) in ids {
+            let Some(collection) = catalog.live(collection) else { continue };
+            let located = self.locate(collection.life(), &ids.into_iter().collect::<Vec<_>>())?;
+            let is_evicted = |place: &Place| matches!(place, Place::Segment(segment, _) if segment.place.is_some());
+            let evicted = located.values().filter(|located| is_evicted(&located.place));
+            bytes = evicted.map(|located| located.bytes).fold(bytes, usize::saturating_add);
+        }
+        Ok(bytes)
+    }
+
     /// Keeps documents of an evicted segment for those who need them next.
     pub fn lend(&self, segment: i64, documents: impl IntoIterator<Item = (usize, Document)>) {
         let mut lent = self.lent.borrow_mut();

@@ -97,6 +97,7 @@ impl ObjectService {
             (Route::Snapshot(id), _) => snapshots::get(engine, request, id),
             (Route::Restore(id), _) => restore::restore(engine, request, id).await,
             (Route::ForeignRestore, _) => restore::restore_foreign(engine, request).await,
+            (Route::Job(id), "DELETE") => restore::cancel(engine, request, id),
             (Route::Job(id), _) => restore::job(engine, request, id).await,
         }
     }

@@ -64,6 +64,12 @@ pub async fn job(engine: &Engine, request: &Request, id: Uuid) -> Result<Respons
     }
 }
 
+/// `DELETE /jobs/{id}`: cancels it.
+pub fn cancel(engine: &Engine, request: &Request, id: Uuid) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    Ok(Response::json(200, to_json(&told(&engine.cancel(id)?))?))
+}
+
 fn begun(engine: &Engine, answer: JobAnswer) -> Result<Response> {
     let (id, response) = match answer {
         JobAnswer::Own(job) => (job.id, Response::json(202, to_json(&told(&job))?)),

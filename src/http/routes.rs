@@ -152,7 +152,7 @@ impl Route {
     /// The methods that this route has.
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
-            Self::Object | Self::Collections | Self::Export(_) | Self::Cdc | Self::Job(_) => &["GET", "HEAD"],
+            Self::Object | Self::Collections | Self::Export(_) | Self::Cdc => &["GET", "HEAD"],
             Self::Collection(_) => &["GET", "HEAD", "PUT", "DELETE"],
             Self::Documents(_)
             | Self::Import(_)
@@ -162,7 +162,7 @@ impl Route {
             | Self::ForeignRestore => &["POST"],
             Self::Document(..) => &["GET", "HEAD", "PUT", "PATCH", "DELETE"],
             Self::Sync | Self::Snapshots => &["GET", "HEAD", "POST"],
-            Self::Snapshot(_) => &["GET", "HEAD", "DELETE"],
+            Self::Snapshot(_) | Self::Job(_) => &["GET", "HEAD", "DELETE"],
         }
     }
 

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use uuid::Uuid;
+
 use super::Snapshotter;
 use super::frozen::Only;
 use crate::cold::catalog::{TableId, TableRecord, data_files};
@@ -29,13 +31,15 @@ pub enum Moment {
     Time(Timestamp),
     /// The state right after an event.
     Sequence(Sequence),
+    /// The state that a named snapshot is of, which is that after this event.
+    Named(Uuid, Sequence),
 }
 
 impl Moment {
     fn has(self, sequence: Sequence, timestamp: Timestamp) -> bool {
         match self {
             Self::Time(time) => timestamp <= time,
-            Self::Sequence(last) => sequence <= last,
+            Self::Sequence(last) | Self::Named(_, last) => sequence <= last,
         }
     }
 }
@@ -74,7 +78,7 @@ impl Snapshotter {
         let log = self.hot.log();
         let sequence = match moment {
             Moment::Time(time) => log.sequence_at(time)?,
-            Moment::Sequence(sequence) => Some(sequence),
+            Moment::Sequence(sequence) | Moment::Named(_, sequence) => Some(sequence),
         };
         let first = log.first_sequence()?;
         Ok(sequence.filter(|sequence| sequence.saturating_add(1) >= first))
@@ -104,15 +108,19 @@ impl Snapshotter {
         let objects = self.bucket()?;
         let id = TableId { collection: collection.id, kind: TableKind::State };
         let Some(record) = self.catalog.table(id)? else { return Err(self.out_of_retention(None)?) };
-        let (files, after) = match self.base(&record, moment)? {
-            Some(snapshot) => (data_files(self.catalog.files_of_snapshot(id, snapshot)?), sequence_of(snapshot)?),
-            None => (Vec::new(), 0),
+        let (files, after) = match (tagged(&record, moment), self.base(&record, moment)) {
+            // What is tagged is the whole state, and no events are needed.
+            (Some((snapshot, sequence)), _) => (data_files(self.catalog.files_of_snapshot(id, snapshot)?), sequence),
+            (None, base) => match base? {
+                Some(snapshot) => (data_files(self.catalog.files_of_snapshot(id, snapshot)?), sequence_of(snapshot)?),
+                None => (Vec::new(), 0),
+            },
         };
         let expired = self.catalog.expired()?;
         let is_gone = match moment {
             Moment::Time(time) => time < expired.timestamp || after < expired.through,
             // What a commit has needs no events.
-            Moment::Sequence(sequence) => sequence != after && after < expired.through,
+            Moment::Sequence(sequence) | Moment::Named(_, sequence) => sequence != after && after < expired.through,
         };
         if is_gone {
             return Err(self.out_of_retention(Some(expired.timestamp))?);
@@ -167,7 +175,7 @@ impl Snapshotter {
         let Some(record) = self.catalog.table(id)? else { return Ok(changed) };
         let files = data_files(self.catalog.files(id, record.state.version)?);
         let until = match moment {
-            Moment::Sequence(sequence) => sequence,
+            Moment::Sequence(sequence) | Moment::Named(_, sequence) => sequence,
             Moment::Time(_) => Sequence::MAX,
         };
         let range = ChangesRange { after, until, images: true };
@@ -204,6 +212,14 @@ impl Snapshotter {
         let message = format!("expected a moment from {oldest} on, the oldest that is kept, got an earlier one");
         Ok(StorageError::new(ErrorKind::Gone, StorageTier::Cold, "read the past", message))
     }
+}
+
+/// The commit that a named snapshot has tagged, with the event that it is of.
+fn tagged(record: &TableRecord, moment: Moment) -> Option<(&Snapshot, Sequence)> {
+    let Moment::Named(id, sequence) = moment else { return None };
+    let tagged = record.state.tags.get(&id.to_string())?;
+    let snapshot = record.state.snapshots.iter().find(|snapshot| snapshot.snapshot_id == *tagged)?;
+    Some((snapshot, sequence))
 }
 
 /// The last sequence that a commit contains.

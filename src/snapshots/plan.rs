@@ -382,6 +382,11 @@ impl Plan {
         self.collections.iter().any(is_upkeep)
     }
 
+    /// Whether it may be given up for good when it can not be done: nobody waits for it, or who does is told.
+    pub fn is_dispensable(&self) -> bool {
+        self.is_upkeep() || self.snapshot.is_some() || !self.forget.is_empty()
+    }
+
     /// Whether files leave the change logs by it.
     pub fn is_expiry(&self) -> bool {
         self.collections.iter().any(|collection| !collection.expire.is_empty())
@@ -439,6 +444,11 @@ fn parent(hot: &HotStore, catalog: &ColdCatalog) -> Result<PlannedParent> {
         return Err(StorageError::new(ErrorKind::Conflict, StorageTier::Cold, "create snapshot", message));
     };
     let snapshot = super::named::from_text(&text)?;
+    if catalog.expired()?.through > snapshot.sequence {
+        let message = "expected all events after the newest snapshot to be archived still, got some that have expired; make a \
+                       full snapshot";
+        return Err(StorageError::new(ErrorKind::Conflict, StorageTier::Cold, "create snapshot", message));
+    }
     let object = hot.object_record()?.ok_or_else(|| corrupt("expected the object to be known, got none"))?;
     let manifest = ManifestReference {
         key: super::named::manifest::key(&object.name, snapshot.id),

@@ -411,8 +411,8 @@ impl Snapshotter {
         };
         let staged = match stage.run().await {
             Ok(staged) => staged,
-            // Upkeep that can not be done is not worth that nothing else is archived.
-            Err(error) if error.kind() == ErrorKind::Conflict || (plan.is_upkeep() && !error.is_retryable()) => {
+            // What is not archiving, and can not be done, is not worth that nothing else is archived.
+            Err(error) if error.kind() == ErrorKind::Conflict || (plan.is_dispensable() && !error.is_retryable()) => {
                 self.abandon(plan)?;
                 return Err(error);
             }

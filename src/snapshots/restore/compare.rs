@@ -32,6 +32,8 @@ pub struct Changes {
     parts: Vec<String>,
     /// How many changes there are.
     pub count: u64,
+    /// Bytes of all parts.
+    pub bytes: usize,
 }
 
 impl Changes {
@@ -69,6 +71,7 @@ impl Changes {
         let change = StagedChange { collection, id: id.to_owned(), document };
         let line = serde_json::to_string(&change).map_err(unwritable)?;
         self.count = self.count.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(line.len());
         match self.parts.last_mut().filter(|part| part.len() < PART_BYTES) {
             Some(part) => {
                 part.push('\n');

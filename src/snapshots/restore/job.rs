@@ -110,8 +110,11 @@ pub struct Job {
     pub created_at: Timestamp,
     /// How far it is.
     pub progress: JobProgress,
-    /// Failures in a row that may pass.
+    /// Failures in a row that may pass, and beginnings of the swap that nobody has told the end of.
     pub failures: u32,
+    /// Nothing is tried before, in Unix ms.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_before: Timestamp,
     /// Why it failed, or what it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -126,7 +129,18 @@ impl Job {
     /// A new job.
     pub fn new(id: Uuid, created_at: Timestamp, task: Task) -> Self {
         let (state, progress) = (JobState::Running, JobProgress::default());
-        Self { format: FORMAT, id, state, created_at, progress, failures: 0, error: None, skipped: Vec::new(), task }
+        Self {
+            format: FORMAT,
+            id,
+            state,
+            created_at,
+            progress,
+            failures: 0,
+            not_before: 0,
+            error: None,
+            skipped: Vec::new(),
+            task,
+        }
     }
 
     /// The restore into this object that it is.
@@ -142,6 +156,10 @@ impl Job {
     }
 }
 
+fn is_zero(time: &Timestamp) -> bool {
+    *time == 0
+}
+
 /// The jobs of an object.
 pub struct Jobs {
     sql: Rc<dyn SqlStore>,
@@ -149,6 +167,8 @@ pub struct Jobs {
     exists: Cell<Option<bool>>,
     /// Whether a restore runs; `None` until it was looked for one.
     running: Cell<Option<bool>>,
+    /// When the restore that runs goes on at the earliest.
+    not_before: Cell<Timestamp>,
     /// Whether the restore itself writes.
     swapping: Cell<bool>,
 }
@@ -156,7 +176,13 @@ pub struct Jobs {
 impl Jobs {
     /// The jobs in `sql`.
     pub fn new(sql: Rc<dyn SqlStore>) -> Self {
-        Self { sql, exists: Cell::new(None), running: Cell::new(None), swapping: Cell::new(false) }
+        Self {
+            sql,
+            exists: Cell::new(None),
+            running: Cell::new(None),
+            not_before: Cell::new(0),
+            swapping: Cell::new(false),
+        }
     }
 
     fn exists(&self) -> Result<bool> {
@@ -196,12 +222,15 @@ impl Jobs {
         }
         let rows = self.sql.query("SELECT job FROM jobs WHERE running = 1 LIMIT 1", &[])?;
         self.running.set(Some(!rows.is_empty()));
-        rows.into_iter().next().map(|row| from_text(&expect_text(row.into_iter().next())?)).transpose()
+        let text = rows.into_iter().next().map(|row| expect_text(row.into_iter().next())).transpose()?;
+        let job = text.map(|text| from_text(&text)).transpose()?;
+        self.not_before.set(job.as_ref().map_or(0, |job| job.not_before));
+        Ok(job)
     }
 
-    /// Whether a restore runs, as far as is known without looking.
-    pub fn is_running_known(&self) -> bool {
-        self.running.get() == Some(true)
+    /// When the restore that runs goes on at the earliest, as far as is known without looking.
+    pub fn known_due(&self) -> Option<Timestamp> {
+        (self.running.get() == Some(true)).then(|| self.not_before.get())
     }
 
     /// Adds or replaces a job; long ended ones are forgotten.
@@ -211,6 +240,7 @@ impl Jobs {
             StorageError::new(ErrorKind::Internal, StorageTier::Hot, "store job", message).caused_by(error)
         })?;
         self.running.set(Some(true).filter(|_| job.is_running()));
+        self.not_before.set(job.not_before);
         let id = job.id.to_string();
         let params = [SqlParam::Text(&id), SqlParam::Integer(i64::from(job.is_running())), SqlParam::Text(&text)];
         self.sql.query("INSERT OR REPLACE INTO jobs (id, running, job) VALUES (?, ?, ?)", &params)?;

@@ -25,11 +25,16 @@ use self::job::{Job, JobState, RestoreJob, Step, Task};
 use self::source::{Source, verify};
 use super::Snapshotter;
 use super::named::manifest::{Manifest, ManifestCollection, ManifestReference};
+use super::named::unknown;
+use super::plan::Plan;
+use super::schedule::retry_ms;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::types::StorageTier;
+use crate::types::{StorageTier, Timestamp};
 
 /// Bytes of files that one step proves.
 const VERIFY_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes of changes that one step finds, about: beyond it the range ends.
+const CHANGES_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Failures in a row after which a job is given up.
 const FAILURES_MAX: u32 = 20;
 
@@ -49,7 +54,7 @@ pub struct Restore {
 /// What a step came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stepped {
-    /// No restore runs.
+    /// No restore runs, or the one that does waits.
     Idle,
     /// There is more to do.
     Worked,
@@ -68,9 +73,9 @@ impl Snapshotter {
         self.jobs.running()
     }
 
-    /// Whether a restore runs, as far as this instance knows without looking.
-    pub fn is_restore_known(&self) -> bool {
-        self.jobs.is_running_known()
+    /// When the restore that runs goes on at the earliest, as far as this instance knows without looking.
+    pub fn known_restore_due(&self) -> Option<Timestamp> {
+        self.jobs.known_due()
     }
 
     /// Stores a job that another object does.
@@ -90,7 +95,10 @@ impl Snapshotter {
         let source = Source::read(objects.as_ref(), &wanted.manifest).await?;
         check_collections(source.manifest()?, wanted.collections.as_deref())?;
         self.hot.transaction(|| self.jobs.create())?;
-        // No await from here on.
+        // No await from here on. What was asked for may have been deleted meanwhile.
+        if self.is_of_this_object(source.manifest()?)? && !self.is_kept(wanted.snapshot)? {
+            return Err(unknown(wanted.snapshot));
+        }
         if let Some(known) = self.jobs.get(wanted.id)? {
             return Ok(known);
         }
@@ -119,6 +127,35 @@ impl Snapshotter {
         Ok(job)
     }
 
+    /// Whether a named snapshot of this object is there, and is not about to be deleted.
+    fn is_kept(&self, id: Uuid) -> Result<bool> {
+        let plan = self.catalog.plan()?.map(|stored| Plan::from_text(&stored.plan)).transpose()?;
+        let goes = plan.is_some_and(|plan| plan.forget.contains(&id));
+        Ok(!goes && self.catalog.named()?.iter().any(|named| named.id == id))
+    }
+
+    /// Ends the restore that runs, if it is this one: it is told as failed, and has changed nothing.
+    pub fn cancel_restore(&self, id: Uuid) -> Result<()> {
+        let Some(job) = self.jobs.running()?.filter(|job| job.id == id) else { return Ok(()) };
+        let mut next = job.clone();
+        next.state = JobState::Failed;
+        next.error = Some("it was cancelled".to_owned());
+        self.advance(&job, &next, Vec::new())
+    }
+
+    /// Notes that the swap begins, before it does: should it take the instance away each time, that comes to an end.
+    pub fn note_swap(&self, job: &Job) -> Result<Job> {
+        let mut next = job.clone();
+        next.failures = job.failures.saturating_add(1);
+        if next.failures > FAILURES_MAX {
+            next.state = JobState::Failed;
+            next.error =
+                Some("the changes could not be made in one transaction: the object was ended each time".to_owned());
+        }
+        self.advance(job, &next, Vec::new())?;
+        Ok(next)
+    }
+
     /// About how many files are proved and documents compared.
     fn work_of(&self, source: &Source) -> Result<u64> {
         let files = u64::try_from(source.files().len()).unwrap_or(u64::MAX);
@@ -133,6 +170,9 @@ impl Snapshotter {
     /// ends the job.
     pub async fn restore_step(&self) -> Result<Stepped> {
         let Some(job) = self.jobs.running()? else { return Ok(Stepped::Idle) };
+        if job.not_before > self.ports.clock.now_ms() {
+            return Ok(Stepped::Idle);
+        }
         let Some(restore) = job.restore() else { return Ok(Stepped::Idle) };
         let done = match &restore.step {
             Step::Swap => return Ok(Stepped::Ready(Box::new(job))),
@@ -150,11 +190,18 @@ impl Snapshotter {
         }
     }
 
+    /// Forgets what a restore that has ended needed.
+    pub fn restore_ended(&self) {
+        self.source.replace(None);
+        self.catalog_changed();
+    }
+
     /// Notes that a step of a job failed.
     pub fn restore_failed(&self, job: &Job, error: &StorageError) -> Result<()> {
         let mut next = job.clone();
         next.failures = job.failures.saturating_add(1);
         next.error = Some(error.message().to_owned());
+        next.not_before = retry_ms(next.failures, None, self.ports.clock.now_ms());
         if !error.is_retryable() || next.failures > FAILURES_MAX {
             next.state = JobState::Failed;
         }
@@ -203,13 +250,13 @@ impl Snapshotter {
         };
         let page = source.page(self.bucket()?.as_ref(), name, after).await?;
         let same_versions = self.is_of_this_object(source.manifest()?)?;
-        let (mut missing, mut changes) = (page.documents, Changes::default());
-        let mut compared = u64::try_from(missing.len()).unwrap_or(u64::MAX);
+        let (mut missing, mut changes, mut until) = (page.documents, Changes::default(), page.until);
+        let mut compared = 0_u64;
         let mut position = after.map(str::to_owned);
         loop {
             let present = self.recalling(|| self.hot.page(name, position.as_deref())).await?;
             self.hot.take_back_lent();
-            let is_past = |id: &str| page.until.as_deref().is_some_and(|until| id > until);
+            let is_past = |id: &str| until.as_deref().is_some_and(|until| id > until);
             let within = present.iter().position(|document| is_past(&document.id)).unwrap_or(present.len());
             changes.compare(collection, present.get(..within).unwrap_or_default(), &mut missing, same_versions)?;
             compared = compared.saturating_add(u64::try_from(within).unwrap_or(u64::MAX));
@@ -217,10 +264,16 @@ impl Snapshotter {
                 Some(last) if within == present.len() => Some(last.id.clone()),
                 _ => break,
             };
+            if changes.bytes > CHANGES_MAX_BYTES {
+                until = position;
+                break;
+            }
             self.ports.clock.sleep_ms(0).await;
         }
+        missing.retain(|id, _| until.as_deref().is_none_or(|until| id.as_str() <= until));
+        compared = compared.saturating_add(u64::try_from(missing.len()).unwrap_or(u64::MAX));
         missing.values().try_for_each(|document| changes.missing(collection, document))?;
-        let step = match page.until {
+        let step = match until {
             Some(until) => Step::Compare { collection, after: Some(until) },
             None => Step::Compare { collection: collection.saturating_add(1), after: None },
         };
@@ -259,6 +312,7 @@ impl Snapshotter {
 fn stepped(job: &Job, restore: &RestoreJob, step: Step, done: u64, parts: i64) -> Job {
     let mut next = job.clone();
     next.failures = 0;
+    next.not_before = 0;
     next.error = None;
     next.progress.done = next.progress.done.saturating_add(done).min(next.progress.total);
     next.task = Task::Restore(RestoreJob { step, parts: restore.parts.saturating_add(parts), ..restore.clone() });

@@ -108,7 +108,7 @@ async fn scan_state(objects: &dyn ObjectStore, table: &ManifestTable, window: &R
         let mut files: Vec<DataFile> = vec![file.clone()];
         files.extend(deletes.iter().filter(|deletes| deletes.month == file.month).map(|deletes| (*deletes).clone()));
         let wanted = window.borrow().filter();
-        let is_sorted = file.parts.is_empty();
+        let is_sorted = file.sorted;
         let prune = |statistics: &dyn crate::types::statistics::ColumnStatistics| {
             wanted.as_ref().is_some_and(|wanted| !wanted.may_match(statistics))
         };

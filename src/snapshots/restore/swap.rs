@@ -14,6 +14,8 @@ use crate::snapshots::Snapshotter;
 use crate::snapshots::named::manifest::ManifestCollection;
 use crate::types::{ChangeContext, StorageTier, Timestamp};
 
+/// Bytes of evicted documents that are replaced or deleted, at most: all of them are in memory for the one transaction.
+const EVICTED_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Parts of changes that are written at once.
 const PARTS_AT_ONCE: usize = 8;
 /// Changes that are written at once.
@@ -64,9 +66,13 @@ impl Snapshotter {
             return Ok(());
         }
         let wanted = wanted_collections(source.manifest()?, restore);
-        let mut part = 0;
+        let (mut part, mut bytes) = (0, 0_usize);
         while part < restore.parts {
             let writes = self.writes_of(restore, &wanted, &mut part)?;
+            bytes = bytes.saturating_add(self.hot.evicted_bytes(&writes)?);
+            if bytes > EVICTED_MAX_BYTES {
+                return Err(too_many_evicted());
+            }
             self.recalling(|| self.hot.check_recalled(&writes)).await?;
         }
         Ok(())
@@ -134,9 +140,21 @@ impl Snapshotter {
         let mut part = 0;
         while part < restore.parts {
             let writes = self.writes_of(restore, wanted, &mut part)?;
-            self.hot.write(&writes, context, now, &mut |_, error| Err(error))?;
+            self.write_in_halves(&writes, context, now)?;
         }
         Ok(())
+    }
+
+    /// Writes at once what fits one write, documents before and after: how many these are is known to who writes.
+    fn write_in_halves(&self, writes: &[Write], context: &ChangeContext, now: Timestamp) -> Result<()> {
+        match self.hot.write(writes, context, now, &mut |_, error| Err(error)) {
+            Err(error) if error.kind() == ErrorKind::TooLarge && writes.len() > 1 => {
+                let (first, second) = writes.split_at(writes.len() / 2);
+                self.write_in_halves(first, context, now)?;
+                self.write_in_halves(second, context, now)
+            }
+            done => done.map(|_| ()),
+        }
     }
 
     /// The changes of the next parts, as many as are written at once.
@@ -153,6 +171,14 @@ impl Snapshotter {
         }
         Ok(writes)
     }
+}
+
+fn too_many_evicted() -> StorageError {
+    let message = format!(
+        "expected at most {EVICTED_MAX_BYTES} bytes of evicted documents to be replaced or deleted, got more; restore into \
+         another object"
+    );
+    StorageError::new(ErrorKind::TooLarge, StorageTier::Cold, "restore snapshot", message)
 }
 
 fn write_of(change: StagedChange, wanted: &[&ManifestCollection]) -> Result<Write> {
