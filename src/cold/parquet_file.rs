@@ -2,7 +2,8 @@
 //!
 //! One batch of columns becomes one row group. The bytes depend on the columns alone. Encodings are chosen from the
 //! first row group: a dictionary where values repeat, delta for integers and for text that ascends, plain otherwise;
-//! pages are compressed as [`Layout::compression`] says. Chunk checksums go into the footer, the footer's into the [`DataFile`].
+//! pages are compressed as [`Layout::compression`] says. Chunk checksums go into the footer, the footer's into the
+//! [`DataFile`].
 
 use std::sync::Arc;
 
