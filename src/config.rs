@@ -176,6 +176,29 @@ pub struct ColdConfig {
     /// How long a file stays after nothing reaches it any more, in ms: engines may still read it.
     #[garde(range(min = 0, max = 31_536_000_000))]
     pub orphan_min_age_ms: i64,
+    /// The codec of the Parquet files that are written from now on; files of every codec are read.
+    #[garde(skip)]
+    pub compression: Compression,
+}
+
+/// A codec of the pages of Parquet files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Snappy.
+    #[default]
+    Snappy,
+    /// Pages as they are.
+    None,
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Snappy => "snappy",
+            Self::None => "none",
+        })
+    }
 }
 
 impl Default for ColdConfig {
@@ -187,6 +210,7 @@ impl Default for ColdConfig {
             iceberg_keep_snapshots: 20,
             iceberg_keep_days: 7,
             orphan_min_age_ms: 86_400_000,
+            compression: Compression::default(),
         }
     }
 }
@@ -354,6 +378,7 @@ mod tests {
         assert_eq!(config.snapshots.flush_delay_ms, 5_000);
         assert_eq!(config.snapshots.publish_interval_ms, 10_000);
         assert_eq!(config.cold.base_uri, "s3://cold");
+        assert_eq!(config.cold.compression.to_string(), "snappy");
         assert_eq!((config.objects.expiry_days, config.objects.transition_to_infrequent_days), (730, None));
         assert_eq!(StorageConfig::parse(r#"{"cdc":{}}"#).unwrap(), config);
     }
@@ -384,6 +409,9 @@ mod tests {
         assert_eq!(refused(r#"{"cold":{"baseUri":"s3://cold/"}}"#).path, "cold.baseUri");
         assert_eq!(refused(r#"{"cold":{"s3Endpoint":"r2.example"}}"#).path, "cold.s3Endpoint");
         assert_eq!(refused(r#"{"cold":{"s3Endpoint":"https://r2.example/"}}"#).path, "cold.s3Endpoint");
+        for unknown in [r#""zstd""#, r#""Snappy""#, "null", "0"] {
+            assert_eq!(refused(&format!(r#"{{"cold":{{"compression":{unknown}}}}}"#)).path, "cold.compression");
+        }
         assert_eq!(refused(r#"{"nothing":1}"#).path, "nothing");
         assert_eq!(refused(r#"{"objects":{"prefix":"x"}}"#).path, "objects.prefix");
         assert_eq!(refused(r#"{"objects":{"expiryDays":0}}"#).path, "objects.expiryDays");

@@ -13,9 +13,10 @@
 mod support;
 
 use support::Object;
-use support::archive::{Model, check_whole, settle};
+use support::archive::{Model, check_whole, settle, settle_with};
 use support::next_alarm;
 use thermocline::config::StorageConfig;
+use thermocline::error::ErrorKind;
 use thermocline::ports::native::{Fault, FaultPlan, World, join_seeded, run};
 
 const COLLECTIONS: [&str; 3] = ["movies", "people", "gone"];
@@ -94,6 +95,45 @@ fn the_instance_may_go_away_before_any_call_of_a_flush() {
 #[test]
 fn the_instance_may_go_away_after_any_call_of_a_flush() {
     meet_at_every_call(Fault::CrashAfter);
+}
+
+/// Fires the alarm of a new instance with a configuration. Whether it gave up a plan that it cannot stage.
+fn gives_up(world: &World, config: &str) -> bool {
+    let Some(due) = next_alarm(world) else { return false };
+    world.clock.set(due.max(world.ports().clock.now_ms()));
+    world.alarm.take_due(due);
+    let object = Object::wake_with(world, config);
+    match run(object.service.engine().alarm()).done().unwrap().unwrap() {
+        Ok(_) => false,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+            true
+        }
+    }
+}
+
+#[test]
+fn a_flush_that_was_broken_off_goes_on_under_another_codec() {
+    let (mut met, mut given_up) = (0, 0);
+    let config = CONFIG.replacen('{', r#"{"cold":{"compression":"none"},"#, 1);
+    // Every third call will do: what matters is which files are there already.
+    for call in (0..).step_by(3) {
+        let (world, model) = scenario();
+        let Some(calls) = flush_with_fault(&world, call, Fault::CrashAfter) else { break };
+        let context = format!("after call {call}: {}", calls[call]);
+        met += 1;
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let given_up = gives_up(&world, &config);
+            check_whole(&world, &model, &COLLECTIONS);
+            // Once at most: the next attempt has keys of its own.
+            settle_with(&world, &config);
+            assert_eq!(check_whole(&world, &model, &COLLECTIONS), model.history.len(), "all is published");
+            given_up
+        }));
+        given_up += usize::from(checked.unwrap_or_else(|_| panic!("{context}")));
+    }
+    println!("broken off at {met} calls, planned anew after {given_up}");
+    assert!(met > 50 && given_up > 10, "{met} and {given_up}");
 }
 
 #[test]

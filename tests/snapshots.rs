@@ -43,6 +43,20 @@ fn values(object: &Object, collection: &str, snapshot: &Value) -> Vec<(String, S
 }
 
 #[test]
+fn a_snapshot_tells_the_codec_that_is_configured() {
+    for codec in ["snappy", "none"] {
+        let world = World::new(1).unwrap();
+        let object = Object::wake_with(&world, &format!(r#"{{"cold":{{"compression":"{codec}"}}}}"#));
+        import(&object, "films", 0..100, "a");
+        object.ok("PUT", "/collections/films/docs/one", r#"{"value":"x"}"#);
+        let snapshot = make(&object, &json!({"type": "full"}));
+        assert_eq!(snapshot["metadata"]["compression"], codec);
+        // The instance that reads it is configured otherwise.
+        assert_eq!(values(&Object::wake(&world), "films", &snapshot).len(), 101, "{codec}");
+    }
+}
+
+#[test]
 fn a_full_snapshot_tells_what_it_pins_and_is_listed() {
     let world = World::new(1).unwrap();
     let object = Object::wake(&world);

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::data_file::DataFile;
 use super::parquet_write::DataFileWriter;
 use super::schema::{Schema, TableKind, change_fields};
+use crate::config::Compression;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::time::Month;
 use crate::types::{CdcEvent, ChangeContext, Operation, Sequence, StorageTier};
@@ -50,6 +51,11 @@ impl ChangesFileWriter {
         let columns = empty_columns(&schema);
         let writer = DataFileWriter::new(&schema, TableKind::Changes);
         Self { schema, columns, bytes: 0, writer }
+    }
+
+    /// The same with another codec than the default; to be said before the first event.
+    pub fn compressed_by(self, compression: Compression) -> Self {
+        Self { writer: self.writer.compressed_by(compression), ..self }
     }
 
     /// Adds an event. On an error the file is not to be used.

@@ -6,6 +6,7 @@
 use super::data_file::{DataFile, FilePart};
 use super::parquet_write::{DataFileWriter, ROW_GROUP_MAX_BYTES, ROW_GROUP_MAX_ROWS};
 use super::schema::{Schema, TableKind};
+use crate::config::Compression;
 use crate::error::Result;
 use crate::types::Document;
 use crate::types::time::Month;
@@ -31,6 +32,11 @@ impl<'s> DocumentFileWriter<'s> {
     pub fn of_parts(columns: &'s TableSchema) -> Self {
         let writer = DataFileWriter::of_parts(&Schema::state(columns), TableKind::State);
         Self { shredder: Shredder::new(columns), writer, ended: 0 }
+    }
+
+    /// The same with another codec than the default; to be said before the first document.
+    pub fn compressed_by(self, compression: Compression) -> Self {
+        Self { writer: self.writer.compressed_by(compression), ..self }
     }
 
     /// Adds a document. On an error the file is not to be used.

@@ -15,6 +15,7 @@ pub mod documents;
 pub mod expiry;
 mod file_reader;
 pub mod fsck;
+mod id_filter;
 mod invariants;
 mod manifest;
 mod manifest_list;

@@ -2,11 +2,12 @@
 //!
 //! One batch of columns becomes one row group. The bytes depend on the columns alone. Encodings are chosen from the
 //! first row group: a dictionary where values repeat, delta for integers and for text that ascends, plain otherwise;
-//! pages are compressed with Snappy. Chunk checksums go into the footer, the footer's into the [`DataFile`].
+//! pages are compressed as [`Layout::compression`] says. Chunk checksums go into the footer, the footer's into the
+//! [`DataFile`].
 
 use std::sync::Arc;
 
-use parquet::basic::{Compression, Encoding};
+use parquet::basic::{Compression as Codec, Encoding};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, RowGroupMetaData, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
@@ -16,9 +17,11 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::bounds::{Bounds, nan_count};
 use super::data_file::{ColumnMetrics, DataFile, FileContent};
+use super::id_filter;
 use super::parquet_encode::write_columns;
 use super::parquet_schema::{FILE_NOTES_KEY, FileNotes, RowGroupNotes, message_type};
 use super::schema::{Field, Schema};
+use crate::config::Compression;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
 use crate::types::time::Month;
@@ -41,6 +44,8 @@ pub(super) struct Layout {
     pub ascending: i32,
     /// What locations begin with that the rows name, for a file that names any.
     pub base_uri: Option<String>,
+    /// The codec of the pages.
+    pub compression: Compression,
 }
 
 /// Writes one file, a row group at a time, into memory. What it is given was checked.
@@ -77,6 +82,12 @@ impl ParquetFile {
             stray: StrayFields::None,
             rows: 0,
         }
+    }
+
+    /// The same with another codec, before the first row group.
+    pub(super) fn compressed_by(mut self, compression: Compression) -> Self {
+        self.layout.compression = compression;
+        self
     }
 
     /// The file's columns.
@@ -188,7 +199,7 @@ fn properties(schema: &Schema, layout: &Layout, columns: &[&Column]) -> WriterPr
     let sorting: Option<Vec<SortingColumn>> = sorting.collect();
     let mut builder = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
-        .set_compression(Compression::SNAPPY)
+        .set_compression(codec(layout.compression))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(None)
         .set_sorting_columns(sorting.filter(|sorting| !sorting.is_empty()));
@@ -200,6 +211,13 @@ fn properties(schema: &Schema, layout: &Layout, columns: &[&Column]) -> WriterPr
         builder = set_encoding(builder, field, column, layout);
     }
     builder.build()
+}
+
+fn codec(compression: Compression) -> Codec {
+    match compression {
+        Compression::Snappy => Codec::SNAPPY,
+        Compression::None => Codec::UNCOMPRESSED,
+    }
 }
 
 fn set_encoding(
@@ -219,6 +237,8 @@ fn set_encoding(
         Values::Text { .. } if ascending => Encoding::DELTA_BYTE_ARRAY,
         _ => Encoding::PLAIN,
     };
+    let has_filter = ascending && id_filter::is_worth_it(column.values());
+    let builder = if has_filter { id_filter::enable(builder, path.clone()) } else { builder };
     builder.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, encoding)
 }
 

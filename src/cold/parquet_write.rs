@@ -7,6 +7,7 @@ use super::bounds::owned;
 use super::data_file::{DataFile, FileContent, FilePart};
 use super::parquet_file::{Layout, ParquetFile, refuse};
 use super::schema::{Field, Schema, TableKind};
+use crate::config::Compression;
 use crate::error::Result;
 use crate::types::time::Month;
 use crate::vortex::{Column, Scalar, StrayFields, Values};
@@ -15,8 +16,6 @@ use crate::vortex::{Column, Scalar, StrayFields, Values};
 pub const ROW_GROUP_MAX_ROWS: usize = 20_000;
 /// Bytes of JSON text of a row group, where a writer here cuts them: a reader holds one row group in memory.
 pub const ROW_GROUP_MAX_BYTES: usize = 8 * 1024 * 1024;
-/// The codec of the files' pages, by the name that Parquet has for it.
-pub const COMPRESSION: &str = "snappy";
 const MICROS_PER_MILLI: i64 = 1_000;
 
 /// Writes one data file, a row group at a time, into memory.
@@ -48,9 +47,20 @@ impl DataFileWriter {
         let ascending = kind.sort_source();
         // Whether a file of parts is sorted is known only when its first row group is long written.
         let sorting = if of_parts { Vec::new() } else { vec![ascending] };
-        let layout = Layout { content: FileContent::Data, sorting, ascending, base_uri: None };
+        let layout = Layout {
+            content: FileContent::Data,
+            sorting,
+            ascending,
+            base_uri: None,
+            compression: Compression::default(),
+        };
         let file = ParquetFile::new(schema, layout);
         Self { file, kind, month: None, of_parts, parts: Vec::new(), sorted: true, last: None }
+    }
+
+    /// The same with another codec than the default; to be said before the first row group.
+    pub fn compressed_by(self, compression: Compression) -> Self {
+        Self { file: self.file.compressed_by(compression), ..self }
     }
 
     /// How many rows were written.

@@ -17,6 +17,7 @@ use super::parquet_write::{ROW_GROUP_MAX_BYTES, ROW_GROUP_MAX_ROWS};
 use super::paths::location;
 use super::scan::ScanStats;
 use super::schema::{Schema, delete_fields};
+use crate::config::Compression;
 use crate::error::Result;
 use crate::ports::ObjectStore;
 use crate::types::time::Month;
@@ -44,6 +45,7 @@ impl PositionDeletesWriter {
             sorting: vec![delete_fields::FILE_PATH, delete_fields::POS],
             ascending: delete_fields::POS,
             base_uri: Some(base_uri.clone()),
+            compression: Compression::default(),
         };
         Self {
             base_uri,
@@ -54,6 +56,11 @@ impl PositionDeletesWriter {
             positions: Column::new(ColumnType::Long),
             bytes: 0,
         }
+    }
+
+    /// The same with another codec than the default; to be said before the first position.
+    pub fn compressed_by(self, compression: Compression) -> Self {
+        Self { file: self.file.compressed_by(compression), ..self }
     }
 
     /// Adds the deleted `positions`, row numbers counted from 0, of the data file under `file_key`, whose month is the

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parquet::basic::Encoding;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
 use thermocline::cold::parquet_write::ROW_GROUP_MAX_ROWS;
@@ -14,7 +13,7 @@ use thermocline::types::Document;
 use thermocline::types::statistics::{Bound, ColumnStatistics};
 use thermocline::vortex::TableSchema;
 
-use super::support::{FEBRUARY, MARCH, delete_file, document, document_file, learned, parts_file, put, read};
+use super::support::{FEBRUARY, MARCH, delete_file, document, document_file, footer, learned, parts_file, put, read};
 
 const BASE: &str = "s3://cold";
 const PATH: i32 = 2_147_483_546;
@@ -49,11 +48,6 @@ fn told(bucket: &MemoryBucket, file: &DataFile) -> Result<BTreeMap<String, Roari
 
 fn ids(found: &[Document]) -> Vec<&str> {
     found.iter().map(|document| document.id.as_str()).collect()
-}
-
-fn footer(bytes: &[u8], file: &DataFile) -> ParquetMetaData {
-    let start = bytes.len() - usize::try_from(file.footer_size).unwrap();
-    ParquetMetaDataReader::decode_metadata(&bytes[start..bytes.len() - 8]).unwrap()
 }
 
 #[test]

@@ -1,21 +1,15 @@
 //! Data files: what the writer makes of columns, and that it makes the same of the same.
 
 use parquet::basic::Encoding;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use proptest::prelude::*;
 use thermocline::cold::parquet_write::{DataFileWriter, ROW_GROUP_MAX_ROWS};
-use thermocline::cold::{DataFile, DocumentFileWriter, Schema, TableKind};
+use thermocline::cold::{DocumentFileWriter, Schema, TableKind};
 use thermocline::error::ErrorKind;
 use thermocline::ports::native::MemoryBucket;
 use thermocline::types::Document;
 use thermocline::vortex::{ColumnType, StrayFields, TableSchema};
 
-use super::support::{FEBRUARY, MARCH, assert_same_text, declare, document, document_file, learned, put, read};
-
-fn footer(bytes: &[u8], file: &DataFile) -> ParquetMetaData {
-    let start = bytes.len() - usize::try_from(file.footer_size).unwrap();
-    ParquetMetaDataReader::decode_metadata(&bytes[start..bytes.len() - 8]).unwrap()
-}
+use super::support::{FEBRUARY, MARCH, assert_same_text, declare, document, document_file, footer, learned, put, read};
 
 fn many(count: usize) -> Vec<Document> {
     let row = |number: usize| {

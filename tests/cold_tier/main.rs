@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and says what it measured"
 )]
 
+mod codecs;
 mod commits;
 mod delete_commits;
 mod deletes;
@@ -17,6 +18,7 @@ mod files;
 mod fixture;
 mod golden;
 mod hostile;
+mod id_filters;
 mod parts;
 mod retention;
 mod scans;

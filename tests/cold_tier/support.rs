@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use thermocline::cold::{
     BuiltCommit, ChangeRecord, ChangesFileWriter, ChangesRange, Commit, CommitOperation, DataFile, DocumentFileWriter,
     LiveFile, PositionDeletesWriter, ScanStats, Schema, TableKind, TablePath, TableState, plan_commit, scan,
@@ -47,6 +48,12 @@ pub fn document_file(columns: &TableSchema, documents: &[Document], key: &str) -
     let mut writer = DocumentFileWriter::new(columns);
     documents.iter().for_each(|document| writer.push(document).unwrap());
     writer.finish(|_| key.to_owned()).unwrap()
+}
+
+/// The footer of a file.
+pub fn footer(bytes: &[u8], file: &DataFile) -> ParquetMetaData {
+    let start = bytes.len() - usize::try_from(file.footer_size).unwrap();
+    ParquetMetaDataReader::decode_metadata(&bytes[start..bytes.len() - 8]).unwrap()
 }
 
 /// A data file of parts: segments, each with its number, one after the other.

@@ -37,7 +37,8 @@ impl Stage<'_> {
                 {
                     self.end_changes(stage).await?;
                 }
-                let (_, writer) = stage.changes.get_or_insert_with(|| (month, ChangesFileWriter::new()));
+                let new = || (month, ChangesFileWriter::new().compressed_by(self.config.compression));
+                let (_, writer) = stage.changes.get_or_insert_with(new);
                 writer.push(&record(event, namespace))?;
             }
             while let Some(largest) = largest_open(stages) {

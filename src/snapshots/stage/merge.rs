@@ -17,7 +17,7 @@ impl Stage<'_> {
         let is_input = |file: &&CatalogFile| stage.planned.merge.contains(&file.number);
         let removed: Vec<CatalogFile> = files.iter().filter(is_input).cloned().collect();
         let inputs = data_files(removed.clone());
-        let mut writer = ChangesFileWriter::new();
+        let mut writer = ChangesFileWriter::new().compressed_by(self.config.compression);
         let range = ChangesRange { after: Sequence::MIN, until: Sequence::MAX, images: true };
         scan_changes(self.objects.as_ref(), &inputs, &stage.planned.name, range, &mut |record| {
             writer.push(&record)?;

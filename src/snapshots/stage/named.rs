@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::{Stage, StagedTable};
 use crate::cold::catalog::{TableId, TableRecord, data_files};
 use crate::cold::schema::change_fields;
-use crate::cold::{ChangesRange, DataFile, TableKind, parquet_write, retag, scan_changes};
+use crate::cold::{ChangesRange, DataFile, TableKind, retag, scan_changes};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::StorageClass;
 use crate::snapshots::named::manifest::{self, Manifest, ManifestHead, ManifestTable};
@@ -172,7 +172,7 @@ impl Stage<'_> {
                 size_bytes,
                 row_count,
                 parent_id: planned.parent.as_ref().map(|parent| parent.id),
-                compression: parquet_write::COMPRESSION.to_owned(),
+                compression: self.config.compression.to_string(),
                 checksum: manifest::checksum(manifest),
             },
         }

@@ -77,9 +77,10 @@ impl Stage<'_> {
     ) -> Result<()> {
         let is_archived =
             |segment: &&PlannedSegment| files.iter().any(|file| has_part(&file.file.file, segment.number));
+        let compression = self.config.compression;
         let mut open: Option<DocumentFileWriter<'_>> = None;
         for segment in month.segments.iter().filter(|segment| !is_archived(segment)) {
-            let writer = open.get_or_insert_with(|| DocumentFileWriter::of_parts(columns));
+            let writer = open.get_or_insert_with(|| DocumentFileWriter::of_parts(columns).compressed_by(compression));
             let mut next = 0;
             loop {
                 self.clock.sleep_ms(0).await;
@@ -133,7 +134,7 @@ impl Stage<'_> {
         if deleted.is_empty() {
             return Ok(());
         }
-        let mut writer = PositionDeletesWriter::new(&self.config.base_uri);
+        let mut writer = PositionDeletesWriter::new(&self.config.base_uri).compressed_by(self.config.compression);
         for (key, positions) in &deleted {
             writer.push(key, month.month, positions)?;
         }
@@ -153,12 +154,14 @@ impl Stage<'_> {
         let planned = stage.planned;
         let mut rows = FrozenRows::new(self.hot, planned.id, planned.life(), self.plan.through)
             .without_segments_before(self.plan.segments_before);
+        let compression = self.config.compression;
         let mut open: BTreeMap<Month, DocumentFileWriter<'_>> = BTreeMap::new();
         while let Some(page) = rows.next_page()? {
             self.clock.sleep_ms(0).await;
             for document in page {
                 let month = Month::of(document.timestamp);
-                open.entry(month).or_insert_with(|| DocumentFileWriter::new(&stage.columns)).push(&document)?;
+                let writer = || DocumentFileWriter::new(&stage.columns).compressed_by(compression);
+                open.entry(month).or_insert_with(writer).push(&document)?;
                 // After each document: where a page ends depends on the moment at which it is read.
                 while let Some(month) = month_to_end(&open) {
                     if let Some(writer) = open.remove(&month) {
