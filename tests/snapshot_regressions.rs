@@ -1,4 +1,4 @@
-//! Findings of a review: each test fails while its defect is there.
+//! Histories of snapshots, restores and what expires that once ended badly.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,16 +11,9 @@
 
 mod support;
 
-use std::rc::Rc;
-
 use serde_json::{Value, json};
 use support::Object;
 use support::archive::alarms_for;
-use thermocline::config::StorageConfig;
-use thermocline::engine::Engine;
-use thermocline::http::message::{Request, WholeBody};
-use thermocline::http::object::ObjectService;
-use thermocline::ports::PeerAnswer;
 use thermocline::ports::native::{Fault, FaultPlan, World, run};
 
 const MINUTE_MS: i64 = 60_000;
@@ -179,7 +172,6 @@ fn alarms_on(world: &World, object: &Object, time_ms: i64) {
 /// Everything that is archived is evicted.
 const EVICTING: &str = r#"{"hot":{"evictAboveBytes":1},"cold":{"orphanMinAgeMs":0}}"#;
 
-
 #[test]
 fn a_restore_that_always_takes_the_instance_away_is_given_up() {
     let world = World::new(7).unwrap();
@@ -222,7 +214,6 @@ fn a_restore_that_always_takes_the_instance_away_is_given_up() {
     println!("{deaths} deaths at call {call}: {job}");
     assert_eq!(status, 201, "after {deaths} deaths nobody can write: {problem}");
 }
-
 
 #[test]
 fn an_export_is_of_its_moment_although_a_restore_swaps_the_collection() {
@@ -267,8 +258,6 @@ fn an_export_is_of_its_moment_although_a_restore_swaps_the_collection() {
     }
 }
 
-
-
 #[test]
 fn alarms_are_few_while_the_bucket_is_away() {
     let config = r#"{"objects":{"expiryDays":10},"cold":{"icebergKeepDays":1},"snapshots":{"keepDays":10}}"#;
@@ -285,4 +274,22 @@ fn alarms_are_few_while_the_bucket_is_away() {
     let after = alarms_lenient(&world, config, 2 * DAY_MS);
     println!("{after} after it came back, {:?}", Object::wake_with(&world, config).ok("GET", "/snapshots", ""));
     assert!(again <= 200, "{again} alarms a day");
+}
+
+#[test]
+fn a_restore_can_be_cancelled() {
+    let world = World::new(31).unwrap();
+    let object = Object::wake(&world);
+    object.ok("PUT", "/collections/docs/docs/a", r#"{"n":1}"#);
+    let taken = snapshot(&object, "full");
+    object.ok("PUT", "/collections/docs/docs/a", r#"{"n":2}"#);
+    let job = object.ok("POST", &path(&taken), "{}");
+    let job = format!("/jobs/{}", job["id"].as_str().unwrap());
+    assert_eq!(object.json("PUT", "/collections/docs/docs/a", "{}").0, 503);
+    assert_eq!(object.ok("DELETE", &job, "")["state"], "failed");
+    object.ok("PUT", "/collections/docs/docs/b", "{}");
+    assert_eq!(object.ok("DELETE", &job, "")["error"], "it was cancelled", "once more changes nothing");
+    alarms_lenient(&world, "", HOUR_MS);
+    assert_eq!(object.ok("GET", "/collections/docs/docs/a", "")["n"], 2);
+    assert_eq!(object.json("DELETE", "/jobs/0192d3f0-0000-7000-8000-000000000000", "").0, 404);
 }
