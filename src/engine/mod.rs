@@ -29,7 +29,7 @@ pub use collections::{CollectionInfo, ColumnInfo};
 pub use documents::Tier;
 pub use export::{EXPORT_ABANDONED_MS, EXPORT_CHUNK_BYTES, EXPORT_IDLE_MAX_MS, EXPORTS_MAX, Export};
 pub use history::AsOf;
-pub use restore::{ForeignRestore, Job, JobAnswer, JobState};
+pub use restore::{Job, JobAnswer, JobState, Restore};
 pub use snapshots::{LABEL_MAX_BYTES, SnapshotRequest};
 
 use self::export::Exports;

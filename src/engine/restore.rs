@@ -1,36 +1,21 @@
 //! Restores of snapshots: begun here or at another object, done by the alarm.
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{PeerAnswer, uuid_v7};
 use crate::snapshots::named::manifest::{self, ManifestReference};
+use crate::snapshots::restore::Stepped;
 use crate::snapshots::restore::job::Task;
-use crate::snapshots::restore::{Restore, Stepped};
 use crate::types::names::ObjectName;
 use crate::types::{StorageTier, Timestamp};
 
+pub use crate::snapshots::restore::Restore;
 pub use crate::snapshots::restore::job::{Job, JobState};
 
 /// Steps of a restore in one alarm; what is left is for the next.
 const STEPS: usize = 256;
-
-/// A restore as one object asks another for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ForeignRestore {
-    /// The job's id.
-    pub id: Uuid,
-    /// The snapshot.
-    pub snapshot: Uuid,
-    /// Its manifest.
-    pub manifest: ManifestReference,
-    /// The collections that are wanted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub collections: Option<Vec<String>>,
-}
 
 /// What came of asking for a restore, or for a job.
 pub enum JobAnswer {
@@ -52,19 +37,15 @@ impl Engine {
         let known = self.snapshot(snapshot)?;
         let manifest = ManifestReference { key: manifest::key(&name, snapshot), checksum: known.metadata.checksum };
         let id = uuid_v7(self.ports.ids.as_ref(), self.now_ms())?;
+        let wanted = Restore { id, snapshot, manifest, collections };
         match into.filter(|into| **into != name) {
-            None => self.begin_restore(Restore { id, snapshot, manifest, collections }).await,
-            Some(into) => self.delegate(into, ForeignRestore { id, snapshot, manifest, collections }).await,
+            None => self.begin_restore(wanted).await,
+            Some(into) => self.delegate(into, wanted).await,
         }
     }
 
-    /// Begins a restore that another object asks for.
-    pub async fn restore_foreign(&self, wanted: ForeignRestore) -> Result<JobAnswer> {
-        let ForeignRestore { id, snapshot, manifest, collections } = wanted;
-        self.begin_restore(Restore { id, snapshot, manifest, collections }).await
-    }
-
-    async fn begin_restore(&self, wanted: Restore) -> Result<JobAnswer> {
+    /// Begins a restore into this object; another object may ask for it.
+    pub async fn begin_restore(&self, wanted: Restore) -> Result<JobAnswer> {
         let name = self.name()?;
         self.learn_alarm().await?;
         self.hot.transaction(|| self.hot.ensure_object(&name, self.now_ms()))?;
@@ -74,7 +55,7 @@ impl Engine {
         Ok(JobAnswer::Own(Box::new(job)))
     }
 
-    async fn delegate(&self, into: &ObjectName, wanted: ForeignRestore) -> Result<JobAnswer> {
+    async fn delegate(&self, into: &ObjectName, wanted: Restore) -> Result<JobAnswer> {
         let body = serde_json::to_string(&wanted).map_err(|error| {
             let message = "expected a restore to become JSON";
             StorageError::new(ErrorKind::Internal, StorageTier::Api, "restore snapshot", message).caused_by(error)
@@ -131,14 +112,15 @@ impl Engine {
 
     /// Makes all changes of a restore in one transaction.
     async fn swap(&self, job: &Job) -> Result<()> {
-        self.snapshotter.prepare_swap(job).await?;
+        let Some(restore) = job.restore() else { return Ok(()) };
+        let source = self.snapshotter.prepare_swap(job, restore).await?;
         let now = self.now_ms();
         self.with_recalls(|| {
             self.hot.transaction(|| {
                 if self.warm.may_hold_documents() {
                     self.hot.bump_cache_generation()?;
                 }
-                self.snapshotter.swap(job, now)
+                self.snapshotter.swap(job, &source, now)
             })
         })
         .await?;

@@ -16,7 +16,7 @@ use lru::LruCache;
 
 use super::HotStore;
 use super::directory::{LifeKey, Segment};
-use super::lookup::Place;
+use super::lookup::{Located, Place};
 use super::write::{TRANSACTION_MAX_BYTES, Write, too_many_images};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::{Document, StorageTier};
@@ -94,6 +94,14 @@ fn size(document: &Document) -> usize {
     document.text.len().saturating_add(document.id.len()).saturating_add(size_of::<Document>())
 }
 
+/// A current document of an evicted segment.
+struct EvictedDocument {
+    segment: Rc<Segment>,
+    row: usize,
+    /// About how many its text has.
+    bytes: usize,
+}
+
 /// What several evicted segments lack, put together.
 #[derive(Default)]
 pub(super) struct Missing(Vec<EvictedRows>);
@@ -133,54 +141,49 @@ impl HotStore {
 
     /// Fails with [`NeedsCold`] when documents of evicted segments that these mutations replace or delete are not lent.
     pub fn check_recalled(&self, writes: &[Write]) -> Result<()> {
+        let (mut rows, mut bytes) = (BTreeMap::<i64, EvictedRows>::new(), 0_usize);
+        for evicted in self.evicted_of(writes)? {
+            bytes = bytes.saturating_add(evicted.bytes);
+            let segment = evicted.segment.number;
+            if self.lent.borrow_mut().documents.get(&(segment, evicted.row)).is_none() {
+                let place = evicted.segment.place.as_deref().unwrap_or_default();
+                let missing = || EvictedRows { segment, place: place.to_owned(), rows: Vec::new() };
+                rows.entry(segment).or_insert_with(missing).rows.push(evicted.row);
+            }
+        }
+        if bytes > TRANSACTION_MAX_BYTES {
+            return Err(too_many_images());
+        }
+        rows.values_mut().for_each(|evicted| evicted.rows.sort_unstable());
+        Missing(rows.into_values().collect()).check()
+    }
+
+    /// About how many bytes the evicted documents have that these mutations replace or delete.
+    pub fn evicted_bytes(&self, writes: &[Write]) -> Result<usize> {
+        let evicted = self.evicted_of(writes)?;
+        Ok(evicted.iter().map(|evicted| evicted.bytes).fold(0, usize::saturating_add))
+    }
+
+    /// The evicted documents that these mutations replace or delete, each once.
+    fn evicted_of(&self, writes: &[Write]) -> Result<Vec<EvictedDocument>> {
         let catalog = self.catalog()?;
         let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for write in writes.iter().filter(|write| !write.is_blind()) {
             ids.entry(&write.collection).or_default().insert(write.mutation.id());
         }
-        let (mut missing, mut bytes) = (Missing::default(), 0_usize);
+        let mut evicted = Vec::new();
         for (collection, ids) in ids {
             let Some(collection) = catalog.live(collection) else { continue };
             let located = self.locate(collection.life(), &ids.into_iter().collect::<Vec<_>>())?;
-            let mut rows: BTreeMap<i64, EvictedRows> = BTreeMap::new();
-            for located in located.values() {
-                let Place::Segment(segment, row) = &located.place else { continue };
-                let Some(place) = segment.place.as_deref() else { continue };
-                bytes = bytes.saturating_add(located.bytes);
-                if self.lent.borrow_mut().documents.get(&(segment.number, *row)).is_none() {
-                    let evicted = rows.entry(segment.number).or_insert_with(|| EvictedRows {
-                        segment: segment.number,
-                        place: place.to_owned(),
-                        rows: Vec::new(),
-                    });
-                    evicted.rows.push(*row);
+            for Located { place, bytes, .. } in located.into_values() {
+                if let Place::Segment(segment, row) = place
+                    && segment.place.is_some()
+                {
+                    evicted.push(EvictedDocument { segment, row, bytes });
                 }
             }
-            rows.values_mut().for_each(|evicted| evicted.rows.sort_unstable());
-            missing.0.extend(rows.into_values());
         }
-        if bytes > TRANSACTION_MAX_BYTES {
-            return Err(too_many_images());
-        }
-        missing.check()
-    }
-
-    /// About how many bytes the evicted documents have that these mutations replace or delete.
-    pub fn evicted_bytes(&self, writes: &[Write]) -> Result<usize> {
-        let catalog = self.catalog()?;
-        let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for write in writes {
-            ids.entry(&write.collection).or_default().insert(write.mutation.id());
-        }
-        let mut bytes = 0_usize;
-        for (collection, ids) in ids {
-            let Some(collection) = catalog.live(collection) else { continue };
-            let located = self.locate(collection.life(), &ids.into_iter().collect::<Vec<_>>())?;
-            let is_evicted = |place: &Place| matches!(place, Place::Segment(segment, _) if segment.place.is_some());
-            let evicted = located.values().filter(|located| is_evicted(&located.place));
-            bytes = evicted.map(|located| located.bytes).fold(bytes, usize::saturating_add);
-        }
-        Ok(bytes)
+        Ok(evicted)
     }
 
     /// Keeps documents of an evicted segment for those who need them next.

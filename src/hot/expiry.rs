@@ -15,11 +15,11 @@ use super::lookup::READ_MAX_BYTES;
 use super::segment::read;
 use super::{Collection, EvictedRows, HotStore};
 use crate::error::Result;
+use crate::types::time::DAY_MS;
 use crate::types::{Sequence, Timestamp};
 use crate::vortex::Bitmap;
 use crate::vortex::blob::Budget;
 
-const DAY_MS: i64 = 86_400_000;
 /// The pause after a pass that left nothing, in ms.
 const PAUSE_MS: i64 = 3_600_000;
 /// Documents, and bytes of their text, that are deleted in one turn.

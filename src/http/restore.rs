@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::body::{invalid, json_text, parse, to_json};
 use super::message::{Request, Response};
 use super::params::QueryParams;
-use crate::engine::{Engine, ForeignRestore, Job, JobAnswer, JobState};
+use crate::engine::{Engine, Job, JobAnswer, JobState, Restore};
 use crate::error::Result;
 use crate::types::names::ObjectName;
 
@@ -51,8 +51,8 @@ pub async fn restore(engine: &Engine, request: &mut Request, snapshot: Uuid) -> 
 /// `POST /internal/{type}/{id}/restores`: what another object asks for.
 pub async fn restore_foreign(engine: &Engine, request: &mut Request) -> Result<Response> {
     let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
-    let wanted: ForeignRestore = parse(&text, "restore snapshot")?;
-    begun(engine, engine.restore_foreign(wanted).await?)
+    let wanted: Restore = parse(&text, "restore snapshot")?;
+    begun(engine, engine.begin_restore(wanted).await?)
 }
 
 /// `GET /jobs/{id}`

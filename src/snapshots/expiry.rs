@@ -4,9 +4,8 @@ use super::Snapshotter;
 use super::plan::{Expiring, change_files, next_thinning};
 use crate::cold::expiry::last_event_ms;
 use crate::error::{ErrorKind, Result, StorageError};
+use crate::types::time::DAY_MS;
 use crate::types::{Sequence, StorageTier, Timestamp};
-
-const DAY_MS: i64 = 86_400_000;
 
 /// When something expires next, at the earliest. What comes later expires later.
 #[derive(Clone, Copy)]

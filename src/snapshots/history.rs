@@ -108,13 +108,14 @@ impl Snapshotter {
         let objects = self.bucket()?;
         let id = TableId { collection: collection.id, kind: TableKind::State };
         let Some(record) = self.catalog.table(id)? else { return Err(self.out_of_retention(None)?) };
-        let (files, after) = match (tagged(&record, moment), self.base(&record, moment)) {
-            // What is tagged is the whole state, and no events are needed.
-            (Some((snapshot, sequence)), _) => (data_files(self.catalog.files_of_snapshot(id, snapshot)?), sequence),
-            (None, base) => match base? {
-                Some(snapshot) => (data_files(self.catalog.files_of_snapshot(id, snapshot)?), sequence_of(snapshot)?),
-                None => (Vec::new(), 0),
-            },
+        // What is tagged is the whole state, and no events are needed.
+        let base = match tagged(&record, moment) {
+            Some(tagged) => Some(tagged),
+            None => self.base(&record, moment)?.map(|base| sequence_of(base).map(|after| (base, after))).transpose()?,
+        };
+        let (files, after) = match base {
+            Some((snapshot, after)) => (data_files(self.catalog.files_of_snapshot(id, snapshot)?), after),
+            None => (Vec::new(), 0),
         };
         let expired = self.catalog.expired()?;
         let is_gone = match moment {

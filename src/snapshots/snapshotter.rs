@@ -22,6 +22,7 @@ use crate::limits::R2_SAME_KEY_INTERVAL_MS;
 use crate::ports::{ObjectStore, Ports, uuid_v7};
 use crate::types::names::ObjectName;
 use crate::types::statistics::ColumnStatistics;
+use crate::types::time::DAY_MS;
 use crate::types::{CdcEvent, CollectionId, DocumentSink, Sequence, StorageTier, SyncResult, Timestamp};
 use crate::vortex::TableSchema;
 
@@ -33,7 +34,6 @@ const SYNC_ROUNDS: usize = 8;
 const JOIN_POLL_MS: u32 = 20;
 /// Deletions of garbage in one run.
 const GARBAGE_ROUNDS: usize = 32;
-const DAY_MS: i64 = 86_400_000;
 
 /// What readers of the bucket see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -343,9 +343,14 @@ impl Snapshotter {
         Ok(publish.bytes_written)
     }
 
-    fn make_plan(&self) -> Result<Option<Plan>> {
+    /// A name for what a plan makes, and the time.
+    pub(super) fn new_attempt(&self) -> Result<(Uuid, Timestamp)> {
         let now = self.ports.clock.now_ms();
-        let attempt = uuid_v7(self.ports.ids.as_ref(), now)?;
+        Ok((uuid_v7(self.ports.ids.as_ref(), now)?, now))
+    }
+
+    fn make_plan(&self) -> Result<Option<Plan>> {
+        let (attempt, now) = self.new_attempt()?;
         let plan = Plan::make(&self.hot, &self.catalog, attempt, now)?;
         self.plan_made();
         Ok(plan)
@@ -377,8 +382,7 @@ impl Snapshotter {
         if collections.is_empty() {
             return Ok(None);
         }
-        let now = self.ports.clock.now_ms();
-        let attempt = uuid_v7(self.ports.ids.as_ref(), now)?;
+        let (attempt, now) = self.new_attempt()?;
         let plan = Plan::make_merge(&self.hot, &self.catalog, &collections, attempt, now)?;
         self.known.replace(None);
         Ok(plan)

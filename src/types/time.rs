@@ -6,6 +6,9 @@ use jiff::tz::Offset;
 
 use super::Timestamp;
 
+/// Milliseconds of a day.
+pub const DAY_MS: i64 = 86_400_000;
+
 /// A month of the UTC calendar, the unit by which tables are partitioned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Month {

@@ -17,7 +17,6 @@ use super::plan::Plan;
 use super::snapshotter::{Caller, Snapshotter};
 use crate::cold::catalog::{NamedSnapshot, UNTIL_PUBLISHED};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::uuid_v7;
 use crate::types::names::ObjectName;
 use crate::types::snapshot::{Snapshot, SnapshotType};
 use crate::types::{StorageTier, Timestamp};
@@ -118,16 +117,14 @@ impl Snapshotter {
         if !self.catalog.has_named()? {
             self.hot.transaction(|| self.catalog.create_named())?;
         }
-        let now = self.ports.clock.now_ms();
-        let attempt = uuid_v7(self.ports.ids.as_ref(), now)?;
+        let (attempt, now) = self.new_attempt()?;
         let plan = Plan::make_snapshot(&self.hot, &self.catalog, request, attempt, now);
         self.plan_made();
         plan.map(|_| attempt)
     }
 
     fn plan_forget(&self, ids: &[Uuid]) -> Result<Plan> {
-        let now = self.ports.clock.now_ms();
-        let attempt = uuid_v7(self.ports.ids.as_ref(), now)?;
+        let (attempt, now) = self.new_attempt()?;
         let plan = Plan::make_forget(&self.hot, &self.catalog, ids, attempt, now);
         self.catalog_changed();
         plan

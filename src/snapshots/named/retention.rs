@@ -10,8 +10,7 @@ use uuid::Uuid;
 use crate::cold::catalog::NamedSnapshot;
 use crate::config::SnapshotsConfig;
 use crate::types::Timestamp;
-
-const DAY_MS: i64 = 86_400_000;
+use crate::types::time::DAY_MS;
 
 /// The snapshots of `named`, which is by version, that go at `now`.
 pub fn expired(named: &[NamedSnapshot], held: &BTreeSet<Uuid>, config: &SnapshotsConfig, now: Timestamp) -> Vec<Uuid> {

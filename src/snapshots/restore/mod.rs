@@ -18,6 +18,7 @@ mod swap;
 
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::compare::Changes;
@@ -38,8 +39,9 @@ const CHANGES_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Failures in a row after which a job is given up.
 const FAILURES_MAX: u32 = 20;
 
-/// What is to be restored into this object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is to be restored into this object; also as one object asks another for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Restore {
     /// The job's id.
     pub id: Uuid,
@@ -48,6 +50,7 @@ pub struct Restore {
     /// Its manifest.
     pub manifest: ManifestReference,
     /// The collections that are wanted; `None` for the object as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collections: Option<Vec<String>>,
 }
 

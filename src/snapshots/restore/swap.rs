@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::compare::{StagedChange, read_part};
 use super::job::{Job, JobState, RestoreJob, Step, Task};
+use super::source::Source;
 use super::{stepped, wanted_collections};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::document::NewDocument;
@@ -24,7 +25,7 @@ const CHANGES_AT_ONCE: usize = 65_536;
 impl Snapshotter {
     /// Makes all changes of a job that is ready, within a transaction of one turn. When the object is not as it was
     /// compared, the job begins anew.
-    pub fn swap(&self, job: &Job, now: Timestamp) -> Result<()> {
+    pub fn swap(&self, job: &Job, source: &Source, now: Timestamp) -> Result<()> {
         let Some(restore) = job.restore() else { return Ok(()) };
         if self.jobs.get(job.id)?.as_ref() != Some(job) {
             return Ok(());
@@ -32,13 +33,7 @@ impl Snapshotter {
         if self.hot.log().last_sequence()? != restore.sequence {
             return self.begin_anew(job, restore);
         }
-        let source = self.source.borrow().clone().filter(|(id, _)| *id == job.id).map(|(_, source)| source);
-        let source = source.ok_or_else(|| {
-            let message = "expected the manifest to have been read, got none; it is tried again";
-            StorageError::new(ErrorKind::Unavailable, StorageTier::Cold, "restore snapshot", message)
-        })?;
-        let manifest = source.manifest()?;
-        let wanted = wanted_collections(manifest, restore);
+        let wanted = wanted_collections(source.manifest()?, restore);
         let context = ChangeContext { source: Some(format!("snapshot:{}", restore.snapshot)), correlation_id: None };
         self.jobs.swapping(|| {
             if restore.collections.is_none() {
@@ -59,11 +54,10 @@ impl Snapshotter {
     }
 
     /// Reads what the swap needs that is not in the database: the manifest, and the evicted documents that it replaces.
-    pub async fn prepare_swap(&self, job: &Job) -> Result<()> {
-        let Some(restore) = job.restore() else { return Ok(()) };
+    pub async fn prepare_swap(&self, job: &Job, restore: &RestoreJob) -> Result<Rc<Source>> {
         let source = self.source(job, restore).await?;
         if !self.hot.has_evicted()? {
-            return Ok(());
+            return Ok(source);
         }
         let wanted = wanted_collections(source.manifest()?, restore);
         let (mut part, mut bytes) = (0, 0_usize);
@@ -75,7 +69,7 @@ impl Snapshotter {
             }
             self.recalling(|| self.hot.check_recalled(&writes)).await?;
         }
-        Ok(())
+        Ok(source)
     }
 
     fn begin_anew(&self, job: &Job, restore: &RestoreJob) -> Result<()> {

@@ -28,7 +28,7 @@ use crate::hot::HotStore;
 use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StorageClass};
 use crate::types::names::ObjectName;
 use crate::types::snapshot::Snapshot;
-use crate::types::time::Month;
+use crate::types::time::{DAY_MS, Month};
 use crate::types::{CollectionId, Sequence, StorageTier};
 use crate::vortex::TableSchema;
 
@@ -37,7 +37,6 @@ const FILE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of all files that are open at once; beyond it the largest ends.
 const OPEN_MAX_BYTES: usize = 24 * 1024 * 1024;
 const PARQUET: &str = "application/vnd.apache.parquet";
-const DAY_MS: i64 = 86_400_000;
 
 /// A table's commit, staged.
 pub struct StagedTable {
