@@ -14,8 +14,8 @@ mod support;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
-use support::Object;
 use support::archive::{alarms_for, check_tables};
+use support::{Object, restore_path};
 use thermocline::config::StorageConfig;
 use thermocline::engine::Engine;
 use thermocline::http::message::{Request, WholeBody};
@@ -32,37 +32,13 @@ fn import(object: &Object, collection: &str, ids: std::ops::Range<usize>, value:
     object.import(collection, &lines.join("\n"));
 }
 
-fn upsert(object: &Object, collection: &str, ids: std::ops::Range<usize>, value: &str) {
-    let lines: Vec<String> = ids.map(|n| json!({"id": format!("d{n:05}"), "value": value}).to_string()).collect();
-    let path = format!("/collections/{collection}/import?mode=upsert");
-    assert_eq!(object.send("POST", &path, &[("content-type", "application/x-ndjson")], lines.join("\n")).status, 200);
-}
-
-fn snapshot(object: &Object, kind: &str) -> Value {
-    object.ok("POST", "/snapshots", &json!({ "type": kind }).to_string())
-}
-
-fn path(snapshot: &Value) -> String {
-    format!("/snapshots/{}/restore", snapshot["id"].as_str().unwrap())
-}
-
 /// Begins a restore and lets the alarm end it; the job at its end.
 fn restore(world: &World, config: &str, snapshot: &Value, body: &Value) -> Value {
     let object = Object::wake_with(world, config);
-    let (status, job) = object.json("POST", &path(snapshot), &body.to_string());
+    let (status, job) = object.json("POST", &restore_path(snapshot), &body.to_string());
     assert_eq!(status, 202, "{job}");
     alarms_for(world, config, MINUTE_MS);
     Object::wake_with(world, config).ok("GET", &format!("/jobs/{}", job["id"].as_str().unwrap()), "")
-}
-
-/// All documents, by collection.
-fn contents(object: &Object) -> Value {
-    let mut contents = serde_json::Map::new();
-    for collection in object.ok("GET", "/collections", "")["items"].as_array().unwrap() {
-        let name = collection["name"].as_str().unwrap();
-        contents.insert(name.to_owned(), json!(object.rows(name, r#"{"limit":1000}"#)));
-    }
-    Value::Object(contents)
 }
 
 #[test]
@@ -72,11 +48,11 @@ fn the_object_becomes_what_it_was_and_only_the_difference_is_told() {
     import(&object, "films", 0..1_000, "a");
     object.ok("PUT", "/collections/notes", r#"{"columns":[{"name":"n","type":"long"}],"indexes":[["n"]]}"#);
     object.ok("PUT", "/collections/notes/docs/one", r#"{"n":1,"exact":1.0,"text":"é"}"#);
-    let before = contents(&object);
-    let taken = snapshot(&object, "full");
+    let before = object.contents();
+    let taken = object.snapshot("full");
     // Changed, deleted, made anew, dropped, and a collection that was not there.
-    upsert(&object, "films", 10..20, "b");
-    upsert(&object, "films", 2_000..2_003, "b");
+    object.upsert_numbered("films", 10..20, "b");
+    object.upsert_numbered("films", 2_000..2_003, "b");
     assert_eq!(object.json("DELETE", "/collections/films/docs/d00500", "").0, 204);
     assert_eq!(object.json("DELETE", "/collections/notes", "").0, 204);
     object.ok("PUT", "/collections/other/docs/x", "{}");
@@ -86,7 +62,7 @@ fn the_object_becomes_what_it_was_and_only_the_difference_is_told() {
     assert_eq!(job["state"], "done", "{job}");
     assert_eq!(job["progress"]["done"], job["progress"]["total"]);
     let object = Object::wake(&world);
-    assert_eq!(contents(&object), before);
+    assert_eq!(object.contents(), before);
     let notes = object.ok("GET", "/collections/notes", "");
     assert_eq!(notes["indexes"], json!([["n"]]));
     assert_eq!(object.json("PUT", "/collections/notes/docs/two", r#"{"n":"x"}"#).0, 422, "what was declared is again");
@@ -117,15 +93,15 @@ fn only_the_collections_asked_for_are_touched() {
     let object = Object::wake(&world);
     import(&object, "films", 0..100, "a");
     import(&object, "books", 0..100, "a");
-    let taken = snapshot(&object, "full");
-    upsert(&object, "books", 0..100, "b");
+    let taken = object.snapshot("full");
+    object.upsert_numbered("books", 0..100, "b");
     assert_eq!(object.json("DELETE", "/collections/films", "").0, 204);
     object.ok("PUT", "/collections/other/docs/x", "{}");
-    let mut expected = contents(&object);
+    let mut expected = object.contents();
     assert_eq!(restore(&world, "", &taken, &json!({"collections": ["films"]}))["state"], "done");
     let rows: Vec<Value> = (0..100).map(|n| json!({"id": format!("d{n:05}"), "value": "a"})).collect();
     expected["films"] = json!(rows);
-    assert_eq!(contents(&Object::wake(&world)), expected);
+    assert_eq!(Object::wake(&world).contents(), expected);
 }
 
 #[test]
@@ -133,10 +109,10 @@ fn a_chain_of_incremental_snapshots_is_restored() {
     let world = World::new(3).unwrap();
     let object = Object::wake(&world);
     import(&object, "films", 0..300, "a");
-    snapshot(&object, "full");
+    object.snapshot("full");
     let mut states = Vec::new();
     for round in 0..4_usize {
-        upsert(&object, "films", round * 50..round * 50 + 100, &format!("v{round}"));
+        object.upsert_numbered("films", round * 50..round * 50 + 100, &format!("v{round}"));
         for n in (round..300).step_by(37) {
             assert!([204, 404].contains(&object.json("DELETE", &format!("/collections/films/docs/d{n:05}"), "").0));
         }
@@ -144,11 +120,11 @@ fn a_chain_of_incremental_snapshots_is_restored() {
             assert_eq!(object.json("DELETE", "/collections/films", "").0, 204);
             import(&object, "films", 250..320, "again");
         }
-        states.push((snapshot(&object, "incremental"), contents(&object)));
+        states.push((object.snapshot("incremental"), object.contents()));
     }
     for (taken, expected) in states.into_iter().rev() {
         assert_eq!(restore(&world, EVICTING, &taken, &json!({}))["state"], "done");
-        assert_eq!(contents(&Object::wake_with(&world, EVICTING)), expected, "version {}", taken["version"]);
+        assert_eq!(Object::wake_with(&world, EVICTING).contents(), expected, "version {}", taken["version"]);
     }
     check_tables(&world);
 }
@@ -162,7 +138,7 @@ fn large_collections_are_compared_range_by_range() {
     for start in (0..12_000).step_by(2_000) {
         import(&object, "films", start..start + 2_000, &filler);
     }
-    let taken = snapshot(&object, "full");
+    let taken = object.snapshot("full");
     // The log lets go of segments an hour after the batches that made them.
     for n in 0..3 {
         alarms_for(&world, EVICTING, 3_600_000);
@@ -191,10 +167,10 @@ fn while_it_goes_on_others_do_not_write_and_readers_see_the_old_state() {
     let world = World::new(5).unwrap();
     let object = Object::wake(&world);
     import(&object, "films", 0..100, "a");
-    let taken = snapshot(&object, "full");
-    upsert(&object, "films", 0..100, "b");
-    let before = contents(&object);
-    let (status, job) = object.json("POST", &path(&taken), "");
+    let taken = object.snapshot("full");
+    object.upsert_numbered("films", 0..100, "b");
+    let before = object.contents();
+    let (status, job) = object.json("POST", &restore_path(&taken), "");
     assert_eq!(status, 202);
     assert_eq!(job["state"], "running");
     let job = job["id"].as_str().unwrap().to_owned();
@@ -212,8 +188,8 @@ fn while_it_goes_on_others_do_not_write_and_readers_see_the_old_state() {
             assert!(problem["detail"].as_str().unwrap().contains(&job), "{problem}");
             assert_eq!(problem["retryable"], true);
         }
-        assert_eq!(contents(object), before);
-        assert_eq!(object.json("POST", &path(&taken), "").0, 409, "one at a time");
+        assert_eq!(object.contents(), before);
+        assert_eq!(object.json("POST", &restore_path(&taken), "").0, 409, "one at a time");
         let snapshot = format!("/snapshots/{}", taken["id"].as_str().unwrap());
         assert_eq!(object.json("DELETE", &snapshot, "").0, 409, "it is being read");
     }
@@ -229,9 +205,9 @@ fn damaged_files_end_the_job_and_change_nothing() {
     let world = World::new(6).unwrap();
     let object = Object::wake(&world);
     import(&object, "films", 0..100, "a");
-    let taken = snapshot(&object, "full");
-    upsert(&object, "films", 0..100, "b");
-    let before = contents(&object);
+    let taken = object.snapshot("full");
+    object.upsert_numbered("films", 0..100, "b");
+    let before = object.contents();
     let id = taken["id"].as_str().unwrap();
     let manifest = format!("snapshots/demo/1/{id}.json");
     let text = world.bucket.object(&manifest).unwrap().bytes;
@@ -242,7 +218,7 @@ fn damaged_files_end_the_job_and_change_nothing() {
     let mut broken = text.clone();
     broken[40] ^= 1;
     world.bucket.overwrite(&manifest, broken);
-    let (status, problem) = object.json("POST", &path(&taken), "");
+    let (status, problem) = object.json("POST", &restore_path(&taken), "");
     assert_eq!((status, problem["tier"].clone()), (500, json!("cold")), "{problem}");
     world.bucket.overwrite(&manifest, text);
     // A bit of a file, and a file cut short.
@@ -251,7 +227,7 @@ fn damaged_files_end_the_job_and_change_nothing() {
         damage(&mut broken);
         world.bucket.overwrite(&file, broken);
         let object = Object::wake(&world);
-        let (status, job) = object.json("POST", &path(&taken), "");
+        let (status, job) = object.json("POST", &restore_path(&taken), "");
         assert_eq!(status, 202, "{job}");
         let object = Object::wake(&world);
         let due = world.alarm.at_ms().unwrap();
@@ -261,7 +237,7 @@ fn damaged_files_end_the_job_and_change_nothing() {
         let job = object.ok("GET", &format!("/jobs/{}", job["id"].as_str().unwrap()), "");
         assert_eq!(job["state"], "failed", "{job}");
         assert!(job["error"].as_str().unwrap().contains(&file), "{job}");
-        assert_eq!(contents(&object), before);
+        assert_eq!(object.contents(), before);
         object.ok("PUT", "/collections/films/docs/d00001", r#"{"value":"b"}"#);
     }
     world.bucket.overwrite(&file, bytes);
@@ -274,7 +250,7 @@ fn documents_older_than_what_was_declared_come_back() {
     let object = Object::wake(&world);
     object.ok("PUT", "/collections/films/docs/old", r#"{"n":"text"}"#);
     object.ok("PUT", "/collections/films", r#"{"columns":[{"name":"n","type":"long"}]}"#);
-    let taken = snapshot(&object, "full");
+    let taken = object.snapshot("full");
     assert_eq!(object.json("DELETE", "/collections/films/docs/old", "").0, 204);
     assert_eq!(restore(&world, "", &taken, &json!({}))["state"], "done");
     let object = Object::wake(&world);
@@ -311,12 +287,12 @@ fn another_object_restores_it() {
     connect(&world, &other);
     let object = Object::wake(&world);
     import(&object, "films", 0..200, "a");
-    snapshot(&object, "full");
-    upsert(&object, "films", 0..10, "b");
-    let taken = snapshot(&object, "incremental");
-    let expected = contents(&object);
+    object.snapshot("full");
+    object.upsert_numbered("films", 0..10, "b");
+    let taken = object.snapshot("incremental");
+    let expected = object.contents();
     object.ok("PUT", "/collections/films/docs/d00001", r#"{"value":"c"}"#);
-    let (status, job) = object.json("POST", &path(&taken), r#"{"into":"demo/2"}"#);
+    let (status, job) = object.json("POST", &restore_path(&taken), r#"{"into":"demo/2"}"#);
     assert_eq!(status, 202, "{job}");
     let job = format!("/jobs/{}", job["id"].as_str().unwrap());
     assert_eq!(object.ok("GET", &job, "")["state"], "running");
@@ -331,8 +307,9 @@ fn another_object_restores_it() {
     };
     assert_eq!(read("/collections/films/query", r#"{"limit":1000}"#)["rows"], expected["films"]);
     // An object that cannot be reached, and one that refuses.
-    assert_eq!(object.json("POST", &path(&taken), r#"{"into":"demo/3"}"#).0, 503);
-    let (status, problem) = object.json("POST", &path(&taken), r#"{"into":"demo/2","collections":["nothing"]}"#);
+    assert_eq!(object.json("POST", &restore_path(&taken), r#"{"into":"demo/3"}"#).0, 503);
+    let (status, problem) =
+        object.json("POST", &restore_path(&taken), r#"{"into":"demo/2","collections":["nothing"]}"#);
     assert_eq!((status, problem["errors"][0]["pointer"].clone()), (422, json!("/collections/0")), "{problem}");
 }
 
@@ -341,7 +318,7 @@ fn what_cannot_be_restored_is_refused_and_changes_nothing() {
     let world = World::new(10).unwrap();
     let object = Object::wake(&world);
     import(&object, "films", 0..100, "a");
-    let taken = snapshot(&object, "full");
+    let taken = object.snapshot("full");
     for (body, status) in [
         ("{", 400),
         ("[]", 422),
@@ -354,7 +331,7 @@ fn what_cannot_be_restored_is_refused_and_changes_nothing() {
         (r#"{"collections":["nothing"]}"#, 422),
         (r#"{"collections":"films"}"#, 422),
     ] {
-        let (got, problem) = object.json("POST", &path(&taken), body);
+        let (got, problem) = object.json("POST", &restore_path(&taken), body);
         assert_eq!(got, status, "{body}: {problem}");
     }
     let unknown = "0192d3f0-0000-7000-8000-000000000000";
@@ -381,8 +358,8 @@ fn every_snapshot_of_a_random_history_is_restored() {
             let collection = ["a", "b"][random.below(2)];
             let from = random.below(150);
             match random.below(12) {
-                0..=2 => upsert(&object, collection, from..from + 80, &format!("s{step}")),
-                3..=5 => upsert(&object, collection, from..from + 3, &format!("s{step}")),
+                0..=2 => object.upsert_numbered(collection, from..from + 80, &format!("s{step}")),
+                3..=5 => object.upsert_numbered(collection, from..from + 3, &format!("s{step}")),
                 6 => {
                     object.json("DELETE", &format!("/collections/{collection}"), "");
                 }
@@ -391,13 +368,13 @@ fn every_snapshot_of_a_random_history_is_restored() {
                 }
                 9 => {
                     let kind = if taken.is_empty() || random.below(2) == 0 { "full" } else { "incremental" };
-                    taken.push((snapshot(&object, kind), contents(&object)));
+                    taken.push((object.snapshot(kind), object.contents()));
                 }
                 10 if !taken.is_empty() => {
                     let (wanted, expected) = taken[random.below(taken.len())].clone();
                     let job = restore(&world, config, &wanted, &json!({}));
                     assert_eq!(job["state"], "done", "seed {seed}, step {step}: {job}");
-                    assert_eq!(contents(&Object::wake_with(&world, config)), expected, "seed {seed}, step {step}");
+                    assert_eq!(Object::wake_with(&world, config).contents(), expected, "seed {seed}, step {step}");
                 }
                 _ => alarms_for(&world, config, MINUTE_MS),
             }

@@ -23,13 +23,6 @@ const CONFIG: &str =
     r#"{"hot":{"sealRows":4,"sealMinAgeMs":0,"directBatch":8,"evictAboveBytes":1},"cold":{"orphanMinAgeMs":0}}"#;
 const HOUR_MS: i64 = 3_600_000;
 
-/// What an object holds, by collection.
-fn contents(object: &Object) -> Value {
-    let names = object.ok("GET", "/collections", "")["items"].clone();
-    let names = names.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned());
-    names.map(|name| (name.clone(), json!(object.rows(&name, r#"{"limit":1000}"#)))).collect()
-}
-
 fn items(object: &Object) -> Vec<Value> {
     object.ok("GET", "/snapshots", "")["items"].as_array().unwrap().clone()
 }
@@ -49,12 +42,12 @@ impl Scenario {
         let lines: Vec<_> = (0..12).map(|n| format!(r#"{{"id":"m{n:02}","n":{n}}}"#)).collect();
         object.import("movies", &lines.join("\n"));
         object.ok("PUT", "/collections/people/docs/p1", r#"{"name":"Ada"}"#);
-        let full = object.ok("POST", "/snapshots", r#"{"type":"full"}"#);
-        let then = contents(&object);
+        let full = object.snapshot("full");
+        let then = object.contents();
         object.ok("PUT", "/collections/movies/docs/m03", r#"{"n":33}"#);
         assert_eq!(object.json("DELETE", "/collections/people", "").0, 204);
         object.ok("PUT", "/collections/other/docs/o1", "{}");
-        let now = contents(&object);
+        let now = object.contents();
         Self { world, full, then, now }
     }
 
@@ -132,10 +125,10 @@ fn any_call_of_making_a_snapshot_may_fail() {
             assert!(listed.contains(&made), "what was acknowledged is there");
         }
         assert!(listed.len() <= 2, "asked for once, made at most once");
-        assert_eq!(contents(&object), scenario.now);
+        assert_eq!(object.contents(), scenario.now);
         scenario.check_snapshots(&object);
         // The next one goes on from there.
-        let next = object.ok("POST", "/snapshots", r#"{"type":"incremental"}"#);
+        let next = object.snapshot("incremental");
         assert_eq!(next["metadata"]["parentId"], listed.last().unwrap()["id"]);
         true
     });
@@ -153,7 +146,7 @@ fn any_call_of_deleting_a_snapshot_may_fail() {
         let object = scenario.recover();
         let listed = items(&object);
         assert!(listed.is_empty() || answer.is_none_or(|answer| answer.status != 204), "what is gone stays gone");
-        assert_eq!(contents(&object), scenario.now);
+        assert_eq!(object.contents(), scenario.now);
         scenario.check_snapshots(&object);
         let manifests = scenario.world.bucket.keys().into_iter().filter(|key| key.starts_with("snapshots/")).count();
         assert_eq!(manifests, listed.len(), "a manifest is there as long as its snapshot");
@@ -178,10 +171,10 @@ fn any_call_of_a_restore_may_fail() {
         if plan.unmet() > 0 {
             return false;
         }
-        let before = contents(&Object::wake_with(&scenario.world, CONFIG));
+        let before = Object::wake_with(&scenario.world, CONFIG).contents();
         assert!(before == scenario.now || before == scenario.then, "all or nothing: {before}");
         let object = scenario.recover();
-        let after = contents(&object);
+        let after = object.contents();
         if let Some(job) = answer.filter(|answer| answer.status == 202).map(|answer| support::parsed(&answer)) {
             let job = object.ok("GET", &format!("/jobs/{}", job["id"].as_str().unwrap()), "");
             match job["state"].as_str() {

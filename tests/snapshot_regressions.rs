@@ -12,8 +12,8 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::Object;
-use support::archive::alarms_for;
+use support::archive::{alarms_for, each_alarm};
+use support::{Object, restore_path};
 use thermocline::ports::native::{Fault, FaultPlan, World, run};
 
 const MINUTE_MS: i64 = 60_000;
@@ -26,17 +26,9 @@ fn put(world: &World, config: &str, path: &str, document: &Value) {
     Object::wake_with(world, config).ok("PUT", path, &document.to_string());
 }
 
-fn snapshot(object: &Object, kind: &str) -> Value {
-    object.ok("POST", "/snapshots", &json!({ "type": kind }).to_string())
-}
-
-fn path(snapshot: &Value) -> String {
-    format!("/snapshots/{}/restore", snapshot["id"].as_str().unwrap())
-}
-
 fn restore(world: &World, config: &str, snapshot: &Value) -> Value {
     let object = Object::wake_with(world, config);
-    let (status, job) = object.json("POST", &path(snapshot), "{}");
+    let (status, job) = object.json("POST", &restore_path(snapshot), "{}");
     assert_eq!(status, 202, "{job}");
     alarms_lenient(world, config, 10 * MINUTE_MS);
     Object::wake_with(world, config).ok("GET", &format!("/jobs/{}", job["id"].as_str().unwrap()), "")
@@ -44,25 +36,14 @@ fn restore(world: &World, config: &str, snapshot: &Value) -> Value {
 
 /// Fires what is due within some time, whatever comes of it; how many alarms there were.
 fn alarms_lenient(world: &World, config: &str, time_ms: i64) -> usize {
-    let object = Object::wake_with(world, config);
-    let end = world.ports().clock.now_ms() + time_ms;
-    for alarms in 0..1_000 {
-        let Some(due) = world.alarm.at_ms().filter(|due| *due <= end) else {
-            world.clock.set(end);
-            return alarms;
-        };
-        world.clock.set(due.max(world.ports().clock.now_ms()));
-        assert!(world.alarm.take_due(due));
-        let _ = run(object.service.engine().alarm()).done().unwrap().unwrap();
-    }
-    panic!("alarms are still due");
+    each_alarm(world, &Object::wake_with(world, config), time_ms, 1_000, |_| {})
 }
 
 #[test]
 fn an_incremental_snapshot_after_expired_events_tells_them_or_is_refused() {
     let world = World::new(1).unwrap();
     put(&world, EXPIRING, "/collections/films/docs/a", &json!({"n": 1}));
-    snapshot(&Object::wake_with(&world, EXPIRING), "full");
+    Object::wake_with(&world, EXPIRING).snapshot("full");
     put(&world, EXPIRING, "/collections/films/docs/b", &json!({"n": 2}));
     put(&world, EXPIRING, "/collections/films/docs/a", &json!({"n": 3}));
     alarms_for(&world, EXPIRING, 12 * DAY_MS);
@@ -85,7 +66,7 @@ fn documents_of_many_bytes_can_be_deleted_by_a_restore() {
     let world = World::new(2).unwrap();
     let object = Object::wake(&world);
     object.ok("PUT", "/collections/films/docs/a", r#"{"n":1}"#);
-    let taken = snapshot(&object, "full");
+    let taken = object.snapshot("full");
     let text = "x".repeat(1_000_000);
     for n in 0..70 {
         object.ok("PUT", &format!("/collections/films/docs/b{n}"), &json!({ "text": text }).to_string());
@@ -100,7 +81,7 @@ fn a_named_snapshot_is_read_although_events_have_expired() {
     put(&world, EXPIRING, "/collections/notes/docs/a", &json!({"n": 1}));
     alarms_for(&world, EXPIRING, HOUR_MS);
     put(&world, EXPIRING, "/collections/films/docs/a", &json!({"n": 1}));
-    let taken = snapshot(&Object::wake_with(&world, EXPIRING), "full");
+    let taken = Object::wake_with(&world, EXPIRING).snapshot("full");
     put(&world, EXPIRING, "/collections/notes/docs/a", &json!({"n": 2}));
     let as_of = format!("/collections/notes/docs/a?asOf={}", taken["id"].as_str().unwrap());
     assert_eq!(Object::wake_with(&world, EXPIRING).get(&as_of), (200, json!({"id": "a", "n": 1})));
@@ -117,7 +98,7 @@ fn a_snapshot_that_cannot_be_made_does_not_end_archiving() {
     for n in 0..12 {
         put(&world, "", &format!("/collections/films/docs/d{n}"), &json!({ "n": n }));
         if n == 3 {
-            snapshot(&Object::wake(&world), "full");
+            Object::wake(&world).snapshot("full");
         }
         alarms_for(&world, "", MINUTE_MS);
     }
@@ -140,9 +121,9 @@ fn asking_for_a_job_does_not_use_up_its_tries() {
     let world = World::new(5).unwrap();
     let object = Object::wake(&world);
     object.ok("PUT", "/collections/films/docs/a", r#"{"n":1}"#);
-    let taken = snapshot(&object, "full");
+    let taken = object.snapshot("full");
     object.ok("PUT", "/collections/films/docs/a", r#"{"n":2}"#);
-    let (status, job) = object.json("POST", &path(&taken), "{}");
+    let (status, job) = object.json("POST", &restore_path(&taken), "{}");
     assert_eq!(status, 202, "{job}");
     let job = format!("/jobs/{}", job["id"].as_str().unwrap());
     let began = world.ports().clock.now_ms();
@@ -150,23 +131,12 @@ fn asking_for_a_job_does_not_use_up_its_tries() {
     world.bucket.go_away(0);
     while world.ports().clock.now_ms() < began + 10_000 {
         object.ok("GET", &job, "");
-        alarms_on(&world, &object, 200);
+        each_alarm(&world, &object, 200, 1_000, |_| {});
     }
     world.bucket.come_back();
     alarms_lenient(&world, "", 30 * MINUTE_MS);
     let job = object.ok("GET", &job, "");
     assert_eq!(job["state"], "done", "{job}");
-}
-
-/// The alarms of one instance that are due within some time.
-fn alarms_on(world: &World, object: &Object, time_ms: i64) {
-    let end = world.ports().clock.now_ms() + time_ms;
-    while let Some(due) = world.alarm.at_ms().filter(|due| *due <= end) {
-        world.clock.set(due.max(world.ports().clock.now_ms()));
-        assert!(world.alarm.take_due(due));
-        let _ = run(object.service.engine().alarm()).done().unwrap().unwrap();
-    }
-    world.clock.set(end);
 }
 
 /// Everything that is archived is evicted.
@@ -177,9 +147,9 @@ fn a_restore_that_always_takes_the_instance_away_is_given_up() {
     let world = World::new(7).unwrap();
     let object = Object::wake(&world);
     object.ok("PUT", "/collections/films/docs/a", r#"{"n":1}"#);
-    let taken = snapshot(&object, "full");
+    let taken = object.snapshot("full");
     object.ok("PUT", "/collections/films/docs/a", r#"{"n":2}"#);
-    let (status, job) = object.json("POST", &path(&taken), "{}");
+    let (status, job) = object.json("POST", &restore_path(&taken), "{}");
     assert_eq!(status, 202, "{job}");
     drop(object);
     // As an alarm that needs more memory or time than it may have, in the transaction of the swap.
@@ -221,7 +191,7 @@ fn an_export_is_of_its_moment_although_a_restore_swaps_the_collection() {
         let world = World::new(10).unwrap();
         let object = Object::wake_with(&world, config);
         object.ok("PUT", "/collections/other/docs/a", r#"{"n":1}"#);
-        let taken = snapshot(&object, "full");
+        let taken = object.snapshot("full");
         let filler = "x".repeat(2_000);
         for start in (0..3_000).step_by(1_000) {
             let lines: Vec<String> = (start..start + 1_000)
@@ -243,14 +213,14 @@ fn an_export_is_of_its_moment_although_a_restore_swaps_the_collection() {
         println!("{}", object.ok("GET", "/collections/films", "")["forms"]);
         let mut export = object.export("films", "");
         let mut lines = export.next().unwrap().unwrap();
-        let (status, job) = object.json("POST", &path(&taken), "{}");
+        let (status, job) = object.json("POST", &restore_path(&taken), "{}");
         assert_eq!(status, 202, "{job}");
-        alarms_on(&world, &object, 5 * MINUTE_MS);
+        each_alarm(&world, &object, 5 * MINUTE_MS, 1_000, |_| {});
         let job = object.ok("GET", &format!("/jobs/{}", job["id"].as_str().unwrap()), "");
         assert_eq!(job["state"], "done", "{job}");
         object.ok("PUT", "/collections/films/docs/new", r#"{"n":1}"#);
         object.ok("POST", "/sync", "{}");
-        alarms_on(&world, &object, 5 * MINUTE_MS);
+        each_alarm(&world, &object, 5 * MINUTE_MS, 1_000, |_| {});
         while let Some(mut chunk) = export.next().unwrap() {
             lines.append(&mut chunk);
         }
@@ -263,7 +233,7 @@ fn alarms_are_few_while_the_bucket_is_away() {
     let config = r#"{"objects":{"expiryDays":10},"cold":{"icebergKeepDays":1},"snapshots":{"keepDays":10}}"#;
     let world = World::new(13).unwrap();
     put(&world, config, "/collections/films/docs/a", &json!({"n": 1}));
-    snapshot(&Object::wake_with(&world, config), "full");
+    Object::wake_with(&world, config).snapshot("full");
     put(&world, config, "/collections/films", &json!({"retention": {"days": 10}}));
     alarms_for(&world, config, 9 * DAY_MS);
     world.bucket.go_away(0);
@@ -281,9 +251,9 @@ fn a_restore_can_be_cancelled() {
     let world = World::new(31).unwrap();
     let object = Object::wake(&world);
     object.ok("PUT", "/collections/docs/docs/a", r#"{"n":1}"#);
-    let taken = snapshot(&object, "full");
+    let taken = object.snapshot("full");
     object.ok("PUT", "/collections/docs/docs/a", r#"{"n":2}"#);
-    let job = object.ok("POST", &path(&taken), "{}");
+    let job = object.ok("POST", &restore_path(&taken), "{}");
     let job = format!("/jobs/{}", job["id"].as_str().unwrap());
     assert_eq!(object.json("PUT", "/collections/docs/docs/a", "{}").0, 503);
     assert_eq!(object.ok("DELETE", &job, "")["state"], "failed");

@@ -11,6 +11,7 @@ use thermocline::cold::fsck::{self, CatalogueView, Check, Depth};
 use thermocline::cold::read::Expected;
 use thermocline::cold::{ChangesRange, DataFile, LiveFile, TableKind, TableState, scan_changes};
 use thermocline::config::HotConfig;
+use thermocline::error::StorageError;
 use thermocline::hot::HotStore;
 use thermocline::ports::native::{World, run};
 
@@ -195,25 +196,38 @@ pub fn settle_with(world: &World, config: &str) {
             return;
         }
         let due = world.alarm.at_ms().expect("an alarm is set while changes are pending");
-        world.clock.set(due.max(world.ports().clock.now_ms()));
-        assert!(world.alarm.take_due(due));
-        run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
+        fire(world, &object, due).unwrap();
     }
     panic!("changes are still pending after 20 alarms");
 }
 
 /// Fires the alarms that are due within some time, as the platform would.
 pub fn alarms_for(world: &World, config: &str, time_ms: i64) {
-    let object = Object::wake_with(world, config);
+    each_alarm(world, &Object::wake_with(world, config), time_ms, 100, |ended| ended.unwrap());
+}
+
+/// Fires the alarms of an instance that are due within some time, and hands over how each ended; how many there were.
+pub fn each_alarm(
+    world: &World,
+    object: &Object,
+    time_ms: i64,
+    most: usize,
+    ended: impl Fn(Result<(), StorageError>),
+) -> usize {
     let end = world.ports().clock.now_ms() + time_ms;
-    for _ in 0..100 {
+    for alarms in 0..most {
         let Some(due) = world.alarm.at_ms().filter(|due| *due <= end) else {
             world.clock.set(end);
-            return;
+            return alarms;
         };
-        world.clock.set(due.max(world.ports().clock.now_ms()));
-        assert!(world.alarm.take_due(due));
-        run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
+        ended(fire(world, object, due));
     }
-    panic!("alarms are still due after 100 of them");
+    panic!("alarms are still due after {most} of them");
+}
+
+/// Fires the alarm that is due then, as the platform would; how it ended.
+fn fire(world: &World, object: &Object, due: i64) -> Result<(), StorageError> {
+    world.clock.set(due.max(world.ports().clock.now_ms()));
+    assert!(world.alarm.take_due(due));
+    run(object.service.engine().alarm()).done().unwrap().unwrap()
 }

@@ -6,7 +6,7 @@ pub mod foreign;
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use thermocline::config::StorageConfig;
 use thermocline::engine::Engine;
 use thermocline::error::StorageError;
@@ -70,6 +70,27 @@ impl Object {
         parsed(&response)
     }
 
+    /// Makes or replaces documents of `{"id", "value"}`, with numbers for ids.
+    pub fn upsert_numbered(&self, collection: &str, numbers: std::ops::Range<usize>, value: &str) {
+        let lines: Vec<String> =
+            numbers.map(|n| json!({"id": format!("d{n:05}"), "value": value}).to_string()).collect();
+        let path = format!("/collections/{collection}/import?mode=upsert");
+        let response = self.send("POST", &path, &[("content-type", "application/x-ndjson")], lines.join("\n"));
+        assert_eq!(response.status, 200);
+    }
+
+    /// All documents, by collection.
+    pub fn contents(&self) -> Value {
+        let collections = self.ok("GET", "/collections", "")["items"].clone();
+        let names = collections.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned());
+        names.map(|name| (name.clone(), json!(self.rows(&name, r#"{"limit":1000}"#)))).collect()
+    }
+
+    /// Makes a named snapshot, `full` or `incremental`.
+    pub fn snapshot(&self, kind: &str) -> Value {
+        self.ok("POST", "/snapshots", &json!({ "type": kind }).to_string())
+    }
+
     /// All events of the feed, page by page.
     pub fn feed(&self, limit: usize) -> Vec<Value> {
         let mut events = Vec::new();
@@ -102,6 +123,11 @@ impl Object {
             }
         }
     }
+}
+
+/// Where a snapshot's restores begin.
+pub fn restore_path(snapshot: &Value) -> String {
+    format!("/snapshots/{}/restore", snapshot["id"].as_str().unwrap())
 }
 
 /// When the alarm is due, unless it waits for what expires in days or years.
