@@ -1,11 +1,11 @@
 //! `asOf`: a moment of the past, as Unix ms, RFC 3339 or the id of a snapshot.
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::engine::AsOf;
 use crate::types::Json;
 use crate::types::names::quoted;
+use crate::types::time::from_rfc3339;
 
 /// A moment from a query parameter; otherwise what was expected and got.
 pub fn from_text(text: &str) -> Result<AsOf, String> {
@@ -18,8 +18,7 @@ pub fn from_text(text: &str) -> Result<AsOf, String> {
     if let Ok(id) = Uuid::try_parse(text) {
         return Ok(AsOf::Snapshot(id));
     }
-    // A time without an offset would be read in another zone than it was meant in.
-    text.parse::<Timestamp>().map(|time| AsOf::Time(time.as_millisecond())).map_err(|_| refused())
+    from_rfc3339(text).map(AsOf::Time).ok_or_else(refused)
 }
 
 /// A moment from a body: a number, or a text.

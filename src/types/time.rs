@@ -1,13 +1,13 @@
 //! Calendar arithmetic on timestamps that are passed in; nothing here reads a clock.
 
-use jiff::Timestamp as Instant;
-use jiff::fmt::rfc2822::DateTimePrinter;
-use jiff::tz::Offset;
+use time::format_description::well_known::Rfc3339;
+use time::{Date, OffsetDateTime, Time};
 
 use super::Timestamp;
 
 /// Milliseconds of a day.
 pub const DAY_MS: i64 = 86_400_000;
+const NANOS_PER_MS: i128 = 1_000_000;
 
 /// A month of the UTC calendar, the unit by which tables are partitioned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,8 +21,8 @@ pub struct Month {
 impl Month {
     /// The month that holds a moment; a moment that no calendar reaches is clamped to the nearest one.
     pub fn of(timestamp: Timestamp) -> Self {
-        let date = Offset::UTC.to_datetime(instant(timestamp)).date();
-        Self { year: date.year(), month: date.month() }
+        let date = utc(timestamp);
+        Self { year: i16::try_from(date.year()).unwrap_or(i16::MAX), month: number_of(date.month()) }
     }
 
     /// Months since January 1970, negative before: Iceberg's `month` transform (spec, Partition Transforms).
@@ -40,26 +40,36 @@ impl Month {
 
 /// RFC 3339 in UTC with milliseconds, such as `2026-11-21T08:00:00.000Z`.
 pub fn rfc3339(timestamp: Timestamp) -> String {
-    let time = Offset::UTC.to_datetime(instant(timestamp));
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        time.year(),
-        time.month(),
-        time.day(),
-        time.hour(),
-        time.minute(),
-        time.second(),
-        time.millisecond()
-    )
+    let time = utc(timestamp);
+    let ((hour, minute, second, ms), month) = (time.to_hms_milli(), number_of(time.month()));
+    format!("{:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z", time.year(), time.day())
 }
 
-/// The form that HTTP headers have (RFC 9110), such as `Sat, 21 Nov 2026 08:00:00 GMT`; `None` for a year of five digits.
+/// The form that HTTP headers have (RFC 9110), such as `Sat, 21 Nov 2026 08:00:00 GMT`; `None` for a year before the first.
 pub fn http_date(timestamp: Timestamp) -> Option<String> {
-    DateTimePrinter::new().timestamp_to_rfc9110_string(&instant(timestamp)).ok()
+    let time = utc(timestamp);
+    let ((hour, minute, second), weekday, month) =
+        (time.to_hms(), time.weekday().to_string(), time.month().to_string());
+    let (weekday, month) = (weekday.get(..3)?, month.get(..3)?);
+    let (day, year) = (time.day(), u16::try_from(time.year()).ok()?);
+    Some(format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT"))
 }
 
-fn instant(timestamp: Timestamp) -> Instant {
-    Instant::from_millisecond(timestamp).unwrap_or(if timestamp < 0 { Instant::MIN } else { Instant::MAX })
+/// The moment that an RFC 3339 text tells, in Unix ms, rounded down; `None` when it is no such text.
+pub fn from_rfc3339(text: &str) -> Option<Timestamp> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(time.unix_timestamp_nanos().div_euclid(NANOS_PER_MS)).ok()
+}
+
+/// The moment by the calendar of UTC; one that no calendar reaches is the nearest that one does.
+fn utc(timestamp: Timestamp) -> OffsetDateTime {
+    let nanos = i128::from(timestamp).saturating_mul(NANOS_PER_MS);
+    let nearest = if timestamp < 0 { Date::MIN.with_time(Time::MIDNIGHT) } else { Date::MAX.with_time(Time::MAX) };
+    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(nearest.assume_utc())
+}
+
+fn number_of(month: time::Month) -> i8 {
+    i8::try_from(u8::from(month)).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -92,6 +102,16 @@ mod tests {
     fn times_are_written_with_milliseconds() {
         assert_eq!(rfc3339(1_709_251_199_999), "2024-02-29T23:59:59.999Z");
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn times_are_read_to_the_millisecond_below() {
+        assert_eq!(from_rfc3339("2024-02-29T23:59:59.999999Z"), Some(1_709_251_199_999));
+        assert_eq!(from_rfc3339("2024-03-01T01:30:00.5+01:30"), Some(1_709_251_200_500));
+        assert_eq!(from_rfc3339("1969-12-31T23:59:59.9999Z"), Some(-1));
+        for bad in ["", "2024-02-30T00:00:00Z", "2024-02-29", "2024-02-29T23:59:59", "2024-02-29T24:00:00Z", "now"] {
+            assert_eq!(from_rfc3339(bad), None, "{bad}");
+        }
     }
 
     #[test]
