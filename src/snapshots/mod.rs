@@ -17,12 +17,15 @@ pub mod named;
 mod place;
 mod plan;
 mod publish;
+mod published;
 mod recall;
 pub mod restore;
+mod run;
 mod schedule;
 mod snapshotter;
 mod stage;
 
 pub use history::{Moment, Wanted};
 pub use named::{LABEL_MAX_BYTES, SnapshotRequest};
-pub use snapshotter::{Published, Snapshotter};
+pub use published::Published;
+pub use snapshotter::Snapshotter;
