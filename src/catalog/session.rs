@@ -110,7 +110,8 @@ impl SessionKey {
 
 fn claims_of(signed: &str) -> Option<Claims> {
     let claims = signed.strip_prefix(VERSION)?.strip_prefix('.')?;
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+    let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    serde_json::from_str(&claims).ok()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! schemas, its decimals and its expressions to the worker for them. It reads in the tests what is written here. Blocks
 //! are not compressed: manifests are small.
 
-use std::collections::BTreeMap;
+use crate::types::sorting;
 
 const MAGIC: &[u8; 4] = b"Obj\x01";
 const MARKER_LENGTH: usize = 16;
@@ -58,7 +58,7 @@ impl Value {
 /// `metadata` in its header.
 pub(super) fn write_container(
     schema: &str,
-    metadata: &BTreeMap<&str, String>,
+    metadata: &[(&str, String)],
     marker: [u8; MARKER_LENGTH],
     records: impl Iterator<Item = Value>,
 ) -> Vec<u8> {
@@ -76,10 +76,10 @@ pub(super) fn write_container(
     file
 }
 
-fn header(schema: &str, metadata: &BTreeMap<&str, String>, marker: [u8; MARKER_LENGTH]) -> Vec<u8> {
-    let mut all: BTreeMap<&str, &str> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    all.insert("avro.codec", "null");
-    all.insert("avro.schema", schema);
+fn header(schema: &str, metadata: &[(&str, String)], marker: [u8; MARKER_LENGTH]) -> Vec<u8> {
+    let mut all = vec![("avro.codec", "null"), ("avro.schema", schema)];
+    all.extend(metadata.iter().map(|(key, value)| (*key, value.as_str())));
+    sorting::sort_by(&mut all, Ord::cmp);
     let mut file = MAGIC.to_vec();
     write_long(length(all.len()), &mut file);
     for (key, value) in all {
@@ -150,7 +150,7 @@ mod tests {
     );
 
     fn file(records: i32) -> Vec<u8> {
-        let metadata = BTreeMap::from([("z", "1".to_owned()), ("a", "2".to_owned())]);
+        let metadata = [("z", "1".to_owned()), ("a", "2".to_owned())];
         let values = (0..records).map(|number| {
             let even = number % 2 == 0;
             record([

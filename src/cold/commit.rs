@@ -6,7 +6,7 @@
 //!
 //! Which manifests it writes is told in [`super::manifest_plan`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use uuid::Uuid;
 
@@ -203,7 +203,7 @@ fn manifest_list(next: &TableState) -> Result<StagedObject> {
 /// Notes what the current snapshot needs no more.
 fn retire(next: &mut TableState, state: &TableState, commit: &Commit) {
     let until = next.last_sequence_number;
-    let current: BTreeSet<&str> = next.manifests.iter().map(|manifest| manifest.key.as_str()).collect();
+    let current: HashSet<&str> = next.manifests.iter().map(|manifest| manifest.key.as_str()).collect();
     let manifests = state.manifests.iter().filter(|manifest| !current.contains(manifest.key.as_str()));
     let manifests = manifests.map(|manifest| (manifest.key.clone(), manifest.sequence_number));
     let files = commit.removed.iter().map(|live| (live.file.key.clone(), live.sequence_number));
@@ -212,7 +212,7 @@ fn retire(next: &mut TableState, state: &TableState, commit: &Commit) {
 
 /// Keeps the current schema and, within a bound, those that kept snapshots name.
 pub(super) fn trim_schemas(next: &mut TableState) {
-    let named: BTreeSet<i32> = next.snapshots.iter().map(|snapshot| snapshot.schema_id).collect();
+    let named: HashSet<i32> = next.snapshots.iter().map(|snapshot| snapshot.schema_id).collect();
     let current = next.current_schema_id;
     let mut budget = SCHEMAS_MAX_BYTES;
     let mut kept: Vec<Schema> = Vec::new();

@@ -5,6 +5,7 @@
 
 use super::data_file::DataFile;
 use super::schema::change_fields;
+use crate::types::sorting;
 use crate::types::{Sequence, Timestamp};
 
 /// Files that leave a table in one commit, at most.
@@ -34,7 +35,7 @@ pub fn choose(files: &[&DataFile], before: Timestamp) -> Vec<usize> {
             Some(_) | None => {}
         }
     }
-    found.sort_unstable();
+    sorting::sort_by(&mut found, Ord::cmp);
     found.truncate(FILES_MAX);
     found.into_iter().map(|(_, position)| position).collect()
 }

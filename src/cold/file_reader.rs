@@ -13,6 +13,7 @@ use super::parquet_read::{Footer, Group, chunk_range, corrupt, decode};
 use super::scan::ScanStats;
 use crate::error::Result;
 use crate::ports::ObjectStore;
+use crate::types::sorting;
 use crate::vortex::Column;
 
 /// Files up to this size are fetched whole.
@@ -118,7 +119,7 @@ impl Fetched {
 /// Ranges that cover all of `ranges`, joined where little lies between.
 fn coalesce(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     let mut sorted: Vec<Range<u64>> = ranges.collect();
-    sorted.sort_by_key(|range| range.start);
+    sorting::sort_by_key(&mut sorted, |range| range.start);
     let mut joined: Vec<Range<u64>> = Vec::new();
     for range in sorted {
         match joined.last_mut() {

@@ -1,6 +1,6 @@
 //! What must hold of every commit, checked before anything of it is stored.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::commit::Commit;
 use super::data_file::{DataFile, FileContent};
@@ -78,7 +78,7 @@ fn parent_is_previous(previous: &TableState, next: &TableState) -> bool {
 }
 
 fn snapshots_are_distinct(next: &TableState) -> bool {
-    let ids: BTreeSet<i64> = next.snapshots.iter().map(|snapshot| snapshot.snapshot_id).collect();
+    let ids: HashSet<i64> = next.snapshots.iter().map(|snapshot| snapshot.snapshot_id).collect();
     ids.len() == next.snapshots.len()
         && ids.iter().all(|id| *id > 0)
         && next.snapshots.is_sorted_by_key(|snapshot| (snapshot.sequence_number, snapshot.timestamp_ms))
@@ -88,8 +88,8 @@ fn snapshots_are_distinct(next: &TableState) -> bool {
 /// A field is the one that had its id before, widened at most, or has an id that no field ever had.
 fn fields_keep_their_meaning(previous: &TableState, next: &TableState) -> bool {
     let Some(schema) = next.current_schema() else { return false };
-    let ids: BTreeSet<i32> = schema.fields.iter().map(|field| field.id).collect();
-    let names: BTreeSet<&str> = schema.fields.iter().map(|field| field.name.as_str()).collect();
+    let ids: HashSet<i32> = schema.fields.iter().map(|field| field.id).collect();
+    let names: HashSet<&str> = schema.fields.iter().map(|field| field.name.as_str()).collect();
     let before = previous.current_schema();
     let keeps = schema.fields.iter().all(|field| match before.and_then(|before| before.field(field.id)) {
         Some(old) => {
@@ -118,12 +118,12 @@ fn counts_are_totals(next: &TableState) -> bool {
 }
 
 fn files_are_once(previous: &TableState, commit: &Commit) -> bool {
-    let added: BTreeSet<&str> = commit.added.iter().map(|file| file.key.as_str()).collect();
-    let removed: BTreeSet<&str> = commit.removed.iter().map(|live| live.file.key.as_str()).collect();
+    let added: HashSet<&str> = commit.added.iter().map(|file| file.key.as_str()).collect();
+    let removed: HashSet<&str> = commit.removed.iter().map(|live| live.file.key.as_str()).collect();
     let distinct =
         added.len() == commit.added.len() && removed.len() == commit.removed.len() && added.is_disjoint(&removed);
     let Some(live) = &commit.live else { return distinct };
-    let live_keys: BTreeSet<&str> = live.iter().map(|live| live.file.key.as_str()).collect();
+    let live_keys: HashSet<&str> = live.iter().map(|live| live.file.key.as_str()).collect();
     let count = |content: FileContent| {
         i64::try_from(live.iter().filter(|live| live.file.content == content).count()).unwrap_or(i64::MAX)
     };
@@ -144,7 +144,7 @@ fn live_files_are_told(previous: &TableState, commit: &Commit) -> bool {
 
 /// The months of the files of a content that are live after the commit, ascending, one a file.
 fn live_months(commit: &Commit, content: FileContent) -> Vec<i32> {
-    let removed: BTreeSet<&str> = commit.removed.iter().map(|live| live.file.key.as_str()).collect();
+    let removed: HashSet<&str> = commit.removed.iter().map(|live| live.file.key.as_str()).collect();
     let before = commit.live.iter().flatten().map(|live| &live.file);
     let stays = before.filter(|file| !removed.contains(file.key.as_str()));
     let files = stays.chain(&commit.added).filter(|file| file.content == content);
@@ -159,12 +159,12 @@ fn one_delete_file_a_month(next: &TableState, commit: &Commit) -> bool {
 }
 
 fn deletes_have_data(commit: &Commit) -> bool {
-    let data: BTreeSet<i32> = live_months(commit, FileContent::Data).into_iter().collect();
+    let data: HashSet<i32> = live_months(commit, FileContent::Data).into_iter().collect();
     live_months(commit, FileContent::PositionDeletes).iter().all(|month| data.contains(month))
 }
 
 fn manifests_are_distinct(next: &TableState) -> bool {
-    let keys: BTreeSet<&str> = next.manifests.iter().map(|manifest| manifest.key.as_str()).collect();
+    let keys: HashSet<&str> = next.manifests.iter().map(|manifest| manifest.key.as_str()).collect();
     keys.len() == next.manifests.len()
 }
 
@@ -180,7 +180,7 @@ fn garbage_is_unreachable(next: &TableState, added: &[DataFile], garbage: &[Stri
     let retired = next.retired.iter().map(|object| object.key.clone());
     let added = added.iter().map(|file| file.key.clone());
     let current = [next.path.metadata(next.version), next.path.version_hint()];
-    let reachable: BTreeSet<String> =
+    let reachable: HashSet<String> =
         lists.chain(versions).chain(manifests).chain(retired).chain(added).chain(current).collect();
     !garbage.iter().any(|key| reachable.contains(key))
 }

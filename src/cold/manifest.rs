@@ -3,8 +3,6 @@
 //! A file that its manifest's own commit adds has no sequence numbers here: readers take those of the manifest from
 //! the manifest list (spec, "Sequence Number Inheritance"). Existing and deleted files carry theirs.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -123,14 +121,14 @@ pub(super) fn write(
         FileContent::Data => "data",
         FileContent::PositionDeletes => "deletes",
     };
-    let metadata = BTreeMap::from([
+    let metadata = [
         ("schema", to_json(context.schema)?),
         ("schema-id", context.schema.schema_id.to_string()),
         ("partition-spec", to_json(&partition_fields(context.kind))?),
         ("partition-spec-id", "0".to_owned()),
         ("format-version", "2".to_owned()),
         ("content", content.to_owned()),
-    ]);
+    ];
     let records = entries.iter().map(|entry| entry_value(context, partition_name, entry));
     let bytes = write_container(&avro_schema, &metadata, *context.attempt.as_bytes(), records);
     Ok((summarise(context, key, &bytes, entries), bytes))

@@ -1,7 +1,5 @@
 //! Manifest lists: the manifests of a snapshot (spec, "Manifest Lists").
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use super::avro::{Value, optional, record, write_container};
@@ -44,12 +42,12 @@ pub(super) struct ListContext<'a> {
 /// Writes the list of a snapshot's manifests.
 pub(super) fn write(context: &ListContext<'_>, manifests: &[ManifestFile]) -> Vec<u8> {
     let parent = context.parent_snapshot_id.map_or_else(|| "null".to_owned(), |id| id.to_string());
-    let metadata = BTreeMap::from([
+    let metadata = [
         ("snapshot-id", context.snapshot_id.to_string()),
         ("parent-snapshot-id", parent),
         ("sequence-number", context.sequence_number.to_string()),
         ("format-version", "2".to_owned()),
-    ]);
+    ];
     let records = manifests.iter().map(|manifest| manifest_value(context.base_uri, manifest));
     write_container(SCHEMA, &metadata, *context.attempt.as_bytes(), records)
 }

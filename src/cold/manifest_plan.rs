@@ -5,7 +5,7 @@
 //! manifest a commit. Beyond [`MANIFESTS_MAX`] they are merged into one. Delete files are few, one a month at most: all
 //! are in one manifest, which a commit that adds or removes any of them rewrites.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::commit::{AVRO, Commit, StagedObject, contradiction};
 use super::data_file::{DataFile, FileContent, LiveFile};
@@ -13,6 +13,7 @@ use super::manifest::{self, Entry, EntryStatus, ManifestContext, ManifestFile};
 use super::schema::TableKind;
 use super::table::{MANIFESTS_MAX, TableState};
 use crate::error::Result;
+use crate::types::sorting;
 
 /// What happens to the manifests of one content.
 pub(super) struct ManifestPlan<'c> {
@@ -78,7 +79,7 @@ impl<'c> ManifestPlan<'c> {
         let Some(live) = &commit.live else {
             return Err(contradiction("all live files, because manifests must be rewritten, got none".to_owned()));
         };
-        let removed: BTreeSet<&str> = commit.removed.iter().map(|live| live.file.key.as_str()).collect();
+        let removed: HashSet<&str> = commit.removed.iter().map(|live| live.file.key.as_str()).collect();
         let spans = |month: i32| {
             let mut spans = rewritten.iter().filter(|manifest| manifest.live_files() > 0);
             spans.any(|span| span.first_month <= month && month <= span.last_month)
@@ -116,7 +117,9 @@ pub(super) fn write_manifests(
         let existing = plan.existing.iter().map(|live| Entry::existing(live));
         let deleted = plan.removed.iter().map(|live| Entry::deleted(live, snapshot_id));
         let mut entries: Vec<Entry<'_>> = added.chain(existing).chain(deleted).collect();
-        entries.sort_by(|left, right| (left.file.month, &left.file.key).cmp(&(right.file.month, &right.file.key)));
+        sorting::sort_by(&mut entries, |left, right| {
+            (left.file.month, &left.file.key).cmp(&(right.file.month, &right.file.key))
+        });
         for group in group(entries, plan.by_month) {
             let (file, bytes) = manifest::write(&context, next.path.manifest(attempt, number), &group)?;
             number = number.saturating_add(1);

@@ -169,13 +169,18 @@ fn properties(kind: TableKind) -> BTreeMap<&'static str, &'static str> {
         TableKind::Changes => "changes",
     };
     // The object is the only committer: engines must not expire snapshots or remove files.
-    BTreeMap::from([("gc.enabled", "false"), ("thermocline.table", kind), ("write.format.default", "parquet")])
+    let mut all = BTreeMap::new();
+    all.extend([("gc.enabled", "false"), ("thermocline.table", kind), ("write.format.default", "parquet")]);
+    all
 }
 
 fn references(state: &TableState) -> BTreeMap<&str, Reference> {
     let reference = |snapshot_id: i64, reference_type| Reference { snapshot_id, reference_type };
     let main = state.current_snapshot().map(|snapshot| (MAIN, reference(snapshot.snapshot_id, "branch")));
-    state.tags.iter().map(|(name, id)| (name.as_str(), reference(*id, "tag"))).chain(main).collect()
+    let tags = state.tags.iter().map(|(name, id)| (name.as_str(), reference(*id, "tag")));
+    let mut all = BTreeMap::new();
+    all.extend(tags.chain(main));
+    all
 }
 
 fn wire_snapshot<'a>(state: &TableState, snapshot: &'a Snapshot) -> WireSnapshot<'a> {

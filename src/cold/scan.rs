@@ -19,6 +19,7 @@ use crate::error::Result;
 use crate::ports::ObjectStore;
 use crate::types::Sequence;
 use crate::types::sink::{DocumentSink, room};
+use crate::types::sorting;
 use crate::types::statistics::ColumnStatistics;
 use crate::vortex::schema::{EXTRA_FIELD, ID_FIELD, SEQUENCE_FIELD, TIMESTAMP_FIELD};
 use crate::vortex::{Column, ColumnCursor, Rebuilder, RebuiltColumn, Scalar, TableSchema};
@@ -230,7 +231,7 @@ pub async fn scan_changes(
             None => return Err(corrupt(&file.key, "bounds of the sequence column on record, got none")),
         }
     }
-    ordered.sort_by_key(|(first, _)| *first);
+    sorting::sort_by_key(&mut ordered, |(first, _)| *first);
     for (_, file) in ordered {
         let reader = FileReader::open(objects, file, &mut stats).await?;
         stats.files_scanned += 1;

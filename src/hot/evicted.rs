@@ -19,6 +19,7 @@ use super::directory::{LifeKey, Segment};
 use super::lookup::{Located, Place};
 use super::write::{TRANSACTION_MAX_BYTES, Write, too_many_images};
 use crate::error::{ErrorKind, Result, StorageError};
+use crate::types::sorting;
 use crate::types::{Document, StorageTier};
 use crate::vortex::Bitmap;
 
@@ -229,7 +230,7 @@ impl HotStore {
             });
             found.extend(free.map(|segment| (life, Rc::clone(segment))));
         }
-        found.sort_by_key(|(_, segment)| (self.directory.last_used(segment.number), segment.number));
+        sorting::sort_by_key(&mut found, |(_, segment)| (self.directory.last_used(segment.number), segment.number));
         Ok(found)
     }
 

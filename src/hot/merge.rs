@@ -14,6 +14,7 @@ use super::segment::{Origin, SEGMENT_MAX_ROWS, SEGMENT_MAX_TEXT_BYTES};
 use super::{Collection, HotStore};
 use crate::config::HotConfig;
 use crate::error::Result;
+use crate::types::sorting;
 use crate::types::{CollectionId, Document};
 use crate::vortex::Bitmap;
 
@@ -87,7 +88,7 @@ fn max_bytes(config: &HotConfig) -> usize {
 pub fn choose(segments: &[Candidate], config: &HotConfig) -> Option<Vec<i64>> {
     let mut small: Vec<&Candidate> =
         segments.iter().filter(|segment| segment.live_rows > 0 && segment.is_small(config)).collect();
-    small.sort_by_key(|segment| (segment.month, segment.live_rows, segment.number));
+    sorting::sort_by_key(&mut small, |segment| (segment.month, segment.live_rows, segment.number));
     let months = || small.chunk_by(|left, right| left.month == right.month);
     for month in months() {
         // The size of a class is told by its smallest member.

@@ -12,6 +12,7 @@ use super::segment::read;
 use crate::cdc::SegmentReference;
 use crate::error::Result;
 use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS};
+use crate::types::sorting;
 use crate::types::{Document, Sequence};
 use crate::vortex::Bitmap;
 use crate::vortex::blob::Budget;
@@ -81,7 +82,7 @@ impl HotStore {
         }
         missing.check()?;
         if page.sources.len() > 1 {
-            documents.sort_unstable_by(|left: &Document, right: &Document| left.id.cmp(&right.id));
+            sorting::sort_by(&mut documents, |left, right| left.id.cmp(&right.id));
         }
         Ok(documents)
     }
@@ -100,7 +101,7 @@ impl HotStore {
                 .filter(|id| **id <= last)
                 .collect();
             if ids.len() >= left {
-                ids.sort_unstable();
+                sorting::sort_by(&mut ids, Ord::cmp);
                 return Ok(left.checked_sub(1).and_then(|place| ids.get(place)).map(|id| (*id).clone()));
             }
             left = left.saturating_sub(ids.len());
@@ -128,7 +129,7 @@ impl HotStore {
             rows.set(row, true);
         }
         let mut documents = read::documents(&head, &blob, &rows, &mut budget)?;
-        documents.sort_unstable_by_key(|document| document.sequence);
+        sorting::sort_by_key(&mut documents, |document| document.sequence);
         Ok(documents)
     }
 
@@ -152,7 +153,7 @@ impl HotStore {
             .flat_map(|ids| ids.ids.iter().map(|(id, _, bytes)| (id, *bytes)))
             .filter(|(id, _)| horizon.is_none_or(|horizon| *id <= horizon))
             .collect();
-        all.sort_unstable();
+        sorting::sort_by(&mut all, Ord::cmp);
         let mut bytes = 0usize;
         let mut last = None;
         for (place, (id, size)) in all.into_iter().enumerate() {

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::limits::{PAGE_MAX_BYTES, SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS};
 use crate::ports::SqlStore;
 use crate::types::Document;
+use crate::types::sorting;
 use crate::vortex::blob::{BlobIndex, Budget};
 use crate::vortex::{Bitmap, StrayFields};
 
@@ -70,7 +71,7 @@ impl RowSource for StoredRows<'_> {
             documents.extend(page);
         }
         if self.generations.len() > 1 {
-            documents.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+            sorting::sort_by(&mut documents, |left, right| left.id.cmp(&right.id));
             let end = documents.partition_point(|document| Some(&document.id) <= horizon.as_ref());
             documents.truncate(end);
         }
@@ -103,7 +104,7 @@ impl StoredRows<'_> {
             }
             documents.extend(page.documents);
         }
-        documents.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+        sorting::sort_by(&mut documents, |left, right| left.id.cmp(&right.id));
         // Keys are cut, so that ranges of different values may be the same.
         documents.dedup_by(|left, right| left.id == right.id);
         if let Some(horizon) = horizon {

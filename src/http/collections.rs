@@ -11,6 +11,7 @@ use super::params::QueryParams;
 use crate::engine::query::OrderKey;
 use crate::engine::{CollectionDefinition, CollectionInfo, Columnar, DeclaredColumn, Engine, Retention};
 use crate::error::Result;
+use crate::types::sorting;
 
 const BODY_MAX_BYTES: usize = 1024 * 1024;
 /// All pages of the list belong to one question.
@@ -76,7 +77,7 @@ pub fn list(engine: &Engine, request: &Request) -> Result<Response> {
         _ => String::new(),
     };
     let mut collections = engine.collections()?;
-    collections.sort_by(|left, right| left.name.cmp(&right.name));
+    sorting::sort_by(&mut collections, |left, right| left.name.cmp(&right.name));
     collections.retain(|collection| collection.name > after);
     let more = collections.len() > limit;
     collections.truncate(limit);

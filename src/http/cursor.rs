@@ -39,9 +39,9 @@ pub fn encode(query: u64, keys: Vec<OrderKey>) -> Result<String> {
 /// The keys of a cursor that belongs to this query and has `width` keys.
 pub fn decode(query: u64, cursor: &str, width: usize) -> Result<Vec<OrderKey>> {
     let refuse = |message: &str| invalid("read cursor").at("/cursor", message);
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refuse("expected a cursor of this API, got other text"))?;
-    let read: Cursor =
-        serde_json::from_slice(&bytes).map_err(|_| refuse("expected a cursor of this API, got other text"))?;
+    let text = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let read: Option<Cursor> = text.and_then(|text| serde_json::from_str(&text).ok());
+    let read = read.ok_or_else(|| refuse("expected a cursor of this API, got other text"))?;
     if read.v != VERSION || read.q != query || read.k.len() != width {
         return Err(refuse("expected a cursor of this same query, got one of another"));
     }

@@ -13,6 +13,7 @@ use super::params::QueryParams;
 use crate::engine::{Condition, Engine, Mutation, NewDocument, Write};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::{BATCH_MAX_BYTES, DOCUMENT_MAX_BYTES, IMPORT_CHUNK_MAX_DOCUMENTS, IMPORT_MAX_ERRORS};
+use crate::types::sorting;
 use crate::types::{ChangeContext, Sequence, StorageTier};
 
 #[derive(Serialize)]
@@ -72,7 +73,7 @@ pub async fn import(engine: &Engine, request: &mut Request, collection: &str) ->
     }
     import.finish().await?;
     let mut report = import.report;
-    report.errors.sort_by_key(|error| error.line);
+    sorting::sort_by_key(&mut report.errors, |error| error.line);
     let response = Response::json(200, to_json(&report)?);
     Ok(match report.last_sequence {
         Some(last) => response.with_header(SEQUENCE_HEADER, last.to_string()),

@@ -5,6 +5,7 @@ pub mod json;
 pub mod names;
 pub mod sink;
 pub mod snapshot;
+pub mod sorting;
 pub mod statistics;
 pub mod sync;
 pub mod time;

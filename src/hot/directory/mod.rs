@@ -31,6 +31,7 @@ use super::segment::{ColumnBytes, Origin, SegmentHead};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::SqlStore;
 use crate::types::StorageTier;
+use crate::types::sorting;
 
 /// The directory of one object.
 pub struct Directory {
@@ -153,7 +154,7 @@ impl Directory {
     /// All lives that have a table or a segment.
     pub fn lives(&self) -> Result<Vec<LifeKey>> {
         let mut lives: Vec<_> = self.with_state(|state| state.forms.keys().copied().collect())?;
-        lives.sort_unstable();
+        sorting::sort_by(&mut lives, Ord::cmp);
         Ok(lives)
     }
 

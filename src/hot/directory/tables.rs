@@ -19,6 +19,7 @@ use crate::hot::segment::build::BuiltSegment;
 use crate::limits::SEGMENT_ROW_MAX_BYTES;
 use crate::ports::{SqlParam, SqlRow, SqlStore, expect_blob, expect_integer, expect_text};
 use crate::types::StorageTier;
+use crate::types::sorting;
 use roaring::RoaringBitmap;
 
 const TABLES: [&str; 3] = [
@@ -68,7 +69,9 @@ pub fn load(sql: &dyn SqlStore) -> Result<Loaded> {
             });
         }
     }
-    forms.values_mut().for_each(|forms| forms.generations.sort_unstable_by_key(|generation| generation.table.number));
+    forms
+        .values_mut()
+        .for_each(|forms| sorting::sort_by_key(&mut forms.generations, |generation| generation.table.number));
     let mut last_number = if has_floor { floor(sql)? } else { 0 };
     if has_segments {
         let mut deletes = load_deleted(sql)?;

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use super::order::{KeyRef, OrderKey};
 use super::path::FieldPath;
 use crate::types::Json;
+use crate::types::sorting;
 
 /// A constant of a condition.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,7 +139,7 @@ impl Operand {
 impl Operands {
     /// Of operands in any order.
     pub fn new(mut operands: Vec<Operand>) -> Self {
-        operands.sort_by(|left, right| left.0.compare(&right.0));
+        sorting::sort_by(&mut operands, |left, right| left.0.compare(&right.0));
         operands.dedup_by(|left, right| left.0.compare(&right.0).is_eq());
         Self(operands)
     }

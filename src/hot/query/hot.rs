@@ -19,6 +19,7 @@ use super::source::SegmentSource;
 use super::top::{Candidate, RowAt, TopRows};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::PAGE_MAX_BYTES;
+use crate::types::sorting;
 use crate::types::{Document, StorageTier};
 
 /// Bytes of segments' columns kept from finding rows until they are answered.
@@ -141,7 +142,7 @@ impl<'q> Hot<'q, '_> {
             order.push(if first.descending { (segment, greatest, least) } else { (segment, least, greatest) });
         }
         let direction = |order: Ordering| if first.descending { order.reverse() } else { order };
-        order.sort_by(|(_, left, _), (_, right, _)| match (left, right) {
+        sorting::sort_by(&mut order, |(_, left, _), (_, right, _)| match (left, right) {
             (Some(left), Some(right)) => direction(left.compare(right)),
             (left, right) => left.is_some().cmp(&right.is_some()),
         });
@@ -170,7 +171,7 @@ impl<'q> Hot<'q, '_> {
         let query = self.query;
         let mut order: Vec<(Vec<u8>, usize)> =
             self.scans.iter().enumerate().map(|(segment, scan)| (least_id(scan.source), segment)).collect();
-        order.sort();
+        sorting::sort_by(&mut order, Ord::cmp);
         let mut end: Option<Vec<u8>> = None;
         let mut read = Vec::new();
         for (least, segment) in order {

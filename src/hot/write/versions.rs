@@ -15,6 +15,7 @@ use crate::hot::rows::Generation;
 use crate::hot::segment::NewRow;
 use crate::hot::{Collection, HotStore, signed};
 use crate::limits::SCAN_PAGE_MAX_BYTES;
+use crate::types::sorting;
 use crate::types::{Sequence, Timestamp};
 
 /// What is known of a document.
@@ -204,7 +205,7 @@ impl Documents {
             }
         }
         let mut segments: Vec<_> = segments.into_iter().collect();
-        segments.sort_unstable_by_key(|(number, _)| *number);
+        sorting::sort_by_key(&mut segments, |(number, _)| *number);
         segments.iter().try_for_each(|(number, rows)| store.directory.delete_rows(life, *number, rows))
     }
 
@@ -230,7 +231,7 @@ impl<'d> TableChange<'d> {
 fn store_tables(store: &HotStore, collection: &Collection, tables: HashMap<Generation, TableChange<'_>>) -> Result<()> {
     let life = collection.life();
     let mut tables: Vec<_> = tables.into_iter().collect();
-    tables.sort_unstable_by_key(|(table, _)| table.number);
+    sorting::sort_by_key(&mut tables, |(table, _)| table.number);
     for (table, mut change) in tables {
         change.put.sort_unstable_by_key(|row| row.sequence);
         change.delete.sort_unstable();

@@ -141,10 +141,10 @@ impl Manifest {
                 reference.key
             )));
         }
-        let manifest: Self = serde_json::from_slice(&found.bytes).map_err(|error| {
-            corrupt(format!("expected {} to be a manifest of a known format, got other text", reference.key))
-                .caused_by(error)
-        })?;
+        let unknown =
+            || corrupt(format!("expected {} to be a manifest of a known format, got other text", reference.key));
+        let text = std::str::from_utf8(&found.bytes).map_err(|error| unknown().caused_by(error))?;
+        let manifest: Self = serde_json::from_str(text).map_err(|error| unknown().caused_by(error))?;
         if manifest.format != FORMAT {
             return Err(corrupt(format!("expected a manifest of format {FORMAT}, got {}", manifest.format)));
         }

@@ -156,7 +156,9 @@ impl Plan {
         let kinds =
             |id: CollectionId| [TableKind::State, TableKind::Changes].map(|kind| TableId { collection: id, kind });
         let changed = self.collections.iter().flat_map(|collection| kinds(collection.id));
-        changed.chain(self.tagged.iter().copied()).collect()
+        let mut tables = BTreeSet::new();
+        tables.extend(changed.chain(self.tagged.iter().copied()));
+        tables
     }
 
     /// The tags that a commit of a table gets.

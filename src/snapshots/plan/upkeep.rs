@@ -10,6 +10,7 @@ use crate::cold::schema::change_fields;
 use crate::cold::{TableKind, compaction, expiry, retention};
 use crate::error::Result;
 use crate::hot::{Collection, HotStore};
+use crate::types::sorting;
 use crate::types::{CollectionId, Timestamp};
 
 /// How long snapshots that are too old wait for a commit to let them go, which costs nothing, in ms.
@@ -142,7 +143,7 @@ pub fn change_files(catalog: &ColdCatalog, collection: CollectionId) -> Result<V
 fn files_to_merge(catalog: &ColdCatalog, collection: CollectionId) -> Result<Vec<i64>> {
     let mut files = change_files(catalog, collection)?;
     // A merged file is younger than those after it.
-    files.sort_by_key(|file| file.file.file.first_of(change_fields::SEQUENCE));
+    sorting::sort_by_key(&mut files, |file| file.file.file.first_of(change_fields::SEQUENCE));
     let chosen = compaction::choose(&files.iter().map(|file| &file.file.file).collect::<Vec<_>>());
     let files = chosen.and_then(|chosen| files.get(chosen)).unwrap_or_default();
     Ok(files.iter().map(|file| file.number).collect())

@@ -30,6 +30,7 @@ use super::named::unknown;
 use super::plan::Plan;
 use super::schedule::retry_ms;
 use crate::error::{ErrorKind, Result, StorageError};
+use crate::types::sorting;
 use crate::types::{StorageTier, Timestamp};
 
 /// Bytes of files that one step proves.
@@ -326,7 +327,7 @@ fn stepped(job: &Job, restore: &RestoreJob, step: Step, done: u64, parts: i64) -
 fn wanted_collections<'m>(manifest: &'m Manifest, restore: &RestoreJob) -> Vec<&'m ManifestCollection> {
     let is_wanted = |name: &String| restore.collections.as_ref().is_none_or(|wanted| wanted.contains(name));
     let mut wanted: Vec<_> = manifest.collections.iter().filter(|collection| is_wanted(&collection.name)).collect();
-    wanted.sort_by(|left, right| left.name.cmp(&right.name));
+    sorting::sort_by(&mut wanted, |left, right| left.name.cmp(&right.name));
     wanted
 }
 

@@ -6,6 +6,7 @@ use super::super::order::OrderKey;
 use super::super::path::FieldPath;
 use super::Field;
 use super::test::Test;
+use crate::types::sorting;
 
 /// A part of a condition.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ fn combine<'q>(parts: impl Iterator<Item = Node<'q>>, all: bool) -> Node<'q> {
         return Node::Known(None);
     }
     // What is cheap first, so that what is dear sees fewer rows.
-    left.sort_by_key(Node::cost);
+    sorting::sort_by_key(&mut left, Node::cost);
     match <[Node<'q>; 1]>::try_from(left) {
         Ok([only]) => only,
         Err(left) if all => Node::And(left),
