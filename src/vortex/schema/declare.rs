@@ -26,8 +26,9 @@ impl TableSchema {
     /// id when the types differ. While `empty` (no document was ever there) anything may change. A field that was dropped
     /// and comes back gets a new field id. Returns whether anything changed; on an error nothing has.
     pub fn declare(&mut self, declared: &[ColumnDeclaration], empty: bool) -> Result<bool> {
-        check_declarations(declared)?;
-        if !empty {
+        if empty {
+            check_declarations(declared)?;
+        } else {
             self.check_names(declared)?;
         }
         let mut next = self.clone();
@@ -99,8 +100,9 @@ impl TableSchema {
         self.index();
     }
 
-    /// Refuses declarations by which a column would be called as another is that is not among them.
+    /// Refuses names that cannot be, and those by which a column would be called as another is that is not declared.
     pub fn check_names(&self, declared: &[ColumnDeclaration]) -> Result<()> {
+        check_declarations(declared)?;
         let is_declared = |column: &TableColumn| declared.iter().any(|other| other.name == column.name);
         for (position, declaration) in declared.iter().enumerate() {
             if self.columns.iter().any(|column| alike(column, declaration) == (false, true) && !is_declared(column)) {
