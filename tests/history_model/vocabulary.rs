@@ -167,8 +167,8 @@ fn declared() -> impl Strategy<Value = Declared> {
         threshold,
         min_age_ms,
     });
-    // As it is in half of the cases, and else with other names, and drops of what is not declared.
-    (plain, any::<bool>(), evolution()).prop_map(|(plain, evolves, (names, dropped))| match evolves {
+    // As it is in a quarter of the cases, and else with other names, and drops of what is not declared.
+    (plain, prop::bool::weighted(0.75), evolution()).prop_map(|(plain, evolves, (names, dropped))| match evolves {
         false => plain,
         true => Declared { names, dropped, ..plain },
     })
@@ -195,7 +195,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         3 => (changes(), any::<prop::sample::Index>(), flaw)
             .prop_map(|(changes, place, flaw)| { let place = place.index(changes.len()); Step::Flawed(changes, place, flaw) }),
         6 => (collection(), any::<bool>(), lines()).prop_map(|(c, upsert, lines)| Step::Import(c, upsert, lines)),
-        5 => (collection(), declared()).prop_map(|(c, declared)| Step::Declare(c, declared)),
+        6 => (collection(), declared()).prop_map(|(c, declared)| Step::Declare(c, declared)),
         1 => collection().prop_map(Step::Drop),
         2 => Just(Step::Restart(None)),
         1 => config::config().prop_map(|config| Step::Restart(Some(config))),
