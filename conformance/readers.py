@@ -8,6 +8,8 @@ The warehouse folder holds the bucket's objects under their keys. expected.json 
       {"name", "metadata": key of v{N}.metadata.json, "columns": [names, optional], "files": live files, optional,
        "readers": [names], optional: only these read it,
        "root", "at", optional: this folder is linked as "at" while it is read, for tables whose location is below "at",
+       "fields": {column: member}, optional: what columns hold that are called otherwise,
+       "dropped": {member: version}, optional: members whose column left the table, which rows up to this version may lack,
        "documents": [{"id", "seq", "ts", "text"}, ...]          a state table: the documents, "ts" in Unix ms
        or "events": [{"sequence", "event_id", ...}, ...]}, ...]} a change log: its rows, "timestamp" in Unix ms
 
@@ -123,15 +125,16 @@ def canonical(value, field):
     return value.decode() if isinstance(value, bytes) else value
 
 
-def rebuild(row, fields):
-    """The document that a row of a state table stands for."""
+def rebuild(row, fields, members):
+    """The document that a row of a state table stands for. `members`: what columns hold that are called otherwise."""
     extra = parse(text_of(row["_extra"])) if row.get("_extra") is not None else {}
     document = {"id": text_of(row["id"])}
     for field in fields:
         name, value = field["name"], row[field["name"]]
-        if name in ("id", "_seq", "_ts", "_extra") or value is None or name in extra:
+        member = members.get(name, name)
+        if name in ("id", "_seq", "_ts", "_extra") or value is None or member in extra:
             continue
-        document[name] = canonical(value, field)
+        document[member] = canonical(value, field)
     return document | extra
 
 
@@ -179,11 +182,15 @@ class Table:
         problems = [] if len(found) == len(rows) else [f"{len(rows) - len(found)} rows too many of some id"]
         problems += [f"{id!r} is missing" for id in expected.keys() - found.keys()]
         problems += [f"{id!r} is not expected" for id in found.keys() - expected.keys()]
+        members, dropped = self.expected.get("fields") or {}, self.expected.get("dropped") or {}
         for id in expected.keys() & found.keys():
             row, wanted = found[id], expected[id]
             if (row["_seq"], micros(row["_ts"])) != (wanted["seq"], wanted["ts"] * 1000):
                 problems.append(f"{id!r}: version {row['_seq']} at {row['_ts']}, expected {wanted['seq']} at {wanted['ts']}")
-            document, put = rebuild(row, self.fields), parse(wanted["text"])
+            document, put = rebuild(row, self.fields, members), parse(wanted["text"])
+            for name in dropped.keys() & put.keys() - document.keys():
+                if wanted["seq"] <= dropped[name]:
+                    del put[name]
             if not same(document, put):
                 names = [name for name in document.keys() | put.keys() if not same(document.get(name), put.get(name))]
                 problems += [f"{id!r}: {name!r} is {document.get(name)!r}, expected {put.get(name)!r}" for name in names]

@@ -23,15 +23,19 @@ pub struct DocumentFileWriter<'s> {
 impl<'s> DocumentFileWriter<'s> {
     /// A sorted file of a table with these columns: the documents come in ascending order of their ids.
     pub fn new(columns: &'s TableSchema) -> Self {
-        let writer = DataFileWriter::new(&Schema::state(columns), TableKind::State);
-        Self { shredder: Shredder::new(columns), writer, ended: 0 }
+        Self::with(columns, DataFileWriter::new(&Schema::state(columns), TableKind::State))
     }
 
     /// A file of parts: the documents of each part, which [`end_part`](Self::end_part) ends, come in ascending order of
     /// their ids, which is not checked.
     pub fn of_parts(columns: &'s TableSchema) -> Self {
-        let writer = DataFileWriter::of_parts(&Schema::state(columns), TableKind::State);
-        Self { shredder: Shredder::new(columns), writer, ended: 0 }
+        Self::with(columns, DataFileWriter::of_parts(&Schema::state(columns), TableKind::State))
+    }
+
+    fn with(columns: &'s TableSchema, writer: DataFileWriter) -> Self {
+        let renamed = columns.columns().iter().filter(|column| column.renamed.is_some());
+        let fields = renamed.map(|column| (column.id, column.name.clone())).collect();
+        Self { shredder: Shredder::new(columns), writer: writer.holding(fields), ended: 0 }
     }
 
     /// The same with another codec than the default; to be said before the first document.

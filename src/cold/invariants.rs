@@ -9,6 +9,7 @@ use super::schema::TableKind;
 use super::table::TableState;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
+use crate::vortex::schema::FIRST_COLUMN_FIELD;
 
 /// Each invariant by name; the first that does not hold is the error.
 pub(super) fn check_invariants(
@@ -85,7 +86,8 @@ fn snapshots_are_distinct(next: &TableState) -> bool {
         && next.snapshots.is_sorted_by(|left, right| left.sequence_number < right.sequence_number)
 }
 
-/// A field is the one that had its id before, widened at most, or has an id that no field ever had.
+/// A field is the one that had its id before, widened at most, or has an id that no field ever had. Columns of documents
+/// may have another name than before, and any may have another place.
 fn fields_keep_their_meaning(previous: &TableState, next: &TableState) -> bool {
     let Some(schema) = next.current_schema() else { return false };
     let ids: HashSet<i32> = schema.fields.iter().map(|field| field.id).collect();
@@ -93,7 +95,10 @@ fn fields_keep_their_meaning(previous: &TableState, next: &TableState) -> bool {
     let before = previous.current_schema();
     let keeps = schema.fields.iter().all(|field| match before.and_then(|before| before.field(field.id)) {
         Some(old) => {
-            old.name == field.name && old.field_type.widens_to(field.field_type) && (old.required || !field.required)
+            let renamed = next.kind == TableKind::State && field.id >= FIRST_COLUMN_FIELD;
+            (renamed || old.name == field.name)
+                && old.field_type.widens_to(field.field_type)
+                && (old.required || !field.required)
         }
         None => field.id > previous.last_column_id && (before.is_none() || !field.required),
     });

@@ -5,6 +5,7 @@
 //! pages are compressed as [`Layout::compression`] says. Chunk checksums go into the footer, the footer's into the
 //! [`DataFile`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parquet::basic::{Compression as Codec, Encoding};
@@ -77,7 +78,7 @@ impl ParquetFile {
             schema: schema.clone(),
             layout,
             writer: None,
-            notes: FileNotes { format: FileNotes::FORMAT, json_fields, base_uri, row_groups: Vec::new() },
+            notes: FileNotes { format: FileNotes::FORMAT, json_fields, base_uri, ..FileNotes::default() },
             totals: totals.collect(),
             stray: StrayFields::None,
             rows: 0,
@@ -87,6 +88,15 @@ impl ParquetFile {
     /// The same with another codec, before the first row group.
     pub(super) fn compressed_by(mut self, compression: Compression) -> Self {
         self.layout.compression = compression;
+        self
+    }
+
+    /// The same where some columns hold fields of other names: these by field id.
+    pub(super) fn holding(mut self, fields: BTreeMap<i32, String>) -> Self {
+        if !fields.is_empty() {
+            self.notes.format = FileNotes::FORMAT_FIELDS;
+            self.notes.fields = fields;
+        }
         self
     }
 

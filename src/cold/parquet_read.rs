@@ -101,7 +101,7 @@ fn notes(file: &DataFile, metadata: &ParquetMetaData) -> Result<FileNotes> {
     let text = entries.find(|entry| entry.key == FILE_NOTES_KEY).and_then(|entry| entry.value.as_deref());
     let notes: Option<FileNotes> = text.and_then(|text| serde_json::from_str(text).ok());
     notes
-        .filter(|notes| notes.format == FileNotes::FORMAT)
+        .filter(|notes| (FileNotes::FORMAT..=FileNotes::FORMAT_FIELDS).contains(&notes.format))
         .ok_or_else(|| corrupt(&file.key, "a file written by this program or an earlier version of it, got another"))
 }
 

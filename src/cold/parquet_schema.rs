@@ -1,8 +1,10 @@
 //! Parquet schemas of data files (spec, Appendix A, "Parquet"), and what a file says of itself beside them.
 //!
 //! The footer's key-value metadata has one entry of ours, [`FILE_NOTES_KEY`], versioned JSON: which string columns hold
-//! JSON text, and for each row group its stray fields and a checksum a column chunk.
+//! JSON text, which columns hold fields of other names, and for each row group its stray fields and a checksum a column
+//! chunk. So a file tells its documents alone, whatever became of its columns in the table.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as PhysicalType};
@@ -21,13 +23,16 @@ pub(super) const FILE_NOTES_KEY: &str = "thermocline";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct FileNotes {
-    /// [`FileNotes::FORMAT`].
+    /// [`FileNotes::FORMAT`] or [`FileNotes::FORMAT_FIELDS`].
     pub format: u32,
     /// Field ids of the string columns that hold JSON text.
     pub json_fields: Vec<i32>,
     /// What the locations begin with that the rows name; only of files that name any. The rest is a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_uri: Option<String>,
+    /// The documents' fields of the columns that have other names, by field id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<i32, String>,
     /// One a row group.
     pub row_groups: Vec<RowGroupNotes>,
 }
@@ -44,8 +49,10 @@ pub(super) struct RowGroupNotes {
 }
 
 impl FileNotes {
-    /// The version that this code writes.
+    /// The version of files each column of which has its field's name.
     pub const FORMAT: u32 = 1;
+    /// The version of files with [`fields`](Self::fields).
+    pub const FORMAT_FIELDS: u32 = 2;
 }
 
 /// A column of a data file, told by the file alone.
@@ -53,7 +60,7 @@ impl FileNotes {
 pub(super) struct FileColumn {
     /// Its field id.
     pub field_id: i32,
-    /// Its name when the file was written.
+    /// The documents' field that it holds, or its own name.
     pub name: String,
     /// What its values are.
     pub column_type: ColumnType,
@@ -143,7 +150,8 @@ pub(super) fn file_column(descriptor: &ColumnDescriptor, notes: &FileNotes) -> O
         _ => return None,
     };
     let required = descriptor.max_def_level() == 0;
-    Some(FileColumn { field_id, name: descriptor.name().to_owned(), column_type, required })
+    let name = notes.fields.get(&field_id).map_or_else(|| descriptor.name(), String::as_str).to_owned();
+    Some(FileColumn { field_id, name, column_type, required })
 }
 
 fn decimal(descriptor: &ColumnDescriptor) -> Option<ColumnType> {
@@ -196,12 +204,7 @@ mod tests {
             .collect();
         let json_fields =
             schema.fields.iter().filter(|field| field.field_type == ColumnType::Json).map(|field| field.id);
-        let notes = FileNotes {
-            format: FileNotes::FORMAT,
-            json_fields: json_fields.collect(),
-            base_uri: None,
-            row_groups: Vec::new(),
-        };
+        let notes = FileNotes { format: FileNotes::FORMAT, json_fields: json_fields.collect(), ..FileNotes::default() };
         let descriptor = SchemaDescriptor::new(message_type(&schema).unwrap());
         for (field, column) in schema.fields.iter().zip(descriptor.columns()) {
             let told = file_column(column, &notes).unwrap();

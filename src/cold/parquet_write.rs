@@ -3,6 +3,8 @@
 //! All rows of a file are of one month, its partition. The rows of a *sorted* file ascend by the table's sort field; a
 //! file of *parts* is several such sequences one after the other, each with a number by which its writer knows it.
 
+use std::collections::BTreeMap;
+
 use super::bounds::owned;
 use super::data_file::{DataFile, FileContent, FilePart};
 use super::parquet_file::{Layout, ParquetFile, refuse};
@@ -61,6 +63,11 @@ impl DataFileWriter {
     /// The same with another codec than the default; to be said before the first row group.
     pub fn compressed_by(self, compression: Compression) -> Self {
         Self { file: self.file.compressed_by(compression), ..self }
+    }
+
+    /// The same where some columns hold documents' fields of other names: these by field id.
+    pub fn holding(self, fields: BTreeMap<i32, String>) -> Self {
+        Self { file: self.file.holding(fields), ..self }
     }
 
     /// How many rows were written.

@@ -161,7 +161,10 @@ impl Schema {
         // A column that a declaration requires is required of new writes only: rows that a drop and a new declaration
         // left behind may be without it, so the table never promises it to readers.
         fields.extend(
-            columns.columns().iter().map(|column| Field::new(column.id, &column.name, column.column_type, false)),
+            columns
+                .columns()
+                .iter()
+                .map(|column| Field::new(column.id, column.table_name(), column.column_type, false)),
         );
         fields.push(Field::new(EXTRA_FIELD, "_extra", ColumnType::Json, false));
         Self { struct_type: StructType::Struct, schema_id: 0, identifier_field_ids: vec![ID_FIELD], fields }
@@ -218,6 +221,7 @@ mod tests {
         let declared = [("b", "bool"), ("d", "decimal(10,2)"), ("t", "timestamp"), ("u", "uuid")];
         let declared = declared.map(|(name, column_type)| ColumnDeclaration {
             name: name.to_owned(),
+            renamed: None,
             column_type: column_type.parse().unwrap(),
             nullable: false,
         });

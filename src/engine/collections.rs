@@ -10,8 +10,10 @@ use crate::types::{ChangeContext, Sequence, StorageTier};
 /// A column of a collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnInfo {
-    /// The field's name.
+    /// Its name in the table.
     pub name: String,
+    /// The documents' field, where that is called otherwise.
+    pub field: Option<String>,
     /// Its type's name.
     pub column_type: String,
     /// Whether it may be null or absent.
@@ -66,7 +68,9 @@ impl Engine {
     pub async fn declare(&self, name: &str, definition: CollectionDefinition) -> Result<bool> {
         let object = self.name()?;
         self.learn_alarm().await?;
+        self.snapshotter.check_drops(name, &definition)?;
         self.snapshotter.check_definition(name, &definition)?;
+        let definition = self.snapshotter.retiring(name, definition)?;
         let new = self.hot.catalog()?.live(name).is_none();
         let expires = definition.retention.is_some();
         self.hot.transaction(|| {
@@ -106,23 +110,26 @@ impl Engine {
     }
 
     fn columns(&self, collection: &Collection) -> Result<Vec<ColumnInfo>> {
-        let schema = self.snapshotter.schema(collection)?;
-        let declared = &collection.definition.columns;
-        let field_id = |name: &str| schema.as_ref().and_then(|schema| schema.column(name)).map(|column| column.id);
-        let mut columns: Vec<ColumnInfo> = declared
+        let definition = &collection.definition;
+        let mut schema = self.snapshotter.schema(collection)?.unwrap_or_default();
+        schema.drop_columns(&definition.drop_columns, &definition.retired);
+        let mut columns: Vec<ColumnInfo> = definition
+            .columns
             .iter()
             .map(|column| ColumnInfo {
                 name: column.name.clone(),
+                field: (column.field() != column.name).then(|| column.field().to_owned()),
                 column_type: column.column_type.to_string(),
                 nullable: column.nullable,
                 declared: true,
-                field_id: field_id(&column.name),
+                field_id: schema.column(column.field()).map(|column| column.id),
             })
             .collect();
-        let inferred = schema.iter().flat_map(|schema| schema.columns());
-        for column in inferred.filter(|column| !declared.iter().any(|known| known.name == column.name)) {
+        let is_declared = |field: &str| definition.columns.iter().any(|known| known.field() == field);
+        for column in schema.columns().iter().filter(|column| !is_declared(&column.name)) {
             columns.push(ColumnInfo {
-                name: column.name.clone(),
+                name: column.table_name().to_owned(),
+                field: column.renamed.is_some().then(|| column.name.clone()),
                 column_type: column.column_type.to_string(),
                 nullable: true,
                 declared: false,

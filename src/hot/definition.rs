@@ -11,14 +11,24 @@ use crate::vortex::{ColumnDeclaration, ColumnType};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeclaredColumn {
-    /// The top-level field of the documents.
+    /// Its name in the table.
     pub name: String,
+    /// The top-level field of the documents, where that is called otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
     /// What its values must be.
     #[serde(rename = "type")]
     pub column_type: ColumnType,
     /// Whether it may be null or absent.
     #[serde(default = "nullable_by_default")]
     pub nullable: bool,
+}
+
+impl DeclaredColumn {
+    /// The top-level field of the documents that it holds.
+    pub fn field(&self) -> &str {
+        self.field.as_ref().unwrap_or(&self.name)
+    }
 }
 
 fn nullable_by_default() -> bool {
@@ -68,12 +78,21 @@ pub struct CollectionDefinition {
     /// How long documents stay, unless it is for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// The fields that have no column: those of which there was one have it no longer, and none is inferred.
+    #[serde(default, rename = "dropColumns", skip_serializing_if = "Vec::is_empty")]
+    pub drop_columns: Vec<String>,
+    /// The ids of columns of the table that were dropped and that it has until its next commit: a field that is declared
+    /// again meanwhile does not get them back. Not declared by clients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<i32>,
 }
 
-/// The version of the stored form of columns alone, with indexes and thresholds, and with a retention.
+/// The version of the stored form of columns alone, with indexes and thresholds, with a retention, and with columns that
+/// have other names than their fields or are dropped.
 const FORMAT_COLUMNS: u32 = 1;
 const FORMAT_INDEXES: u32 = 2;
 const FORMAT_RETENTION: u32 = 3;
+const FORMAT_EVOLVED: u32 = 4;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +105,10 @@ struct Stored {
     columnar: Columnar,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retention: Option<Retention>,
+    #[serde(default, rename = "dropColumns", skip_serializing_if = "Vec::is_empty")]
+    drop_columns: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    retired: Vec<i32>,
 }
 
 /// Declared indexes of a collection, and fields of one.
@@ -101,20 +124,20 @@ impl CollectionDefinition {
     pub fn check_document(&self, document: &Json<'_>) -> Result<()> {
         let mut error: Option<StorageError> = None;
         for column in &self.columns {
-            let problem = match document.get(&column.name) {
+            let problem = match document.get(column.field()) {
                 None | Some(Json::Null) if column.nullable => continue,
                 None | Some(Json::Null) => Some("expected a value, got none".to_owned()),
                 Some(value) => column.column_type.accepts(value).err(),
             };
             if let Some(problem) = problem {
-                let place = format!("/{}", pointer_token(&column.name));
+                let place = format!("/{}", pointer_token(column.field()));
                 error = Some(error.unwrap_or_else(|| invalid("check document")).at(place, problem));
             }
         }
         error.map_or(Ok(()), Err)
     }
 
-    /// Refuses indexes and thresholds that cannot be. Pointers are into the declaration.
+    /// Refuses indexes, thresholds and drops that cannot be. Pointers are into the declaration.
     pub fn check(&self) -> Result<()> {
         let refuse = |pointer: String, detail: String| Err(invalid("declare collection").at(pointer, detail));
         if self.indexes.len() > INDEXES_MAX {
@@ -154,13 +177,23 @@ impl CollectionDefinition {
             let expected = format!("expected a number of days from 1 to {RETENTION_MAX_DAYS}");
             return refuse("/retention/days".to_owned(), expected);
         }
+        for (position, field) in self.drop_columns.iter().enumerate() {
+            let refuse = |detail: &str| refuse(format!("/dropColumns/{position}"), detail.to_owned());
+            if self.columns.iter().any(|column| column.field() == field) {
+                return refuse("expected a field that is not declared too; drop it or declare it");
+            }
+            if self.drop_columns.iter().take(position).any(|other| other == field) {
+                return refuse("expected each field once");
+            }
+        }
         Ok(())
     }
 
     /// The columns as the table's schema takes them.
     pub fn declarations(&self) -> Vec<ColumnDeclaration> {
         let declaration = |column: &DeclaredColumn| ColumnDeclaration {
-            name: column.name.clone(),
+            name: column.field().to_owned(),
+            renamed: (column.name != column.field()).then(|| column.name.clone()),
             column_type: column.column_type,
             nullable: column.nullable,
         };
@@ -170,8 +203,11 @@ impl CollectionDefinition {
     /// The form kept in SQLite.
     pub fn to_stored(&self) -> Result<String> {
         let columns_only = self.indexes.is_empty() && self.columnar.is_default();
+        let evolved = self.columns.iter().any(|column| column.field.is_some())
+            || !(self.drop_columns.is_empty() && self.retired.is_empty());
         let stored = Stored {
             format: match self.retention {
+                _ if evolved => FORMAT_EVOLVED,
                 Some(_) => FORMAT_RETENTION,
                 None if columns_only => FORMAT_COLUMNS,
                 None => FORMAT_INDEXES,
@@ -180,6 +216,8 @@ impl CollectionDefinition {
             indexes: self.indexes.clone(),
             columnar: self.columnar,
             retention: self.retention,
+            drop_columns: self.drop_columns.clone(),
+            retired: self.retired.clone(),
         };
         serde_json::to_string(&stored).map_err(|error| {
             StorageError::new(ErrorKind::Internal, StorageTier::Hot, "store definition", "expected it to become JSON")
@@ -193,11 +231,11 @@ impl CollectionDefinition {
             |message: &str| StorageError::new(ErrorKind::Corrupt, StorageTier::Hot, "read definition", message);
         let stored: Stored = serde_json::from_str(text)
             .map_err(|error| corrupt("expected a collection's definition, got other JSON").caused_by(error))?;
-        if !(FORMAT_COLUMNS..=FORMAT_RETENTION).contains(&stored.format) {
-            return Err(corrupt("expected a definition of a format up to 3; a newer program wrote this object"));
+        if !(FORMAT_COLUMNS..=FORMAT_EVOLVED).contains(&stored.format) {
+            return Err(corrupt("expected a definition of a format up to 4; a newer program wrote this object"));
         }
-        let Stored { columns, indexes, columnar, retention, .. } = stored;
-        Ok(Self { columns, indexes, columnar, retention })
+        let Stored { columns, indexes, columnar, retention, drop_columns, retired, .. } = stored;
+        Ok(Self { columns, indexes, columnar, retention, drop_columns, retired })
     }
 }
 
@@ -224,7 +262,7 @@ mod tests {
         let read = CollectionDefinition::from_stored(stored).unwrap();
         assert_eq!(read.columns[0].column_type, ColumnType::Decimal { precision: 10, scale: 2 });
         assert_eq!(read.to_stored().unwrap(), stored);
-        assert!(CollectionDefinition::from_stored(r#"{"format":4,"columns":[]}"#).is_err());
+        assert!(CollectionDefinition::from_stored(r#"{"format":5,"columns":[]}"#).is_err());
     }
 
     #[test]
@@ -232,6 +270,15 @@ mod tests {
         let stored = r#"{"format":3,"columns":[],"retention":{"days":30}}"#;
         let read = CollectionDefinition::from_stored(stored).unwrap();
         assert_eq!(read.retention, Some(Retention { days: 30 }));
+        assert_eq!(read.to_stored().unwrap(), stored);
+    }
+
+    #[test]
+    fn the_stored_form_of_version_4_is_read() {
+        let stored = r#"{"format":4,"columns":[{"name":"cost","field":"price","type":"long","nullable":true}],"dropColumns":["old"],"retired":[7]}"#;
+        let read = CollectionDefinition::from_stored(stored).unwrap();
+        assert_eq!((read.columns[0].field(), read.columns[0].name.as_str()), ("price", "cost"));
+        assert_eq!((read.drop_columns.as_slice(), read.retired.as_slice()), (&["old".to_owned()][..], &[7][..]));
         assert_eq!(read.to_stored().unwrap(), stored);
     }
 
@@ -257,9 +304,23 @@ mod tests {
         assert_eq!(pointer(r#"{"indexes":[["a"],["b"],["c"],["d"],["e"],["f"],["g"],["h"],["i"]]}"#), "/indexes");
         assert_eq!(pointer(r#"{"columnar":{"threshold":0}}"#), "/columnar/threshold");
         assert_eq!(pointer(r#"{"columnar":{"minAgeMs":-1}}"#), "/columnar/minAgeMs");
+        assert_eq!(pointer(r#"{"dropColumns":["a","b","a"]}"#), "/dropColumns/2");
+        assert_eq!(
+            pointer(r#"{"columns":[{"name":"a","field":"b","type":"int"}],"dropColumns":["a","b"]}"#),
+            "/dropColumns/1"
+        );
         for days in ["0", "-1", "36501", "1000000000"] {
             assert_eq!(pointer(&format!(r#"{{"retention":{{"days":{days}}}}}"#)), "/retention/days");
         }
+    }
+
+    #[test]
+    fn documents_are_checked_by_their_fields() {
+        let definition =
+            definition(r#"[{"name":"b","field":"a","type":"long"},{"name":"a","field":"b","type":"bool"}]"#);
+        definition.check_document(&Json::parse(r#"{"a":1,"b":true}"#).unwrap()).unwrap();
+        let error = definition.check_document(&Json::parse(r#"{"a":true,"b":true}"#).unwrap()).unwrap_err();
+        assert_eq!(error.fields()[0].pointer, "/a");
     }
 
     #[test]

@@ -26,6 +26,8 @@ struct Declaration<'b> {
     #[serde(default)]
     columnar: Columnar,
     retention: Option<MapOnly<Retention>>,
+    #[serde(default, rename = "dropColumns")]
+    drop_columns: Vec<String>,
     #[serde(borrow)]
     immutable: Option<&'b RawValue>,
 }
@@ -34,6 +36,8 @@ struct Declaration<'b> {
 #[serde(rename_all = "camelCase")]
 struct Column<'c> {
     name: &'c str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'c str>,
     #[serde(rename = "type")]
     column_type: &'c str,
     nullable: bool,
@@ -57,6 +61,8 @@ struct Collection<'c> {
     columnar: Columnar,
     #[serde(skip_serializing_if = "Option::is_none")]
     retention: Option<Retention>,
+    #[serde(rename = "dropColumns", skip_serializing_if = "<[String]>::is_empty")]
+    drop_columns: &'c [String],
     forms: Forms,
     bytes: i64,
 }
@@ -109,6 +115,8 @@ pub async fn declare(engine: &Engine, request: &mut Request, name: &str) -> Resu
         indexes: declaration.indexes,
         columnar: declaration.columnar,
         retention: declaration.retention.map(|MapOnly(retention)| retention),
+        drop_columns: declaration.drop_columns,
+        retired: Vec::new(),
     };
     definition.check()?;
     let new = engine.declare(name, definition).await?;
@@ -130,6 +138,7 @@ fn told(collection: &CollectionInfo) -> Collection<'_> {
             .iter()
             .map(|column| Column {
                 name: &column.name,
+                field: column.field.as_deref(),
                 column_type: &column.column_type,
                 nullable: column.nullable,
                 declared: column.declared,
@@ -139,6 +148,7 @@ fn told(collection: &CollectionInfo) -> Collection<'_> {
         indexes: &collection.definition.indexes,
         columnar: collection.definition.columnar,
         retention: collection.definition.retention,
+        drop_columns: &collection.definition.drop_columns,
         forms: Forms { row: collection.forms.row, segment: collection.forms.segment, cold: collection.forms.cold },
         bytes: collection.forms.bytes,
     }

@@ -9,6 +9,7 @@
 //! - an unknown outcome deletes nothing: objects are deleted only when they are noted as garbage;
 //! - two runs at once, of this instance or of an older one, stage the same bytes and commit once.
 
+mod definition;
 mod evict;
 mod expiry;
 mod frozen;

@@ -6,7 +6,7 @@ use super::snapshotter::Snapshotter;
 use crate::cold::catalog::{TableId, data_files};
 use crate::cold::{ChangesRange, ScanStats, TableKind, scan, scan_changes};
 use crate::error::Result;
-use crate::hot::{Collection, CollectionDefinition};
+use crate::hot::Collection;
 use crate::types::statistics::ColumnStatistics;
 use crate::types::{CdcEvent, DocumentSink, Sequence, Timestamp};
 use crate::vortex::TableSchema;
@@ -36,20 +36,6 @@ impl Snapshotter {
     pub fn schema(&self, collection: &Collection) -> Result<Option<TableSchema>> {
         let id = TableId { collection: collection.id, kind: TableKind::State };
         Ok(self.catalog.table(id)?.map(|record| record.columns))
-    }
-
-    /// Refuses a definition that the collection's table cannot become.
-    pub fn check_definition(&self, name: &str, definition: &CollectionDefinition) -> Result<()> {
-        let catalog = self.hot.catalog()?;
-        let known = catalog.known(name);
-        let mut columns = known.map(|collection| self.schema(collection)).transpose()?.flatten().unwrap_or_default();
-        let mut empty = true;
-        if let Some(collection) = known.filter(|collection| collection.live) {
-            columns.declare(&collection.definition.declarations(), true)?;
-            empty = self.hot.is_empty(collection)?;
-        }
-        columns.declare(&definition.declarations(), empty)?;
-        Ok(())
     }
 
     /// Reads the documents of a collection's published table.

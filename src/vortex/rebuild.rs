@@ -276,7 +276,7 @@ mod tests {
             // Declared after the documents were written, so nothing has been refused.
             let mut schema = learned(documents.get(..seen.min(documents.len())).unwrap());
             let declared: Vec<_> = types.iter().zip(["a", "b", "c", "d", "e", "f"]).take(seen % 7).map(|(column_type, name)| {
-                ColumnDeclaration { name: name.to_owned(), column_type: column_type.parse().unwrap(), nullable: true }
+                ColumnDeclaration { name: name.to_owned(), renamed: None, column_type: column_type.parse().unwrap(), nullable: true }
             }).collect();
             schema.declare(&declared, false).unwrap();
             check(&schema, &documents);

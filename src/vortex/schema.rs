@@ -1,18 +1,18 @@
 //! The columns of a state table: which top-level fields of its documents have a column, of which type, under which
-//! field id, and how well inference has done so far.
+//! field id and name, and how well inference has done so far.
 //!
-//! Invariants: a field id belongs to one column for ever and its type only widens (Iceberg spec, "Schema Evolution");
-//! no two columns' names are equal but for case; at most [`TABLE_MAX_COLUMNS`] columns.
+//! Invariants: a field id belongs to one field of the documents for ever and its type only widens (Iceberg spec, "Schema
+//! Evolution"); no two columns' fields, and no two columns' names in the table, are equal but for case; at most
+//! [`TABLE_MAX_COLUMNS`] columns.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod declare;
+
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::column_type::ColumnType;
-use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::TABLE_MAX_COLUMNS;
-use crate::types::StorageTier;
-use crate::types::names::quoted;
 
 /// The name of the field that holds a document's id.
 pub const ID_NAME: &str = "id";
@@ -28,8 +28,9 @@ pub const EXTRA_FIELD: i32 = 4;
 pub const FIRST_COLUMN_FIELD: i32 = 5;
 /// A column's name in bytes, at most.
 pub const COLUMN_NAME_MAX_BYTES: usize = 255;
-/// The version of the stored form of a [`TableSchema`].
+/// The versions of the stored form of a [`TableSchema`]: where every column has its field's name, and where one has not.
 const FORMAT: u32 = 1;
+const FORMAT_RENAMED: u32 = 2;
 
 /// How a column came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,9 @@ pub struct TableColumn {
     pub id: i32,
     /// The name of the documents' top-level field.
     pub name: String,
+    /// The column's name in the table, where that is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed: Option<String>,
     /// What its values are.
     #[serde(rename = "type")]
     pub column_type: ColumnType,
@@ -65,6 +69,11 @@ pub struct TableColumn {
 }
 
 impl TableColumn {
+    /// The column's name in the table.
+    pub fn table_name(&self) -> &str {
+        self.renamed.as_ref().unwrap_or(&self.name)
+    }
+
     /// Whether the column holds the JSON text of values that are no strings.
     pub fn is_mixed(&self) -> bool {
         matches!(self.origin, Origin::Inferred { mixed: true, .. })
@@ -80,6 +89,8 @@ impl TableColumn {
 pub struct ColumnDeclaration {
     /// The name of the documents' top-level field.
     pub name: String,
+    /// The column's name in the table, where that is another.
+    pub renamed: Option<String>,
     /// What its values are.
     pub column_type: ColumnType,
     /// Whether a document may be without it.
@@ -93,7 +104,10 @@ pub struct TableSchema {
     columns: Vec<TableColumn>,
     last_column_id: i32,
     positions: HashMap<String, usize>,
+    /// The names of fields and columns as engines that ignore case see them: none of them is given to another column.
     folded: HashSet<String>,
+    /// Fields that get no column unless one is declared. They are declared too, and not of the stored form.
+    dropped: Vec<String>,
 }
 
 /// The stored form: versioned JSON.
@@ -112,6 +126,7 @@ impl Default for TableSchema {
             last_column_id: FIRST_COLUMN_FIELD - 1,
             positions: HashMap::new(),
             folded: HashSet::new(),
+            dropped: Vec::new(),
         }
     }
 }
@@ -139,107 +154,20 @@ impl TableSchema {
 
     /// Whether a field that has no column could be given one.
     pub fn has_room_for(&self, name: &str) -> bool {
-        self.columns.len() < TABLE_MAX_COLUMNS && may_be_column(name) && !self.folded.contains(&fold(name))
-    }
-
-    /// Makes `declared` the complete list of declared columns.
-    ///
-    /// A column that was declared and is not in the list is dropped; one that is new is added; one that stays may be
-    /// widened and made nullable. A declared name takes over the inferred column of that name, under a new field id
-    /// when the types differ. While `empty` (no document was ever there) anything may change. A name that was dropped
-    /// and comes back gets a new field id. Returns whether anything changed; on an error nothing has.
-    pub fn declare(&mut self, declared: &[ColumnDeclaration], empty: bool) -> Result<bool> {
-        check_declarations(declared)?;
-        let mut next = self.clone();
-        let folded: HashSet<String> = declared.iter().map(|declaration| fold(&declaration.name)).collect();
-        // Inferred columns stay unless a declared name takes their place, which `declare_one` decides by exact name.
-        next.columns.retain(|column| {
-            let named = declared.iter().any(|declaration| declaration.name == column.name);
-            named || !(column.is_declared() || folded.contains(&fold(&column.name)))
-        });
-        for (position, declaration) in declared.iter().enumerate() {
-            next.declare_one(declaration, empty).map_err(|detail| conflict(position, detail))?;
-        }
-        if next.columns.len() > TABLE_MAX_COLUMNS {
-            let message = format!(
-                "expected at most {TABLE_MAX_COLUMNS} columns, inferred ones included, got {}",
-                next.columns.len()
-            );
-            return Err(StorageError::new(ErrorKind::Invalid, StorageTier::Api, "declare columns", message));
-        }
-        next.index();
-        let changed = next.columns != self.columns;
-        *self = next;
-        Ok(changed)
-    }
-
-    /// Declares what columns that files have values of, those with the ids in `fixed`, leave room for. Such a column stays
-    /// under its id where the declarations would take it away or give it a type that its values are not of: engines find
-    /// values by the id. What is declared instead has no column as long as that is so.
-    pub fn declare_around(&mut self, declared: &[ColumnDeclaration], fixed: &BTreeSet<i32>) -> Result<bool> {
-        let becomes = |column: &TableColumn| {
-            let same = declared.iter().find(|declaration| declaration.name == column.name);
-            same.is_some_and(|declaration| column.column_type.widens_to(declaration.column_type))
-        };
-        let mut kept = HashSet::new();
-        let staying = self.columns.iter_mut().filter(|column| fixed.contains(&column.id) && !becomes(column));
-        for column in staying {
-            kept.insert(fold(&column.name));
-            column.nullable = true;
-            if column.is_declared() {
-                column.origin = Origin::Inferred { fits: 1, misfits: 0, mixed: false };
-            }
-        }
-        let others = declared.iter().filter(|declaration| !kept.contains(&fold(&declaration.name)));
-        self.declare(&others.cloned().collect::<Vec<_>>(), true)
-    }
-
-    fn declare_one(&mut self, declaration: &ColumnDeclaration, empty: bool) -> std::result::Result<(), String> {
-        let ColumnDeclaration { name, column_type, nullable } = declaration;
-        let id = self.last_column_id.saturating_add(1);
-        let fresh = || TableColumn {
-            id,
-            name: name.clone(),
-            column_type: *column_type,
-            nullable: *nullable,
-            origin: Origin::Declared,
-        };
-        match self.columns.iter_mut().find(|column| column.name == *name) {
-            None if *nullable || empty => self.columns.push(fresh()),
-            None => {
-                return Err(format!(
-                    "a new column of a collection that had documents must be nullable, got {name:?} that is not"
-                ));
-            }
-            Some(column) => {
-                if column.nullable && !nullable && !empty {
-                    return Err(format!("column {name:?} is nullable and can only stay so"));
-                }
-                if column.column_type.widens_to(*column_type) {
-                    *column = TableColumn { id: column.id, ..fresh() };
-                    return Ok(());
-                }
-                if column.is_declared() && !empty {
-                    return Err(format!(
-                        "column {name:?} is {} and cannot become {column_type}: int widens to long, float to double, a decimal to more digits before the point",
-                        column.column_type
-                    ));
-                }
-                *column = fresh();
-            }
-        }
-        self.last_column_id = id;
-        Ok(())
+        self.columns.len() < TABLE_MAX_COLUMNS
+            && may_be_column(name)
+            && !self.folded.contains(&fold(name))
+            && !self.dropped.iter().any(|dropped| dropped == name)
     }
 
     /// Adds an inferred column. The caller has checked [`has_room_for`](Self::has_room_for).
     pub(super) fn add_inferred(&mut self, name: &str, column_type: ColumnType) {
         self.last_column_id = self.last_column_id.saturating_add(1);
         let origin = Origin::Inferred { fits: 1, misfits: 0, mixed: false };
-        let column =
-            TableColumn { id: self.last_column_id, name: name.to_owned(), column_type, nullable: true, origin };
+        let name = name.to_owned();
+        let column = TableColumn { id: self.last_column_id, name, renamed: None, column_type, nullable: true, origin };
         self.positions.insert(column.name.clone(), self.columns.len());
-        self.folded.insert(fold(name));
+        self.folded.insert(fold(&column.name));
         self.columns.push(column);
     }
 
@@ -260,13 +188,15 @@ impl TableSchema {
     fn index(&mut self) {
         self.positions =
             self.columns.iter().enumerate().map(|(position, column)| (column.name.clone(), position)).collect();
-        self.folded = self.columns.iter().map(|column| fold(&column.name)).collect();
+        self.folded = self.columns.iter().flat_map(|column| [fold(&column.name), fold(column.table_name())]).collect();
     }
 }
 
 impl From<TableSchema> for Stored {
     fn from(schema: TableSchema) -> Self {
-        Self { format: FORMAT, last_column_id: schema.last_column_id, columns: schema.columns }
+        let renamed = schema.columns.iter().any(|column| column.renamed.is_some());
+        let format = if renamed { FORMAT_RENAMED } else { FORMAT };
+        Self { format, last_column_id: schema.last_column_id, columns: schema.columns }
     }
 }
 
@@ -274,14 +204,16 @@ impl TryFrom<Stored> for TableSchema {
     type Error = String;
 
     fn try_from(stored: Stored) -> std::result::Result<Self, String> {
-        if stored.format != FORMAT {
-            return Err(format!("expected a table schema of format {FORMAT}, got {}", stored.format));
+        if !(FORMAT..=FORMAT_RENAMED).contains(&stored.format) {
+            return Err(format!("expected a table schema of a format up to {FORMAT_RENAMED}, got {}", stored.format));
         }
         let mut schema = Self { columns: stored.columns, last_column_id: stored.last_column_id, ..Self::default() };
         schema.index();
         let ids: HashSet<i32> = schema.columns.iter().map(|column| column.id).collect();
         let known = FIRST_COLUMN_FIELD..=schema.last_column_id;
-        let unique = ids.len() == schema.columns.len() && schema.folded.len() == schema.columns.len();
+        let fields: HashSet<String> = schema.columns.iter().map(|column| fold(&column.name)).collect();
+        let names: HashSet<String> = schema.columns.iter().map(|column| fold(column.table_name())).collect();
+        let unique = [ids.len(), fields.len(), names.len()].iter().all(|count| *count == schema.columns.len());
         if unique && ids.iter().all(|id| known.contains(id)) && schema.columns.len() <= TABLE_MAX_COLUMNS {
             return Ok(schema);
         }
@@ -303,38 +235,6 @@ fn fold(name: &str) -> String {
     name.to_lowercase()
 }
 
-fn check_declarations(declared: &[ColumnDeclaration]) -> Result<()> {
-    let invalid = |position: usize, detail: String| {
-        StorageError::new(ErrorKind::Invalid, StorageTier::Api, "declare columns", "a column's name is not valid")
-            .at(format!("/columns/{position}/name"), detail)
-    };
-    let mut seen = HashSet::new();
-    for (position, declaration) in declared.iter().enumerate() {
-        let name = &declaration.name;
-        if !may_be_column(name) {
-            return Err(invalid(
-                position,
-                format!(
-                    "expected 1 to {COLUMN_NAME_MAX_BYTES} bytes without control characters that do not begin with _ and are not id, got {}",
-                    quoted(name)
-                ),
-            ));
-        }
-        if !seen.insert(fold(name)) {
-            return Err(invalid(
-                position,
-                format!("expected names that differ by more than case, got {} again", quoted(name)),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn conflict(position: usize, detail: String) -> StorageError {
-    StorageError::new(ErrorKind::Conflict, StorageTier::Api, "declare columns", "a column cannot be changed that way")
-        .at(format!("/columns/{position}"), detail)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,113 +242,7 @@ mod tests {
     use crate::vortex::infer::observe;
 
     fn declaration(name: &str, column_type: &str, nullable: bool) -> ColumnDeclaration {
-        ColumnDeclaration { name: name.to_owned(), column_type: column_type.parse().unwrap(), nullable }
-    }
-
-    fn described(schema: &TableSchema) -> Vec<String> {
-        let column = |column: &TableColumn| {
-            let required = if column.nullable { "" } else { " required" };
-            format!("{} {} {}{required}", column.id, column.name, column.column_type)
-        };
-        schema.columns().iter().map(column).collect()
-    }
-
-    #[test]
-    fn declared_columns_evolve_as_the_spec_allows() {
-        let mut schema = TableSchema::default();
-        assert!(
-            schema.declare(&[declaration("a", "int", false), declaration("b", "decimal(5,2)", true)], true).unwrap()
-        );
-        assert_eq!(described(&schema), ["5 a int required", "6 b decimal(5,2)"]);
-        assert!(
-            !schema.declare(&[declaration("a", "int", false), declaration("b", "decimal(5,2)", true)], false).unwrap()
-        );
-        schema
-            .declare(
-                &[
-                    declaration("a", "long", true),
-                    declaration("b", "decimal(9,2)", true),
-                    declaration("c", "date", true),
-                ],
-                false,
-            )
-            .unwrap();
-        assert_eq!(described(&schema), ["5 a long", "6 b decimal(9,2)", "7 c date"]);
-        schema.declare(&[declaration("c", "date", true)], false).unwrap();
-        schema.declare(&[declaration("a", "string", true), declaration("c", "date", true)], false).unwrap();
-        assert_eq!(described(&schema), ["7 c date", "8 a string"]);
-    }
-
-    #[test]
-    fn columns_that_files_have_values_of_stay_under_their_ids() {
-        let declared = [declaration("a", "int", false), declaration("b", "long", true), declaration("c", "date", true)];
-        let mut schema = TableSchema::default();
-        schema.declare(&declared, true).unwrap();
-        let after = |fixed: &[i32], declared: &[ColumnDeclaration]| {
-            let mut schema = schema.clone();
-            schema.declare_around(declared, &fixed.iter().copied().collect()).unwrap();
-            described(&schema)
-        };
-        assert_eq!(after(&[5, 6, 7], &declared), described(&schema), "what is declared as before stays as it is");
-        assert_eq!(
-            after(&[5], &[declaration("a", "long", false)]),
-            ["5 a long required"],
-            "wider is under the same id"
-        );
-        assert_eq!(after(&[], &[declaration("c", "date", true)]), ["7 c date"]);
-        assert_eq!(after(&[5], &[declaration("c", "date", true)]), ["5 a int", "7 c date"], "taken away");
-        assert_eq!(after(&[6], &[declaration("b", "string", true)]), ["6 b long"], "of another type");
-        assert_eq!(
-            after(&[6], &[declaration("B", "string", true)]),
-            ["6 b long"],
-            "by a name that only case tells apart"
-        );
-        assert_eq!(after(&[7], &[declaration("B", "string", true)]), ["7 c date", "8 B string"]);
-    }
-
-    #[test]
-    fn other_alterations_conflict_and_change_nothing() {
-        let mut schema = TableSchema::default();
-        schema.declare(&[declaration("a", "long", true), declaration("b", "float", true)], true).unwrap();
-        let before = schema.clone();
-        for bad in [
-            declaration("a", "int", true),
-            declaration("a", "long", false),
-            declaration("a", "double", true),
-            declaration("c", "int", false),
-        ] {
-            let error = schema.declare(&[declaration("b", "double", true), bad], false).unwrap_err();
-            assert_eq!((error.kind(), error.fields()[0].pointer.as_str()), (ErrorKind::Conflict, "/columns/1"));
-            assert_eq!(schema, before);
-        }
-    }
-
-    #[test]
-    fn names_that_engines_could_confuse_are_refused() {
-        for bad in ["", "_a", "id", "ID", "a\u{0}", "a\tb", &"x".repeat(256)] {
-            let error = TableSchema::default().declare(&[declaration(bad, "int", true)], true).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Invalid, "{bad}");
-        }
-        let twice = [declaration("A", "int", true), declaration("a", "int", true)];
-        assert_eq!(TableSchema::default().declare(&twice, true).unwrap_err().fields()[0].pointer, "/columns/1/name");
-        let many: Vec<_> =
-            (0..=TABLE_MAX_COLUMNS).map(|number| declaration(&format!("c{number}"), "int", true)).collect();
-        assert_eq!(TableSchema::default().declare(&many, true).unwrap_err().kind(), ErrorKind::Invalid);
-    }
-
-    #[test]
-    fn a_declaration_takes_over_what_was_inferred() {
-        let mut schema = TableSchema::default();
-        observe(&mut schema, &Json::parse(r#"{"id":"x","a":1,"B":1,"c":1}"#).unwrap());
-        assert_eq!(described(&schema), ["5 a long", "6 B long", "7 c long"]);
-        schema
-            .declare(
-                &[declaration("a", "long", true), declaration("b", "long", true), declaration("c", "date", true)],
-                false,
-            )
-            .unwrap();
-        assert_eq!(described(&schema), ["5 a long", "9 c date", "8 b long"]);
-        assert!(schema.columns().iter().all(TableColumn::is_declared));
+        ColumnDeclaration { name: name.to_owned(), renamed: None, column_type: column_type.parse().unwrap(), nullable }
     }
 
     #[test]
@@ -463,10 +257,11 @@ mod tests {
         );
         assert_eq!(serde_json::from_str::<TableSchema>(&text).unwrap(), schema);
         for (from, to) in [
-            ("\"format\":1", "\"format\":2"),
+            ("\"format\":1", "\"format\":3"),
             ("\"id\":6", "\"id\":5"),
             ("\"b\"", "\"A\""),
             ("lastColumnId\":6", "lastColumnId\":5"),
+            ("\"name\":\"b\"", "\"name\":\"b\",\"renamed\":\"A\""),
         ] {
             assert!(serde_json::from_str::<TableSchema>(&text.replace(from, to)).is_err(), "{to}");
         }

@@ -285,9 +285,14 @@ fn contradictions_are_refused() {
         Commit { removed: vec![live("k1")], live: Some(vec![live("k1")]), ..commit() },
     );
     refused("the same attempt again", Commit { attempt: attempt(1), ..commit() });
+    for own in [0, 1, 2, schema.fields.len() - 1] {
+        let mut other = schema.clone();
+        other.fields[own].name = "renamed".to_owned();
+        refused("a column of the table's own with another name", Commit { schema: other, ..commit() });
+    }
     let mut other = schema.clone();
-    other.fields[3].name = "renamed".to_owned();
-    refused("a field id with another name", Commit { schema: other, ..commit() });
+    other.fields[3].name = "id".to_owned();
+    refused("a name twice", Commit { schema: other, ..commit() });
     let mut other = schema.clone();
     other.fields[3].field_type = "string".parse().unwrap();
     refused("a field id with another type", Commit { schema: other, ..commit() });
@@ -295,6 +300,28 @@ fn contradictions_are_refused() {
     other.fields[3].id = 4;
     refused("a field id twice", Commit { schema: other, ..commit() });
     plan_commit(&table.state, &Commit { removed: vec![live("k1")], live: Some(all), ..commit() }).unwrap();
+}
+
+#[test]
+fn columns_of_documents_may_have_other_names_and_places() {
+    let (bucket, mut table, _) = start();
+    let schema = Schema::state(&learned(&[document("a", 1, FEBRUARY, "\"n\":1,\"m\":1")]));
+    table.apply(&bucket, table.commit(CommitOperation::Append, 1, FEBRUARY, schema.clone()));
+    let mut other = schema.clone();
+    let (left, right) = (other.fields[3].name.clone(), other.fields[4].name.clone());
+    (other.fields[3].name, other.fields[4].name) = (right, left);
+    other.fields.swap(3, 4);
+    let built = table.apply(&bucket, table.commit(CommitOperation::Append, 2, FEBRUARY, other.clone()));
+    assert_eq!((built.state.schemas.len(), built.state.current_schema_id), (2, 1));
+    assert!(built.state.current_schema().unwrap().same_fields(&other));
+    let back = table.apply(&bucket, table.commit(CommitOperation::Append, 3, FEBRUARY, schema));
+    assert_eq!((back.state.schemas.len(), back.state.current_schema_id), (2, 0), "a schema of before is used again");
+    let mut events = Table::new("s3://cold", "films", TableKind::Changes);
+    events.apply(&bucket, events.commit(CommitOperation::Append, 1, FEBRUARY, Schema::changes()));
+    let mut other = Schema::changes();
+    other.fields[6].name = "later".to_owned();
+    let commit = events.commit(CommitOperation::Append, 2, FEBRUARY, other);
+    assert_eq!(plan_commit(&events.state, &commit).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 #[test]

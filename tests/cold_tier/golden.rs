@@ -8,7 +8,7 @@ use apache_avro::types::Value;
 use thermocline::cold::{CommitOperation, DataFile, FileContent, LiveFile, Schema, TableKind, TableState};
 use thermocline::ports::native::MemoryBucket;
 use thermocline::types::Document;
-use thermocline::vortex::{TableSchema, infer};
+use thermocline::vortex::{ColumnDeclaration, TableSchema, infer};
 
 use super::commits::field;
 use super::support::{
@@ -17,6 +17,8 @@ use super::support::{
 
 const WRITTEN: &str = "cold-v2";
 const READ: [&str; 3] = ["cold-v1", "cold-v1-extra-by-name", WRITTEN];
+/// Of a table with columns that have other names than their fields.
+const RENAMED: &str = "cold-v2-renamed";
 
 /// The deleted rows of the file of parts.
 const DELETED: [u32; 3] = [0, 29, 30];
@@ -26,16 +28,16 @@ fn path(folder: &str, name: &str) -> PathBuf {
 }
 
 /// The golden file; written first when asked for.
-fn golden(name: &str, made: &[u8]) -> Vec<u8> {
+fn golden(folder: &str, name: &str, made: &[u8]) -> Vec<u8> {
     if std::env::var_os("THERMOCLINE_BLESS").is_some() {
-        std::fs::create_dir_all(path(WRITTEN, "")).unwrap();
-        std::fs::write(path(WRITTEN, name), made).unwrap();
+        std::fs::create_dir_all(path(folder, "")).unwrap();
+        std::fs::write(path(folder, name), made).unwrap();
     }
-    std::fs::read(path(WRITTEN, name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    std::fs::read(path(folder, name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-fn assert_golden(name: &str, made: &[u8]) {
-    assert!(golden(name, made) == made, "{name} is written with other bytes than before");
+fn assert_golden(folder: &str, name: &str, made: &[u8]) {
+    assert!(golden(folder, name, made) == made, "{folder}/{name} is written with other bytes than before");
 }
 
 fn documents() -> Vec<Document> {
@@ -117,7 +119,7 @@ fn made_with_deletes() -> Vec<(String, Vec<u8>)> {
 #[test]
 fn the_same_bytes_are_written() {
     let (_, files) = made();
-    files.iter().chain(&made_with_deletes()).for_each(|(name, bytes)| assert_golden(name, bytes));
+    files.iter().chain(&made_with_deletes()).for_each(|(name, bytes)| assert_golden(WRITTEN, name, bytes));
 }
 
 #[test]
@@ -167,6 +169,35 @@ fn golden_data_files_read() {
             );
         }
     }
+}
+
+#[test]
+fn files_of_renamed_columns_are_written_and_read_the_same() {
+    let documents = documents();
+    let renamed = |name: &str, other: &str, column_type: &str| ColumnDeclaration {
+        name: name.to_owned(),
+        renamed: Some(other.to_owned()),
+        column_type: column_type.parse().unwrap(),
+        nullable: true,
+    };
+    let mut columns = columns(&documents);
+    // Two swap their names, and one that was inferred has another.
+    let declared =
+        [renamed("price", "at", "decimal(9,2)"), renamed("at", "price", "timestamp"), renamed("n", "number", "long")];
+    columns.declare(&declared, false).unwrap();
+    let (data, file) = document_file(&columns, &documents, "data.parquet");
+    assert_golden(RENAMED, "data.parquet", &data);
+    assert_golden(RENAMED, "data-file.json", &serde_json::to_vec(&file).unwrap());
+    assert_golden(RENAMED, "columns.json", &serde_json::to_vec(&columns).unwrap());
+    let stored: TableSchema = serde_json::from_slice(&std::fs::read(path(RENAMED, "columns.json")).unwrap()).unwrap();
+    assert_eq!(stored, columns);
+    let bucket = MemoryBucket::new();
+    put(&bucket, &file.key, &data);
+    let (found, _) = read(&bucket, std::slice::from_ref(&file), &stored, None, &|_| false).unwrap();
+    assert_eq!(found.len(), documents.len());
+    found.iter().zip(&documents).for_each(|(found, document)| assert_same_text(&found.text, &document.text));
+    let (found, _) = read(&bucket, &[file], &stored, Some(&["price"]), &|_| false).unwrap();
+    assert_same_text(&found[5].text, r#"{"id":"id-005","price":5.50}"#);
 }
 
 #[test]

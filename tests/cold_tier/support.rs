@@ -89,6 +89,7 @@ pub fn declare(columns: &mut TableSchema, declared: &[(&str, &str)], empty: bool
         .iter()
         .map(|(name, column_type)| ColumnDeclaration {
             name: (*name).to_owned(),
+            renamed: None,
             column_type: column_type.parse().unwrap(),
             nullable: true,
         })

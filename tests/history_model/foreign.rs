@@ -28,7 +28,12 @@ fn write_history(seed: u64, readers: &[&str], warehouse: &Path, tally: &Tally) -
     play.end();
     tally.histories.add(1);
     // The one that played knows nothing of what was archived at the end.
-    export(&play.world, &Object::wake(&play.world), warehouse, &name, readers)
+    let mut tables = export(&play.world, &Object::wake(&play.world), warehouse, &name, readers);
+    for table in &mut tables {
+        let collection = table["name"].as_str().unwrap().rsplit(' ').next().unwrap();
+        table["dropped"] = play.dropped(collection);
+    }
+    tables
 }
 
 #[test]

@@ -31,6 +31,9 @@ pub type Documents = BTreeMap<String, Kept>;
 pub struct Model {
     pub documents: [Documents; COLLECTIONS.len()],
     pub columns: [Vec<(&'static str, &'static str)>; COLLECTIONS.len()],
+    /// The sequence at which a field was last dropped: files with older versions may have it in a column that left the
+    /// table.
+    pub dropped: [BTreeMap<&'static str, usize>; COLLECTIONS.len()],
     pub events: Vec<Event>,
 }
 
@@ -130,7 +133,12 @@ impl Model {
 
     /// The changes, those that cannot be made another that can, and none that has no other.
     pub fn mended(&self, changes: &[Change]) -> Vec<Change> {
-        let mut model = Self { events: Vec::new(), documents: self.documents.clone(), columns: self.columns.clone() };
+        let mut model = Self {
+            events: Vec::new(),
+            documents: self.documents.clone(),
+            columns: self.columns.clone(),
+            ..Self::default()
+        };
         let mend = |change: &Change| {
             let other = Change { op: Op::Upsert, ..change.clone() };
             [change, &other].into_iter().find(|change| model.apply(change).is_ok()).cloned()

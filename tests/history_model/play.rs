@@ -194,23 +194,46 @@ impl<'t> Play<'t> {
 
     fn declare(&mut self, collection: usize, declared: &Declared) {
         self.tally.operations.add(1);
-        let columns = declared.columns.iter().map(|(name, column_type)| json!({"name": name, "type": column_type}));
-        let mut body = json!({"columns": columns.collect::<Vec<_>>(), "indexes": declared.indexes});
+        let path = format!("/collections/{}", COLLECTIONS[collection]);
+        let before = self.object.get(&path);
+        let field = |column: &Value| column.get("field").unwrap_or(&column["name"]).clone();
+        let mut known: Vec<Value> = before.1["columns"].as_array().into_iter().flatten().map(field).collect();
+        known.extend(before.1["dropColumns"].as_array().into_iter().flatten().cloned());
+        let of_column = |((field, column_type), name): (&(&str, &str), Option<&str>)| json!({"name": name.unwrap_or(field), "field": field, "type": column_type});
+        let names = declared.names.iter().copied().chain(std::iter::repeat(None));
+        let columns: Vec<Value> = declared.columns.iter().zip(names).map(of_column).collect();
+        let mut dropped = declared.dropped.clone();
+        dropped
+            .retain(|field| known.contains(&json!(field)) && declared.columns.iter().all(|(other, _)| other != field));
+        let mut body = json!({"columns": columns, "indexes": declared.indexes, "dropColumns": dropped});
         if let Some(rows) = declared.threshold {
             body["columnar"]["threshold"] = json!(rows);
         }
         if let Some(age_ms) = declared.min_age_ms {
             body["columnar"]["minAgeMs"] = json!(age_ms);
         }
-        let path = format!("/collections/{}", COLLECTIONS[collection]);
+        let names: Vec<String> = columns.iter().map(|column| column["name"].as_str().unwrap().to_lowercase()).collect();
+        let twice = (0..names.len()).any(|place| names[..place].contains(&names[place]));
         let (status, answer) = self.object.json("PUT", &path, &body.to_string());
-        // Whether a type may become another depends on what was archived: then it conflicts, and nothing changes.
-        assert!([200, 201, 409].contains(&status), "{body}: {status} {answer}");
-        if status == 409 {
+        // Whether a type may become another, and a name another column's, depends on what was archived: then it conflicts.
+        let right = if twice { status == 422 } else { [200, 201, 409].contains(&status) };
+        assert!(right, "{body}: {status} {answer}");
+        if status >= 400 {
             self.tally.refused.add(1);
+            assert_eq!(self.object.get(&path), before, "what is refused changes nothing: {body}");
         } else {
+            self.tally.renamed.add(columns.iter().filter(|column| column["name"] != column["field"]).count());
+            self.tally.dropped.add(dropped.len());
             self.model.columns[collection].clone_from(&declared.columns);
+            let last = self.model.events.len();
+            self.model.dropped[collection].extend(dropped.into_iter().map(|field| (field, last)));
         }
+    }
+
+    /// The fields of a collection that were dropped, and after which sequence each was for the last time.
+    pub fn dropped(&self, collection: &str) -> Value {
+        let place = COLLECTIONS.iter().position(|name| *name == collection);
+        json!(place.map(|place| &self.model.dropped[place]))
     }
 
     fn drop(&mut self, collection: usize) {

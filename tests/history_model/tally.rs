@@ -31,15 +31,19 @@ pub struct Tally {
     pub queries: Count,
     pub rows: Count,
     pub sealed: Count,
+    pub renamed: Count,
+    pub dropped: Count,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { histories, steps, operations, refused, events, reads, queries, rows, sealed } = self;
+        let Self { histories, steps, operations, refused, events, reads, queries, rows, sealed, renamed, dropped } =
+            self;
         write!(
             formatter,
             "{histories} histories, {steps} steps, {operations} operations, {refused} refused, {events} events, \
-             {reads} reads, {queries} queries, {rows} rows compared, {sealed} times documents seen in segments"
+             {reads} reads, {queries} queries, {rows} rows compared, {sealed} times documents seen in segments, \
+             {renamed} columns renamed, {dropped} dropped"
         )
     }
 }

@@ -51,7 +51,12 @@ pub enum Flaw {
 /// A collection declared: columns with their types, indexes, and when documents leave row form.
 #[derive(Clone, Debug)]
 pub struct Declared {
+    /// Fields and types, in the order of the table.
     pub columns: Vec<(&'static str, &'static str)>,
+    /// The names of these columns where they are others; the rest have those of their fields.
+    pub names: Vec<Option<&'static str>>,
+    /// Fields that have no column: those of them that had one.
+    pub dropped: Vec<&'static str>,
     pub indexes: Vec<Vec<&'static str>>,
     pub threshold: Option<i64>,
     pub min_age_ms: Option<i64>,
@@ -153,12 +158,30 @@ fn declared() -> impl Strategy<Value = Declared> {
     });
     let threshold = prop_oneof![Just(None), (1..50i64).prop_map(Some)];
     let age = select(vec![None, Some(0), Some(5_000)]);
-    (columns, indexes, threshold, age).prop_map(|(columns, indexes, threshold, min_age_ms)| Declared {
+    let plain = (columns.prop_shuffle(), indexes, threshold, age, Just(Vec::new()), Just(Vec::new()));
+    let plain = plain.prop_map(|(columns, indexes, threshold, min_age_ms, names, dropped)| Declared {
         columns,
+        names,
+        dropped,
         indexes,
         threshold,
         min_age_ms,
+    });
+    // As it is in a quarter of the cases, and else with other names, and drops of what is not declared.
+    (plain, prop::bool::weighted(0.75), evolution()).prop_map(|(plain, evolves, (names, dropped))| match evolves {
+        false => plain,
+        true => Declared { names, dropped, ..plain },
     })
+}
+
+/// Names of columns, perhaps those of other fields, and fields to drop.
+fn evolution() -> impl Strategy<Value = (Vec<Option<&'static str>>, Vec<&'static str>)> {
+    let names = prop::sample::subsequence(vec!["a", "b", "c", "t", "n", "x", "Y", "z"], 3).prop_shuffle();
+    let names = names.prop_flat_map(|names| {
+        let other = |name| prop_oneof![2 => Just(None), 3 => Just(Some(name))];
+        names.into_iter().map(other).collect::<Vec<_>>()
+    });
+    (names, prop::sample::subsequence(vec!["a", "b", "c", "d", "t", "n", "é"], 0..4))
 }
 
 pub fn step() -> impl Strategy<Value = Step> {
@@ -172,7 +195,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         3 => (changes(), any::<prop::sample::Index>(), flaw)
             .prop_map(|(changes, place, flaw)| { let place = place.index(changes.len()); Step::Flawed(changes, place, flaw) }),
         6 => (collection(), any::<bool>(), lines()).prop_map(|(c, upsert, lines)| Step::Import(c, upsert, lines)),
-        3 => (collection(), declared()).prop_map(|(c, declared)| Step::Declare(c, declared)),
+        6 => (collection(), declared()).prop_map(|(c, declared)| Step::Declare(c, declared)),
         1 => collection().prop_map(Step::Drop),
         2 => Just(Step::Restart(None)),
         1 => config::config().prop_map(|config| Step::Restart(Some(config))),

@@ -109,6 +109,7 @@ pub fn learned(documents: &[Document], declared: &[(&str, &str)]) -> TableSchema
     });
     let declarations = declared.iter().map(|(name, column_type)| ColumnDeclaration {
         name: (*name).to_owned(),
+        renamed: None,
         column_type: column_type.parse().unwrap(),
         nullable: true,
     });

@@ -19,7 +19,12 @@ pub fn ample() -> Budget {
 }
 
 pub fn declaration(name: &str, column_type: &str) -> ColumnDeclaration {
-    ColumnDeclaration { name: name.to_owned(), column_type: column_type.parse().unwrap(), nullable: true }
+    ColumnDeclaration {
+        name: name.to_owned(),
+        renamed: None,
+        column_type: column_type.parse().unwrap(),
+        nullable: true,
+    }
 }
 
 pub fn fields(indexes: &[&[&str]]) -> Vec<Vec<String>> {

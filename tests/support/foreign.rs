@@ -116,7 +116,13 @@ pub fn export(world: &World, object: &Object, warehouse: &Path, name: &str, read
                 "readers": readers,
             });
             match kind {
-                TableKind::State => table["documents"] = documents(object, &collection.name, &events),
+                TableKind::State => {
+                    let columns = record.columns.columns().iter();
+                    let fields: BTreeMap<&str, &str> =
+                        columns.map(|column| (column.table_name(), column.name.as_str())).collect();
+                    table["fields"] = json!(fields);
+                    table["documents"] = documents(object, &collection.name, &events);
+                }
                 TableKind::Changes => table["events"] = changes(&events),
             }
             tables.push(table);

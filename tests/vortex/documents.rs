@@ -109,7 +109,7 @@ proptest! {
         let documents = documents(&members);
         let mut schema = learned(&documents);
         if !declared.is_empty() {
-            let declaration = ColumnDeclaration { name: "a".to_owned(), column_type: declared.parse().unwrap(), nullable: true };
+            let declaration = ColumnDeclaration { name: "a".to_owned(), renamed: None, column_type: declared.parse().unwrap(), nullable: true };
             schema.declare(&[declaration], false).unwrap();
         }
         check(&schema, &documents);
@@ -142,7 +142,8 @@ fn a_value_that_its_column_can_hold_is_in_the_column_whatever_its_text() {
         "\"price\":\"7\"".to_owned(),
     ]);
     let mut schema = TableSchema::default();
-    let price = ColumnDeclaration { name: "price".to_owned(), column_type: ColumnType::Double, nullable: true };
+    let price =
+        ColumnDeclaration { name: "price".to_owned(), renamed: None, column_type: ColumnType::Double, nullable: true };
     schema.declare(&[price], true).unwrap();
     let bytes = written(&schema, &documents);
     let blob = Blob::open(&bytes).unwrap();

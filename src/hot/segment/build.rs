@@ -79,7 +79,9 @@ impl SegmentBuilder {
     /// For documents of a collection with these declared columns and indexes, which are lists of fields.
     pub fn new(declared: &[ColumnDeclaration], indexes: &[Vec<String>]) -> Result<Self> {
         let mut schema = TableSchema::default();
-        schema.declare(declared, true)?;
+        // A segment has its columns by the documents' fields.
+        let fields = declared.iter().map(|column| ColumnDeclaration { renamed: None, ..column.clone() });
+        schema.declare(&fields.collect::<Vec<_>>(), true)?;
         Ok(Self {
             shredder: LearningShredder::new(schema),
             keys: KeyCollector::new(indexes),

@@ -101,7 +101,7 @@ impl Snapshotter {
             let live = catalog.live(&collection.name);
             // Where the table cannot become what it was, it stays what it is.
             let definition = match self.check_definition(&collection.name, &collection.definition) {
-                Ok(()) => collection.definition.clone(),
+                Ok(()) => self.retiring(&collection.name, collection.definition.clone())?,
                 Err(_) => live.map(|live| live.definition.as_ref().clone()).unwrap_or_default(),
             };
             let loose = CollectionDefinition { columns: Vec::new(), ..definition.clone() };

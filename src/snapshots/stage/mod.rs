@@ -156,7 +156,9 @@ impl<'s> Stage<'s> {
         let fixed =
             if planned.life.is_some() { with_values.map(|column| column.id).collect() } else { BTreeSet::new() };
         // Whether the alteration is allowed was decided when it was declared.
-        columns.declare_around(&planned.definition.declarations(), &fixed)?;
+        let definition = &planned.definition;
+        columns.drop_columns(&definition.drop_columns, &definition.retired);
+        columns.declare_around(&definition.declarations(), &fixed)?;
         Ok(CollectionStage { planned, columns, fixed, changes: None, change_files: Vec::new() })
     }
 
