@@ -113,7 +113,7 @@ impl Engine {
     /// Makes all changes of a restore in one transaction.
     async fn swap(&self, job: &Job) -> Result<()> {
         let Some(restore) = job.restore() else { return Ok(()) };
-        let source = self.snapshotter.prepare_swap(job, restore).await?;
+        let source = self.snapshotter.source(job, restore).await?;
         let now = self.now_ms();
         self.with_recalls(|| {
             self.hot.transaction(|| {
