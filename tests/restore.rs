@@ -295,6 +295,34 @@ fn documents_older_than_what_was_declared_come_back() {
     assert_eq!(object.json("PUT", "/collections/films/docs/new", r#"{"n":"text"}"#).0, 422);
 }
 
+#[test]
+fn a_declaration_that_cannot_come_back_is_told() {
+    let world = World::new(15).unwrap();
+    let object = Object::wake(&world);
+    for name in ["films", "books"] {
+        object.ok("PUT", &format!("/collections/{name}"), r#"{"columns":[{"name":"n","type":"int"}]}"#);
+        object.ok("PUT", &format!("/collections/{name}/docs/one"), r#"{"n":1}"#);
+    }
+    let taken = object.snapshot("full");
+    let wider = r#"{"columns":[{"name":"n","type":"long"}],"indexes":[["n"]]}"#;
+    object.ok("PUT", "/collections/films", wider);
+    object.ok("PUT", "/collections/films/docs/one", r#"{"n":5000000000}"#);
+    object.ok("PUT", "/collections/books", r#"{"columns":[{"name":"n","type":"int"}],"indexes":[["n"]]}"#);
+    object.ok("POST", "/sync", "{}");
+    let job = restore(&world, "", &taken, &json!({}));
+    assert_eq!((&job["state"], &job["definitionsKept"]), (&json!("done"), &json!(["films"])), "{job}");
+    let object = Object::wake(&world);
+    assert_eq!(object.ok("GET", "/collections/films/docs/one", "")["n"], 1);
+    let declared = |name: &str| object.ok("GET", &format!("/collections/{name}"), "");
+    assert_eq!(declared("films")["indexes"], json!([["n"]]), "it is as it was before the restore");
+    assert_eq!(declared("books")["indexes"], json!([]), "{}", declared("books"));
+    object.ok("PUT", "/collections/films/docs/two", r#"{"n":5000000000}"#);
+    assert_eq!(object.json("PUT", "/collections/books/docs/two", r#"{"n":5000000000}"#).0, 422);
+    // Where all came back nothing is said of it.
+    let job = restore(&world, "", &taken, &json!({"collections": ["books"]}));
+    assert_eq!((&job["state"], job.get("definitionsKept")), (&json!("done"), None), "{job}");
+}
+
 /// Lets requests of one world's object reach another object of the same bucket.
 fn connect(world: &World, other: &Rc<World>) {
     let other = Rc::clone(other);
@@ -467,4 +495,43 @@ fn each_file_is_read_a_few_times_whatever_the_order_of_ids() {
     assert!(nothing < size * 13 / 10, "{nothing} of {size}");
     assert!(some < size * 23 / 10, "{some} of {size}");
     assert!(all < size * 23 / 10, "{all} of {size}");
+}
+
+#[test]
+fn twenty_failures_of_the_swap_end_the_job_and_each_counts_once() {
+    let world = World::new(14).unwrap();
+    let object = Object::wake(&world);
+    import(&object, "films", 0..100, "a");
+    let taken = object.snapshot("full");
+    let before = object.contents();
+    let (_, job) = object.json("POST", &restore_path(&taken), "");
+    let id = job["id"].as_str().unwrap().to_owned();
+    let sql = world.ports().sql;
+    let to_swap = r#"UPDATE jobs SET job = replace(job, '{"verify":{"file":0}}', '"swap"')"#;
+    sql.query(to_swap, &[]).unwrap();
+    world.bucket.go_away(0);
+    let mut failures = 0;
+    loop {
+        let object = Object::wake(&world);
+        let due = world.alarm.at_ms().unwrap();
+        world.clock.set(due.max(world.ports().clock.now_ms()));
+        assert!(world.alarm.take_due(due));
+        let _logged = run(object.service.engine().alarm()).done().unwrap().unwrap();
+        let text = format!("SELECT job ->> 'failures' FROM jobs WHERE id = '{id}'");
+        let counted = thermocline::ports::expect_integer(sql.query(&text, &[]).unwrap()[0].first()).unwrap();
+        if counted == failures {
+            // The job was not due yet.
+            continue;
+        }
+        failures += 1;
+        assert_eq!(counted, failures, "each failure counts once");
+        if object.ok("GET", &format!("/jobs/{id}"), "")["state"] == "failed" {
+            break;
+        }
+    }
+    assert_eq!(failures, 20);
+    world.bucket.come_back();
+    let object = Object::wake(&world);
+    assert_eq!(object.contents(), before);
+    object.ok("PUT", "/collections/films/docs/d00001", "{}");
 }

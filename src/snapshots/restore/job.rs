@@ -155,6 +155,9 @@ pub struct Job {
     /// Collections that are not restored, because nobody may change them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
+    /// Collections of which another declaration was kept, because their tables can not become what they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub definitions_kept: Vec<String>,
     /// What it does.
     pub task: Task,
 }
@@ -173,6 +176,7 @@ impl Job {
             not_before: 0,
             error: None,
             skipped: Vec::new(),
+            definitions_kept: Vec::new(),
             task,
         }
     }

@@ -149,7 +149,7 @@ impl Snapshotter {
     pub fn note_swap(&self, job: &Job) -> Result<Job> {
         let mut next = job.clone();
         next.failures = job.failures.saturating_add(1);
-        if next.failures > FAILURES_MAX {
+        if job.failures >= FAILURES_MAX {
             next.state = JobState::Failed;
             next.error =
                 Some("the changes could not be made in one transaction: the object was ended each time".to_owned());
@@ -204,10 +204,13 @@ impl Snapshotter {
     /// Notes that a step of a job failed.
     pub fn restore_failed(&self, job: &Job, error: &StorageError) -> Result<()> {
         let mut next = job.clone();
-        next.failures = job.failures.saturating_add(1);
+        // That of a swap was counted when it began.
+        if !matches!(job.restore().map(|restore| &restore.step), Some(Step::Swap)) {
+            next.failures = job.failures.saturating_add(1);
+        }
         next.error = Some(error.message().to_owned());
         next.not_before = retry_ms(next.failures, None, self.ports.clock.now_ms());
-        if !error.is_retryable() || next.failures > FAILURES_MAX {
+        if !error.is_retryable() || next.failures >= FAILURES_MAX {
             next.state = JobState::Failed;
         }
         self.advance(job, &next, Found::default())

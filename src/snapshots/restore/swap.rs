@@ -39,7 +39,7 @@ impl Snapshotter {
             if restore.collections.is_none() {
                 self.drop_others(&wanted, &context, now)?;
             }
-            let definitions = self.define_loosely(&wanted)?;
+            let (definitions, kept) = self.define_loosely(&wanted)?;
             self.write_parts(restore, &wanted, &context, now)?;
             for (collection, definition) in wanted.iter().zip(definitions) {
                 self.define(&collection.name, definition)?;
@@ -47,6 +47,7 @@ impl Snapshotter {
             let mut next = job.clone();
             next.state = JobState::Done;
             next.error = None;
+            next.definitions_kept = kept;
             next.progress.done = next.progress.total;
             self.jobs.clear_parts()?;
             self.jobs.store(&next)
@@ -64,16 +65,19 @@ impl Snapshotter {
     }
 
     /// Makes the collections, so that they take every document that they had: a document may be older than what was
-    /// declared after it. What is to be declared of them in the end.
-    fn define_loosely(&self, wanted: &[&ManifestCollection]) -> Result<Vec<CollectionDefinition>> {
-        let mut definitions = Vec::new();
+    /// declared after it. What is to be declared of them in the end, and of which that is not what it was.
+    fn define_loosely(&self, wanted: &[&ManifestCollection]) -> Result<(Vec<CollectionDefinition>, Vec<String>)> {
+        let (mut definitions, mut kept) = (Vec::new(), Vec::new());
         for collection in wanted {
             let catalog = self.hot.catalog()?;
             let live = catalog.live(&collection.name);
             // Where the table cannot become what it was, it stays what it is.
             let definition = match self.check_definition(&collection.name, &collection.definition) {
                 Ok(()) => collection.definition.clone(),
-                Err(_) => live.map(|live| live.definition.as_ref().clone()).unwrap_or_default(),
+                Err(_) => {
+                    kept.push(collection.name.clone());
+                    live.map(|live| live.definition.as_ref().clone()).unwrap_or_default()
+                }
             };
             let loose = CollectionDefinition { columns: Vec::new(), ..definition.clone() };
             if live.is_none() {
@@ -83,7 +87,7 @@ impl Snapshotter {
             }
             definitions.push(definition);
         }
-        Ok(definitions)
+        Ok((definitions, kept))
     }
 
     /// Declares a live collection, if anything of it is to change.
