@@ -11,14 +11,14 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 use support::archive::{alarms_for, check_tables};
-use support::{Object, restore_path};
+use support::{Object, connect, next_alarm, restore_path};
 use thermocline::config::StorageConfig;
 use thermocline::engine::Engine;
-use thermocline::http::message::{Request, WholeBody};
 use thermocline::http::object::ObjectService;
 use thermocline::ports::PeerAnswer;
 use thermocline::ports::native::{SplitMix64, World, run};
@@ -323,26 +323,6 @@ fn a_declaration_that_cannot_come_back_is_told() {
     assert_eq!((&job["state"], job.get("definitionsKept")), (&json!("done"), None), "{job}");
 }
 
-/// Lets requests of one world's object reach another object of the same bucket.
-fn connect(world: &World, other: &Rc<World>) {
-    let other = Rc::clone(other);
-    world.peers.answer_for(
-        "demo/2",
-        Rc::new(move |method, path, body| {
-            let service = ObjectService::new(Engine::new(other.ports(), StorageConfig::default())).unwrap();
-            let request = Request {
-                method: method.to_owned(),
-                path: path.to_owned(),
-                query: String::new(),
-                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-                body: Box::new(WholeBody::new(body.unwrap_or_default())),
-            };
-            let response = run(service.handle(request)).done().unwrap();
-            PeerAnswer { status: response.status, body: support::body(&response).to_vec() }
-        }),
-    );
-}
-
 #[test]
 fn another_object_restores_it() {
     let world = World::new(8).unwrap();
@@ -447,6 +427,105 @@ fn every_snapshot_of_a_random_history_is_restored() {
         check_tables(&world);
     }
     println!("{seeds} histories, seeds 0 to {}", seeds - 1);
+}
+
+/// Another object that answers a request to begin, and then some number of questions, with a status and a body.
+fn answer(world: &World, object: &str, answers: Vec<(u16, &'static str)>) -> Rc<Cell<usize>> {
+    let asked = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&asked);
+    world.peers.answer_for(
+        object,
+        Rc::new(move |_, _, _| {
+            let (status, body) = answers[counted.get().min(answers.len() - 1)];
+            counted.set(counted.get() + 1);
+            PeerAnswer { status, body: body.as_bytes().to_vec() }
+        }),
+    );
+    asked
+}
+
+#[test]
+fn a_snapshot_that_another_object_restores_stays_until_it_has_ended() {
+    let world = World::new(16).unwrap();
+    let mut other = World::new(17).unwrap();
+    other.bucket = world.bucket.clone();
+    let other = Rc::new(other);
+    connect(&world, &other);
+    let object = Object::wake(&world);
+    import(&object, "films", 0..200, "a");
+    let taken = object.snapshot("full");
+    let snapshot = format!("/snapshots/{}", taken["id"].as_str().unwrap());
+    let begin = |into: &str| {
+        let (status, job) = object.json("POST", &restore_path(&taken), &json!({ "into": into }).to_string());
+        (status, job["id"].as_str().unwrap_or_default().to_owned())
+    };
+    let (status, job) = begin("demo/2");
+    assert_eq!(status, 202);
+    for object in [&object, &Object::wake(&world)] {
+        let (status, problem) = object.json("DELETE", &snapshot, "");
+        assert_eq!(status, 409, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(&job), "{problem}");
+    }
+    // It would expire by their number.
+    let keeping = r#"{"snapshots":{"keepCount":1}}"#;
+    Object::wake_with(&world, keeping).snapshot("full");
+    alarms_for(&world, keeping, 10 * MINUTE_MS);
+    assert_eq!(Object::wake(&world).ok("GET", &format!("/jobs/{job}"), "")["state"], "running");
+    assert_eq!(Object::wake(&world).ok("GET", &snapshot, "")["id"], taken["id"]);
+    alarms_for(&other, "", MINUTE_MS);
+    // The alarm asks, though nobody else does; this object is written to meanwhile.
+    object.ok("PUT", "/collections/films/docs/d00001", "{}");
+    alarms_for(&world, "", 20 * MINUTE_MS);
+    assert_eq!(object.json("DELETE", &snapshot, "").0, 204);
+    assert_eq!(object.ok("GET", &format!("/jobs/{job}"), "")["state"], "done");
+}
+
+#[test]
+fn a_snapshot_is_let_go_when_the_other_object_refuses_or_has_forgotten_or_never_answers() {
+    let world = World::new(18).unwrap();
+    let object = Object::wake(&world);
+    import(&object, "films", 0..200, "a");
+    let taken = object.snapshot("full");
+    let snapshot = format!("/snapshots/{}", taken["id"].as_str().unwrap());
+    let begin = |into: &str| object.json("POST", &restore_path(&taken), &json!({ "into": into }).to_string());
+    let refused = answer(&world, "demo/refuses", vec![(409, r#"{"status":409}"#)]);
+    assert_eq!((begin("demo/refuses").0, refused.get()), (409, 1));
+    alarms_for(&world, "", 10 * MINUTE_MS);
+    assert_eq!(refused.get(), 1, "it is not asked again");
+    let forgets = answer(&world, "demo/forgets", vec![(202, "{}"), (200, r#"{"state":"running"}"#), (404, "{}")]);
+    let (status, _) = begin("demo/forgets");
+    assert_eq!(status, 202);
+    let (_, problem) = object.json("DELETE", &snapshot, "");
+    let job = problem["detail"].as_str().unwrap().split(' ').find(|word| word.len() == 36).unwrap().to_owned();
+    alarms_for(&world, "", 10 * MINUTE_MS);
+    assert!(forgets.get() >= 3, "{}", forgets.get());
+    let told = object.ok("GET", &format!("/jobs/{job}"), "");
+    assert_eq!((&told["state"], &told["error"]), (&json!("failed"), &json!("the other object does not know it")));
+    // An outcome that nobody knows holds too, and is asked for ever more rarely.
+    let silent = answer(&world, "demo/silent", vec![(202, "{}"), (503, "{}")]);
+    assert_eq!(begin("demo/silent").0, 202);
+    assert_eq!(begin("demo/nowhere").0, 503);
+    alarms_for(&world, "", 30 * MINUTE_MS);
+    assert_eq!(object.json("DELETE", &snapshot, "").0, 409);
+    alarms_for(&world, "", 240 * MINUTE_MS);
+    assert_eq!(silent.get(), 21, "one request and twenty questions");
+    assert_eq!(next_alarm(&world), None, "nothing is left to be asked");
+    assert_eq!(object.json("DELETE", &snapshot, "").0, 204);
+}
+
+#[test]
+fn only_so_many_restores_are_given_to_others_at_once() {
+    let world = World::new(19).unwrap();
+    let object = Object::wake(&world);
+    import(&object, "films", 0..10, "a");
+    let taken = object.snapshot("full");
+    answer(&world, "demo/2", vec![(202, "{}")]);
+    let begin = || object.json("POST", &restore_path(&taken), r#"{"into":"demo/2"}"#);
+    for _ in 0..16 {
+        assert_eq!(begin().0, 202);
+    }
+    let (status, problem) = begin();
+    assert_eq!(status, 409, "{problem}");
 }
 
 /// Ids that come in no order, as UUIDs do: every file has some of every range of ids.

@@ -128,6 +128,9 @@ pub enum Task {
     Delegated {
         /// That object's path.
         into: String,
+        /// The snapshot, which stays until that object has ended; of version 1 none is told, and none was held.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        snapshot: Option<Uuid>,
     },
 }
 
@@ -189,8 +192,13 @@ impl Job {
         }
     }
 
-    fn is_running(&self) -> bool {
-        self.state == JobState::Running && self.restore().is_some()
+    /// What the `running` column says: a restore of this object goes on, one of another object does, or none.
+    fn running(&self) -> i64 {
+        match (self.state, &self.task) {
+            (JobState::Running, Task::Restore(_)) => 1,
+            (JobState::Running, Task::Delegated { .. }) => 2,
+            _ => 0,
+        }
     }
 }
 
@@ -207,6 +215,8 @@ pub struct Jobs {
     running: Cell<Option<bool>>,
     /// When the restore that runs goes on at the earliest.
     not_before: Cell<Timestamp>,
+    /// When another object is asked next how a restore of it goes on; the outer `None` until it was looked up.
+    asked_at: Cell<Option<Option<Timestamp>>>,
     /// Whether the restore itself writes.
     swapping: Cell<bool>,
 }
@@ -219,6 +229,7 @@ impl Jobs {
             exists: Cell::new(None),
             running: Cell::new(None),
             not_before: Cell::new(0),
+            asked_at: Cell::new(None),
             swapping: Cell::new(false),
         }
     }
@@ -266,9 +277,29 @@ impl Jobs {
         Ok(job)
     }
 
-    /// When the restore that runs goes on at the earliest, as far as is known without looking.
+    /// The restores that other objects do.
+    pub fn delegated(&self) -> Result<Vec<Job>> {
+        if self.asked_at.get() == Some(None) || !self.exists()? {
+            return Ok(Vec::new());
+        }
+        let rows = self.sql.query("SELECT job FROM jobs WHERE running = 2 ORDER BY id", &[])?;
+        let jobs = rows.into_iter().map(|row| from_text(&expect_text(row.into_iter().next())?));
+        let jobs = jobs.collect::<Result<Vec<_>>>()?;
+        self.asked_at.set(Some(jobs.iter().map(|job| job.not_before).min()));
+        Ok(jobs)
+    }
+
+    /// When a restore goes on at the earliest, or is asked for, as far as is known without looking.
     pub fn known_due(&self) -> Option<Timestamp> {
-        (self.running.get() == Some(true)).then(|| self.not_before.get())
+        let restore = (self.running.get() == Some(true)).then(|| self.not_before.get());
+        [restore, self.asked_at.get().flatten()].into_iter().flatten().min()
+    }
+
+    /// Forgets a job.
+    pub fn delete(&self, id: Uuid) -> Result<()> {
+        self.asked_at.set(None);
+        self.sql.query("DELETE FROM jobs WHERE id = ?", &[SqlParam::Text(&id.to_string())])?;
+        Ok(())
     }
 
     /// Adds or replaces a job; long ended ones are forgotten.
@@ -277,10 +308,14 @@ impl Jobs {
             let message = "expected a job to become JSON";
             StorageError::new(ErrorKind::Internal, StorageTier::Hot, "store job", message).caused_by(error)
         })?;
-        self.running.set(Some(true).filter(|_| job.is_running()));
-        self.not_before.set(job.not_before);
+        if job.restore().is_some() {
+            self.running.set(Some(true).filter(|_| job.running() == 1));
+            self.not_before.set(job.not_before);
+        } else {
+            self.asked_at.set(None);
+        }
         let id = job.id.to_string();
-        let params = [SqlParam::Text(&id), SqlParam::Integer(i64::from(job.is_running())), SqlParam::Text(&text)];
+        let params = [SqlParam::Text(&id), SqlParam::Integer(job.running()), SqlParam::Text(&text)];
         self.sql.query("INSERT OR REPLACE INTO jobs (id, running, job) VALUES (?, ?, ?)", &params)?;
         Ok(())
     }

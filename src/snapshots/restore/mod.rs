@@ -12,6 +12,7 @@
 //! - a job that fails leaves the documents as they were.
 
 mod compare;
+mod delegated;
 mod difference;
 pub mod job;
 pub mod source;
@@ -75,20 +76,9 @@ impl Snapshotter {
         self.jobs.running()
     }
 
-    /// When the restore that runs goes on at the earliest, as far as this instance knows without looking.
+    /// When a restore goes on at the earliest, here or at another object, as far as this instance knows without looking.
     pub fn known_restore_due(&self) -> Option<Timestamp> {
         self.jobs.known_due()
-    }
-
-    /// Stores a job that another object does.
-    pub fn note_delegated(&self, id: Uuid, into: String) -> Result<()> {
-        self.hot.transaction(|| self.jobs.create())?;
-        let mut job = Job::new(id, self.ports.clock.now_ms(), Task::Delegated { into });
-        job.state = JobState::Done;
-        self.hot.transaction(|| {
-            self.jobs.store(&job)?;
-            self.jobs.forget_old()
-        })
     }
 
     /// Begins a restore. The object exists. One with this id that is known is not begun again.
