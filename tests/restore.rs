@@ -11,14 +11,14 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 use support::archive::{alarms_for, check_tables};
-use support::{Object, restore_path};
+use support::{Object, connect, next_alarm, restore_path};
 use thermocline::config::StorageConfig;
 use thermocline::engine::Engine;
-use thermocline::http::message::{Request, WholeBody};
 use thermocline::http::object::ObjectService;
 use thermocline::ports::PeerAnswer;
 use thermocline::ports::native::{SplitMix64, World, run};
@@ -129,25 +129,62 @@ fn a_chain_of_incremental_snapshots_is_restored() {
     check_tables(&world);
 }
 
+/// An instance all of whose films are evicted.
+fn evicted(world: &World, config: &str, films: usize) -> Object {
+    // The log lets go of segments an hour after the batches that made them.
+    for n in 0..3 {
+        alarms_for(world, config, 3_600_000);
+        Object::wake_with(world, config).ok("PUT", "/collections/clock/docs/one", &json!({ "n": n }).to_string());
+    }
+    alarms_for(world, config, MINUTE_MS);
+    let object = Object::wake_with(world, config);
+    let forms = object.ok("GET", "/collections/films", "")["forms"].clone();
+    assert_eq!(forms["cold"], films, "{forms}");
+    object
+}
+
+/// More than are in memory at once, or than one write may replace.
 #[test]
-fn large_collections_are_compared_range_by_range() {
+fn any_number_of_evicted_documents_is_replaced_and_deleted() {
+    let config = r#"{"hot":{"evictAboveBytes":1,"directBatch":8},"cold":{"orphanMinAgeMs":0}}"#;
+    let world = World::new(13).unwrap();
+    let object = Object::wake_with(&world, config);
+    import(&object, "films", 0..40, "small");
+    let before = object.contents();
+    let taken = object.snapshot("full");
+    // 35 of them are replaced, 5 are as they were, and 45 are deleted: 80 MB.
+    let large = "x".repeat(1_000_000);
+    for start in (5..85).step_by(10) {
+        object.upsert_numbered("films", start..start + 10, &large);
+    }
+    let object = evicted(&world, config, 85);
+    let last = object.ok("GET", "/sync", "")["lastHotSequence"].as_i64().unwrap();
+    let job = restore(&world, config, &taken, &json!({"collections": ["films"]}));
+    assert_eq!(job["state"], "done", "{job}");
+    let object = Object::wake_with(&world, config);
+    assert_eq!(object.contents()["films"], before["films"]);
+    assert_eq!(object.ok("GET", "/sync", "")["lastHotSequence"], last + 80);
+    let mut events = object.ok("GET", &format!("/cdc?after={last}&limit=1"), "")["events"].clone();
+    let event = events[0].take();
+    assert_eq!(event["before"]["value"], json!(large), "the image before is whole");
+    // Again nothing differs.
+    let last = object.ok("GET", "/sync", "")["lastHotSequence"].as_i64().unwrap();
+    assert_eq!(restore(&world, config, &taken, &json!({"collections": ["films"]}))["state"], "done");
+    assert_eq!(Object::wake_with(&world, config).ok("GET", "/sync", "")["lastHotSequence"], last);
+    check_tables(&world);
+}
+
+#[test]
+fn large_collections_are_compared_page_by_page() {
     let world = World::new(4).unwrap();
     let object = Object::wake_with(&world, EVICTING);
-    // More than one page of the comparison holds.
+    // More than one page of the comparison holds; all of it is evicted.
     let filler = "x".repeat(2_000);
     for start in (0..12_000).step_by(2_000) {
         import(&object, "films", start..start + 2_000, &filler);
     }
     let taken = object.snapshot("full");
-    // The log lets go of segments an hour after the batches that made them.
-    for n in 0..3 {
-        alarms_for(&world, EVICTING, 3_600_000);
-        Object::wake_with(&world, EVICTING).ok("PUT", "/collections/clock/docs/one", &json!({ "n": n }).to_string());
-    }
-    alarms_for(&world, EVICTING, MINUTE_MS);
-    let object = Object::wake_with(&world, EVICTING);
-    let forms = object.ok("GET", "/collections/films", "")["forms"].clone();
-    assert_eq!(forms["cold"], 12_000, "{forms}");
+    let object = evicted(&world, EVICTING, 12_000);
     for n in [0, 5_999, 6_000, 11_999] {
         assert_eq!(object.json("DELETE", &format!("/collections/films/docs/d{n:05}"), "").0, 204);
     }
@@ -258,24 +295,32 @@ fn documents_older_than_what_was_declared_come_back() {
     assert_eq!(object.json("PUT", "/collections/films/docs/new", r#"{"n":"text"}"#).0, 422);
 }
 
-/// Lets requests of one world's object reach another object of the same bucket.
-fn connect(world: &World, other: &Rc<World>) {
-    let other = Rc::clone(other);
-    world.peers.answer_for(
-        "demo/2",
-        Rc::new(move |method, path, body| {
-            let service = ObjectService::new(Engine::new(other.ports(), StorageConfig::default())).unwrap();
-            let request = Request {
-                method: method.to_owned(),
-                path: path.to_owned(),
-                query: String::new(),
-                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-                body: Box::new(WholeBody::new(body.unwrap_or_default())),
-            };
-            let response = run(service.handle(request)).done().unwrap();
-            PeerAnswer { status: response.status, body: support::body(&response).to_vec() }
-        }),
-    );
+#[test]
+fn a_declaration_that_cannot_come_back_is_told() {
+    let world = World::new(15).unwrap();
+    let object = Object::wake(&world);
+    for name in ["films", "books"] {
+        object.ok("PUT", &format!("/collections/{name}"), r#"{"columns":[{"name":"n","type":"int"}]}"#);
+        object.ok("PUT", &format!("/collections/{name}/docs/one"), r#"{"n":1}"#);
+    }
+    let taken = object.snapshot("full");
+    let wider = r#"{"columns":[{"name":"n","type":"long"}],"indexes":[["n"]]}"#;
+    object.ok("PUT", "/collections/films", wider);
+    object.ok("PUT", "/collections/films/docs/one", r#"{"n":5000000000}"#);
+    object.ok("PUT", "/collections/books", r#"{"columns":[{"name":"n","type":"int"}],"indexes":[["n"]]}"#);
+    object.ok("POST", "/sync", "{}");
+    let job = restore(&world, "", &taken, &json!({}));
+    assert_eq!((&job["state"], &job["definitionsKept"]), (&json!("done"), &json!(["films"])), "{job}");
+    let object = Object::wake(&world);
+    assert_eq!(object.ok("GET", "/collections/films/docs/one", "")["n"], 1);
+    let declared = |name: &str| object.ok("GET", &format!("/collections/{name}"), "");
+    assert_eq!(declared("films")["indexes"], json!([["n"]]), "it is as it was before the restore");
+    assert_eq!(declared("books")["indexes"], json!([]), "{}", declared("books"));
+    object.ok("PUT", "/collections/films/docs/two", r#"{"n":5000000000}"#);
+    assert_eq!(object.json("PUT", "/collections/books/docs/two", r#"{"n":5000000000}"#).0, 422);
+    // Where all came back nothing is said of it.
+    let job = restore(&world, "", &taken, &json!({"collections": ["books"]}));
+    assert_eq!((&job["state"], job.get("definitionsKept")), (&json!("done"), None), "{job}");
 }
 
 #[test]
@@ -382,4 +427,190 @@ fn every_snapshot_of_a_random_history_is_restored() {
         check_tables(&world);
     }
     println!("{seeds} histories, seeds 0 to {}", seeds - 1);
+}
+
+/// Another object that answers a request to begin, and then some number of questions, with a status and a body.
+fn answer(world: &World, object: &str, answers: Vec<(u16, &'static str)>) -> Rc<Cell<usize>> {
+    let asked = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&asked);
+    world.peers.answer_for(
+        object,
+        Rc::new(move |_, _, _| {
+            let (status, body) = answers[counted.get().min(answers.len() - 1)];
+            counted.set(counted.get() + 1);
+            PeerAnswer { status, body: body.as_bytes().to_vec() }
+        }),
+    );
+    asked
+}
+
+#[test]
+fn a_snapshot_that_another_object_restores_stays_until_it_has_ended() {
+    let world = World::new(16).unwrap();
+    let mut other = World::new(17).unwrap();
+    other.bucket = world.bucket.clone();
+    let other = Rc::new(other);
+    connect(&world, &other);
+    let object = Object::wake(&world);
+    import(&object, "films", 0..200, "a");
+    let taken = object.snapshot("full");
+    let snapshot = format!("/snapshots/{}", taken["id"].as_str().unwrap());
+    let begin = |into: &str| {
+        let (status, job) = object.json("POST", &restore_path(&taken), &json!({ "into": into }).to_string());
+        (status, job["id"].as_str().unwrap_or_default().to_owned())
+    };
+    let (status, job) = begin("demo/2");
+    assert_eq!(status, 202);
+    for object in [&object, &Object::wake(&world)] {
+        let (status, problem) = object.json("DELETE", &snapshot, "");
+        assert_eq!(status, 409, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(&job), "{problem}");
+    }
+    // It would expire by their number.
+    let keeping = r#"{"snapshots":{"keepCount":1}}"#;
+    Object::wake_with(&world, keeping).snapshot("full");
+    alarms_for(&world, keeping, 10 * MINUTE_MS);
+    assert_eq!(Object::wake(&world).ok("GET", &format!("/jobs/{job}"), "")["state"], "running");
+    assert_eq!(Object::wake(&world).ok("GET", &snapshot, "")["id"], taken["id"]);
+    alarms_for(&other, "", MINUTE_MS);
+    // The alarm asks, though nobody else does; this object is written to meanwhile.
+    object.ok("PUT", "/collections/films/docs/d00001", "{}");
+    alarms_for(&world, "", 20 * MINUTE_MS);
+    assert_eq!(object.json("DELETE", &snapshot, "").0, 204);
+    assert_eq!(object.ok("GET", &format!("/jobs/{job}"), "")["state"], "done");
+}
+
+#[test]
+fn a_snapshot_is_let_go_when_the_other_object_refuses_or_has_forgotten_or_never_answers() {
+    let world = World::new(18).unwrap();
+    let object = Object::wake(&world);
+    import(&object, "films", 0..200, "a");
+    let taken = object.snapshot("full");
+    let snapshot = format!("/snapshots/{}", taken["id"].as_str().unwrap());
+    let begin = |into: &str| object.json("POST", &restore_path(&taken), &json!({ "into": into }).to_string());
+    let refused = answer(&world, "demo/refuses", vec![(409, r#"{"status":409}"#)]);
+    assert_eq!((begin("demo/refuses").0, refused.get()), (409, 1));
+    alarms_for(&world, "", 10 * MINUTE_MS);
+    assert_eq!(refused.get(), 1, "it is not asked again");
+    let forgets = answer(&world, "demo/forgets", vec![(202, "{}"), (200, r#"{"state":"running"}"#), (404, "{}")]);
+    let (status, _) = begin("demo/forgets");
+    assert_eq!(status, 202);
+    let (_, problem) = object.json("DELETE", &snapshot, "");
+    let job = problem["detail"].as_str().unwrap().split(' ').find(|word| word.len() == 36).unwrap().to_owned();
+    alarms_for(&world, "", 10 * MINUTE_MS);
+    assert!(forgets.get() >= 3, "{}", forgets.get());
+    let told = object.ok("GET", &format!("/jobs/{job}"), "");
+    assert_eq!((&told["state"], &told["error"]), (&json!("failed"), &json!("the other object does not know it")));
+    // An outcome that nobody knows holds too, and is asked for ever more rarely.
+    let silent = answer(&world, "demo/silent", vec![(202, "{}"), (503, "{}")]);
+    assert_eq!(begin("demo/silent").0, 202);
+    assert_eq!(begin("demo/nowhere").0, 503);
+    alarms_for(&world, "", 30 * MINUTE_MS);
+    assert_eq!(object.json("DELETE", &snapshot, "").0, 409);
+    alarms_for(&world, "", 240 * MINUTE_MS);
+    assert_eq!(silent.get(), 21, "one request and twenty questions");
+    assert_eq!(next_alarm(&world), None, "nothing is left to be asked");
+    assert_eq!(object.json("DELETE", &snapshot, "").0, 204);
+}
+
+#[test]
+fn only_so_many_restores_are_given_to_others_at_once() {
+    let world = World::new(19).unwrap();
+    let object = Object::wake(&world);
+    import(&object, "films", 0..10, "a");
+    let taken = object.snapshot("full");
+    answer(&world, "demo/2", vec![(202, "{}")]);
+    let begin = || object.json("POST", &restore_path(&taken), r#"{"into":"demo/2"}"#);
+    for _ in 0..16 {
+        assert_eq!(begin().0, 202);
+    }
+    let (status, problem) = begin();
+    assert_eq!(status, 409, "{problem}");
+}
+
+/// Ids that come in no order, as UUIDs do: every file has some of every range of ids.
+#[test]
+fn each_file_is_read_a_few_times_whatever_the_order_of_ids() {
+    let documents = std::env::var("RESTORED_DOCUMENTS").map_or(16_000, |text| text.parse().unwrap());
+    let world = World::new(12).unwrap();
+    let object = Object::wake(&world);
+    let mut random = SplitMix64::new(1);
+    let mut ids = Vec::new();
+    for _ in 0..documents / 1_000 {
+        let some: Vec<String> = (0..1_000).map(|_| format!("{:016x}", random.next_u64())).collect();
+        let mut value = || (0..50).map(|_| format!("{:016x}", random.next_u64())).collect::<String>();
+        let lines: Vec<_> = some.iter().map(|id| json!({"id": id, "value": value()}).to_string()).collect();
+        object.import("films", &lines.join("\n"));
+        ids.extend(some);
+    }
+    let expected = object.ok("GET", &format!("/collections/films/docs/{}", ids[documents / 2]), "");
+    let taken = object.snapshot("full");
+    let manifest = format!("snapshots/demo/1/{}.json", taken["id"].as_str().unwrap());
+    let manifest: Value = serde_json::from_slice(&world.bucket.object(&manifest).unwrap().bytes).unwrap();
+    let files = manifest["tables"][0]["files"].as_array().unwrap();
+    let bytes = |file: &Value| world.bucket.object(file["key"].as_str().unwrap()).unwrap().bytes.len();
+    let size = u64::try_from(files.iter().map(bytes).sum::<usize>()).unwrap();
+    let measured = |what: &str| {
+        let before = world.bucket.counts();
+        let job = restore(&world, "", &taken, &json!({}));
+        assert_eq!(job["state"], "done", "{what}: {job}");
+        let after = world.bucket.counts();
+        let (gets, bytes) = (after.gets - before.gets, after.bytes_out - before.bytes_out);
+        println!("{what}: {gets} reads, {bytes} bytes of {} files with {size}", files.len());
+        bytes
+    };
+    let nothing = measured("nothing differs");
+    let object = Object::wake(&world);
+    for id in ids.iter().step_by(documents / 10) {
+        object.ok("PUT", &format!("/collections/films/docs/{id}"), r#"{"value":"b"}"#);
+    }
+    let some = measured("ten differ");
+    let object = Object::wake(&world);
+    assert_eq!(object.json("DELETE", "/collections/films", "").0, 204);
+    let all = measured("all are gone");
+    let object = Object::wake(&world);
+    assert_eq!(object.ok("GET", &format!("/collections/films/docs/{}", ids[documents / 2]), ""), expected);
+    // Each byte is read once to be proved; then what tells the versions, and the row groups that have what differs.
+    assert!(nothing < size * 13 / 10, "{nothing} of {size}");
+    assert!(some < size * 23 / 10, "{some} of {size}");
+    assert!(all < size * 23 / 10, "{all} of {size}");
+}
+
+#[test]
+fn twenty_failures_of_the_swap_end_the_job_and_each_counts_once() {
+    let world = World::new(14).unwrap();
+    let object = Object::wake(&world);
+    import(&object, "films", 0..100, "a");
+    let taken = object.snapshot("full");
+    let before = object.contents();
+    let (_, job) = object.json("POST", &restore_path(&taken), "");
+    let id = job["id"].as_str().unwrap().to_owned();
+    let sql = world.ports().sql;
+    let to_swap = r#"UPDATE jobs SET job = replace(job, '{"verify":{"file":0}}', '"swap"')"#;
+    sql.query(to_swap, &[]).unwrap();
+    world.bucket.go_away(0);
+    let mut failures = 0;
+    loop {
+        let object = Object::wake(&world);
+        let due = world.alarm.at_ms().unwrap();
+        world.clock.set(due.max(world.ports().clock.now_ms()));
+        assert!(world.alarm.take_due(due));
+        let _logged = run(object.service.engine().alarm()).done().unwrap().unwrap();
+        let text = format!("SELECT job ->> 'failures' FROM jobs WHERE id = '{id}'");
+        let counted = thermocline::ports::expect_integer(sql.query(&text, &[]).unwrap()[0].first()).unwrap();
+        if counted == failures {
+            // The job was not due yet.
+            continue;
+        }
+        failures += 1;
+        assert_eq!(counted, failures, "each failure counts once");
+        if object.ok("GET", &format!("/jobs/{id}"), "")["state"] == "failed" {
+            break;
+        }
+    }
+    assert_eq!(failures, 20);
+    world.bucket.come_back();
+    let object = Object::wake(&world);
+    assert_eq!(object.contents(), before);
+    object.ok("PUT", "/collections/films/docs/d00001", "{}");
 }

@@ -12,10 +12,14 @@
 
 mod support;
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
-use support::Object;
 use support::archive::{alarms_for, check_tables};
+use support::{Object, connect};
 use thermocline::config::StorageConfig;
+use thermocline::engine::Engine;
+use thermocline::http::object::ObjectService;
 use thermocline::ports::native::{Fault, FaultPlan, World, run};
 
 const FAULTS: [Fault; 4] = [Fault::Fail, Fault::FailAfter, Fault::CrashBefore, Fault::CrashAfter];
@@ -188,6 +192,52 @@ fn any_call_of_a_restore_may_fail() {
         object.ok("PUT", "/collections/movies/docs/m99", "{}");
         object.ok("POST", "/sync", "{}");
         scenario.check_snapshots_of_past(&object);
+        true
+    });
+}
+
+#[test]
+fn any_call_of_a_restore_by_another_object_may_fail() {
+    meet_everywhere(60, |call, fault| {
+        let scenario = Scenario::new();
+        let mut other = World::new(12).unwrap();
+        other.bucket = scenario.world.bucket.clone();
+        let other = Rc::new(other);
+        connect(&scenario.world, &other);
+        let (plan, object) = scenario.faulty(call, fault);
+        let path = format!("{}/restore", scenario.path());
+        let request = support::request("POST", &path, &[("content-type", "application/json")], r#"{"into":"demo/2"}"#);
+        let answer = run(object.service.handle(request)).done();
+        let due = scenario.world.alarm.at_ms();
+        if let Some(due) = due.filter(|_| !plan.crashed()) {
+            scenario.world.clock.set(due.max(scenario.world.ports().clock.now_ms()));
+            scenario.world.alarm.take_due(due);
+            let _ = run(object.service.engine().alarm());
+        }
+        if plan.unmet() > 0 {
+            return false;
+        }
+        // Whatever came of it: as long as the other object restores, what it reads stays.
+        let begun = other.alarm.at_ms().is_some();
+        let object = Object::wake_with(&scenario.world, CONFIG);
+        if begun {
+            assert_eq!(object.json("DELETE", &scenario.path(), "").0, 409);
+        }
+        assert!(begun || answer.is_none_or(|answer| answer.status != 202), "what was acknowledged goes on");
+        alarms_for(&scenario.world, CONFIG, 120_000);
+        alarms_for(&other, "", HOUR_MS);
+        if begun {
+            let service = ObjectService::new(Engine::new(other.ports(), StorageConfig::default())).unwrap();
+            let body = r#"{"limit":1000}"#;
+            let headers = [("content-type", "application/json")];
+            let mut request = support::request("POST", "/collections/movies/query", &headers, body);
+            request.path = request.path.replace("/demo/1", "/demo/2");
+            let answer = support::parsed(&run(service.handle(request)).done().unwrap());
+            assert_eq!(answer["rows"], scenario.then["movies"]);
+        }
+        // And not for longer.
+        let object = scenario.recover();
+        assert_eq!(object.json("DELETE", &scenario.path(), "").0, 204);
         true
     });
 }

@@ -42,9 +42,9 @@ pub use commit::{BuiltCommit, Commit, CommitOperation, StagedObject, plan_commit
 pub use data_file::{ColumnMetrics, DataFile, FileContent, FilePart, LiveFile};
 pub use documents::DocumentFileWriter;
 pub use paths::TablePath;
-pub use position_deletes::{PositionDeletesWriter, read_position_deletes};
+pub use position_deletes::{PositionDeletesWriter, deleted_positions, read_position_deletes};
 pub use retention::Retention;
-pub use scan::{ChangesRange, ScanStats, scan, scan_changes, scan_rows};
+pub use scan::{ChangesRange, ScanStats, read_versions, scan, scan_changes, scan_rows};
 pub use schema::{Schema, TableKind};
 pub use table::TableState;
 pub use tags::retag;

@@ -127,6 +127,22 @@ pub async fn read_position_deletes(
     Ok(found)
 }
 
+/// The deleted positions that the delete files among `files` tell, by the keys of the data files.
+pub async fn deleted_positions(
+    objects: &dyn ObjectStore,
+    files: &[DataFile],
+) -> Result<BTreeMap<String, RoaringBitmap>> {
+    let (mut stats, mut found) = (ScanStats::default(), BTreeMap::<String, RoaringBitmap>::new());
+    for file in files.iter().filter(|file| file.content == FileContent::PositionDeletes) {
+        let mut told = BTreeMap::new();
+        read(objects, file, &mut stats, &mut told).await?;
+        for (key, positions) in told {
+            *found.entry(key).or_default() |= positions;
+        }
+    }
+    Ok(found)
+}
+
 /// Adds what a delete file tells to `found`; the base URI that it was written under.
 async fn read(
     objects: &dyn ObjectStore,

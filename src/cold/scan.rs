@@ -22,7 +22,7 @@ use crate::types::sink::{DocumentSink, room};
 use crate::types::sorting;
 use crate::types::statistics::ColumnStatistics;
 use crate::vortex::schema::{EXTRA_FIELD, ID_FIELD, SEQUENCE_FIELD, TIMESTAMP_FIELD};
-use crate::vortex::{Column, ColumnCursor, Rebuilder, RebuiltColumn, Scalar, TableSchema};
+use crate::vortex::{Column, ColumnCursor, Rebuilder, RebuiltColumn, Scalar, TableSchema, Values};
 
 /// What a scan did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,6 +115,31 @@ pub async fn scan_rows(
     let file = FileRows { file, deleted: Some(&unwanted), projection };
     let _ended = scan_file(objects, &file, prune, &mut stats, sink).await?;
     Ok(stats)
+}
+
+/// Reads the versions of all rows of a data file of a state table, deleted ones too: `sink` gets positions and versions.
+/// Returns where the row groups end: the position after the last row of each.
+pub async fn read_versions(
+    objects: &dyn ObjectStore,
+    file: &DataFile,
+    sink: &mut dyn FnMut(u32, Sequence),
+) -> Result<Vec<u32>> {
+    let mut stats = ScanStats::default();
+    let reader = FileReader::open(objects, file, &mut stats).await?;
+    let (mut position, mut ends) = (0_u32, Vec::new());
+    for group in reader.footer.groups() {
+        let needed = |column: &NeededColumn<'_>| column.field_id == SEQUENCE_FIELD;
+        let decoded = reader.read_group(group, &needed, &mut stats).await?;
+        let Some(Values::Long(versions)) = decoded.get(&SEQUENCE_FIELD).map(Column::values) else {
+            return Err(corrupt(&file.key, "the column of versions of a state table, got none"));
+        };
+        for version in versions {
+            sink(position, *version);
+            position = position.saturating_add(1);
+        }
+        ends.push(position);
+    }
+    Ok(ends)
 }
 
 /// What is read of a data file.

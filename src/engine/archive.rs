@@ -88,7 +88,7 @@ impl Engine {
     /// the wake is counted here.
     fn work(&self, now: Timestamp) -> Result<Work> {
         let archive = self.snapshotter.is_alarm_due(now)?;
-        let restores = self.snapshotter.running_restore()?.is_some();
+        let restores = self.snapshotter.running_restore()?.is_some() || !self.snapshotter.delegated()?.is_empty();
         let any = archive || restores || self.hot.maintenance_pending()? || self.next_work(now)?.is_some();
         Ok(Work { archive, any, expiry: self.next_expiry()? })
     }
@@ -102,8 +102,9 @@ impl Engine {
         let archived = if archive { self.snapshotter.alarm().await } else { Ok(()) };
         let evicted = self.snapshotter.evict().await.map(|_| ());
         let restored = self.restore_some().await;
+        let asked = self.ask_others().await;
         let expired = self.expire().await;
-        maintained.and(archived).and(evicted).and(restored).and(expired)?;
+        maintained.and(archived).and(evicted).and(restored).and(asked).and(expired)?;
         let now = self.now_ms();
         let (work, expiry) = (self.next_work(now)?, self.next_expiry()?.map(|due| soon(due, now)));
         match [work, expiry].into_iter().flatten().min() {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::hot::{Collection, Condition, Expired, Mutation, Versions, Write};
+use crate::hot::{Collection, Condition, EXPIRY_TURN_MAX_BYTES, Expired, Mutation, Versions, Write};
 use crate::types::{ChangeContext, Document, Sequence, Timestamp};
 
 /// The source of the events.
@@ -64,11 +64,27 @@ impl Engine {
                         }
                     }
                 };
+                let ids = self.fitting(&collection, ids).await?;
                 self.delete_expired(&collection, ids, last).await?;
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// As many of these documents as one turn deletes, by the bytes that they really have: they were chosen by averages.
+    async fn fitting(&self, collection: &Collection, mut ids: Vec<Rc<str>>) -> Result<Vec<Rc<str>>> {
+        ids.sort_unstable();
+        let wanted: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
+        let read = || self.hot.some_documents(&collection.name, &wanted, &|_| Ok(None));
+        let (documents, _) = self.snapshotter.recalling(read).await?;
+        let mut bytes = 0_usize;
+        let fit = documents.iter().enumerate().take_while(|(position, document)| {
+            bytes = bytes.saturating_add(document.text.len());
+            *position == 0 || bytes <= EXPIRY_TURN_MAX_BYTES
+        });
+        let fit: Vec<Rc<str>> = fit.map(|(_, document)| document.id.as_str().into()).collect();
+        Ok(if fit.is_empty() { ids } else { fit })
     }
 
     async fn delete_expired(&self, collection: &Collection, ids: Vec<Rc<str>>, last: Sequence) -> Result<()> {

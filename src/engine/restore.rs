@@ -61,11 +61,35 @@ impl Engine {
             StorageError::new(ErrorKind::Internal, StorageTier::Api, "restore snapshot", message).caused_by(error)
         })?;
         let path = format!("/internal/{}/restores", into.path());
+        self.learn_alarm().await?;
+        self.snapshotter.note_delegated(wanted.id, into.path(), wanted.snapshot)?;
+        // Issued in the turn of the job's row, so that they commit together.
+        self.schedule_archive().await?;
         let answer = self.ports.peers.send(into, "POST", &path, Some(&body)).await?;
-        if answer.status == 202 {
-            self.snapshotter.note_delegated(wanted.id, into.path())?;
+        // What it has refused it does not do; of any other failure nobody knows.
+        if (400..500).contains(&answer.status) {
+            self.snapshotter.forget_delegated(wanted.id)?;
         }
         Ok(JobAnswer::Foreign(wanted.id, answer))
+    }
+
+    /// Asks other objects how the restores go on that they do, if it is time for that.
+    pub(super) async fn ask_others(&self) -> Result<()> {
+        for job in self.snapshotter.delegated()? {
+            if job.not_before <= self.now_ms()
+                && let Task::Delegated { into, .. } = &job.task
+            {
+                let answer = self.ask(into, job.id).await;
+                self.snapshotter.note_told(&job, &answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, into: &str, id: Uuid) -> Result<PeerAnswer> {
+        let path = format!("/v1/{into}/jobs/{id}");
+        let (doc_type, doc_id) = into.split_once('/').unwrap_or_default();
+        self.ports.peers.send(&ObjectName::new(doc_type, doc_id)?, "GET", &path, None).await
     }
 
     /// Cancels a job of this object that goes on; one that has ended stays as it is.
@@ -82,11 +106,18 @@ impl Engine {
     /// A job, told by the object that does it.
     pub async fn job(&self, id: Uuid) -> Result<JobAnswer> {
         let job = self.snapshotter.job(id)?.ok_or_else(|| unknown_job(id))?;
-        let Task::Delegated { into } = &job.task else { return Ok(JobAnswer::Own(Box::new(job))) };
-        let path = format!("/v1/{into}/jobs/{id}");
-        let (doc_type, doc_id) = into.split_once('/').unwrap_or_default();
-        let answer = self.ports.peers.send(&ObjectName::new(doc_type, doc_id)?, "GET", &path, None).await?;
-        Ok(JobAnswer::Foreign(id, answer))
+        let Task::Delegated { into, .. } = &job.task else { return Ok(JobAnswer::Own(Box::new(job))) };
+        let answer = self.ask(into, id).await;
+        let is_running = job.state == JobState::Running;
+        if is_running && answer.as_ref().is_ok_and(|answer| answer.status == 200) {
+            self.snapshotter.note_told(&job, &answer)?;
+        }
+        match answer {
+            // That object forgets its jobs in its time.
+            Ok(answer) if answer.status == 404 => Ok(JobAnswer::Own(Box::new(job))),
+            Err(_) if !is_running => Ok(JobAnswer::Own(Box::new(job))),
+            answer => Ok(JobAnswer::Foreign(id, answer?)),
+        }
     }
 
     /// Goes on with the restore that runs, if one does.
@@ -113,7 +144,7 @@ impl Engine {
     /// Makes all changes of a restore in one transaction.
     async fn swap(&self, job: &Job) -> Result<()> {
         let Some(restore) = job.restore() else { return Ok(()) };
-        let source = self.snapshotter.prepare_swap(job, restore).await?;
+        let source = self.snapshotter.source(job, restore).await?;
         let now = self.now_ms();
         self.with_recalls(|| {
             self.hot.transaction(|| {
@@ -130,7 +161,7 @@ impl Engine {
         Ok(())
     }
 
-    /// When the restore that runs goes on, as far as this instance knows.
+    /// When a restore goes on, or is asked for, as far as this instance knows.
     pub(super) fn restore_due(&self, now: Timestamp) -> Option<Timestamp> {
         self.snapshotter.known_restore_due().map(|due| due.max(now))
     }

@@ -97,6 +97,8 @@ fn size(document: &Document) -> usize {
 
 /// A current document of an evicted segment.
 struct EvictedDocument {
+    collection: Rc<str>,
+    id: String,
     segment: Rc<Segment>,
     row: usize,
     /// About how many its text has.
@@ -176,11 +178,11 @@ impl HotStore {
         for (collection, ids) in ids {
             let Some(collection) = catalog.live(collection) else { continue };
             let located = self.locate(collection.life(), &ids.into_iter().collect::<Vec<_>>())?;
-            for Located { place, bytes, .. } in located.into_values() {
+            for (id, Located { place, bytes }) in located {
                 if let Place::Segment(segment, row) = place
                     && segment.place.is_some()
                 {
-                    evicted.push(EvictedDocument { segment, row, bytes });
+                    evicted.push(EvictedDocument { collection: Rc::clone(&collection.name), id, segment, row, bytes });
                 }
             }
         }
@@ -193,6 +195,16 @@ impl HotStore {
         for (row, document) in documents {
             lent.insert(segment, row, document);
         }
+    }
+
+    /// Lends the evicted documents that these mutations replace or delete, where `find` has them by collection and id.
+    pub fn lend_replaced(&self, writes: &[Write], find: &dyn Fn(&str, &str) -> Result<Option<Document>>) -> Result<()> {
+        for evicted in self.evicted_of(writes)? {
+            if let Some(document) = find(&evicted.collection, &evicted.id)? {
+                self.lend(evicted.segment.number, [(evicted.row, document)]);
+            }
+        }
+        Ok(())
     }
 
     /// Takes back what was lent but for some: the work that needed it is done.

@@ -22,9 +22,10 @@ use crate::vortex::blob::Budget;
 
 /// The pause after a pass that left nothing, in ms.
 const PAUSE_MS: i64 = 3_600_000;
-/// Documents, and bytes of their text, that are deleted in one turn.
+/// Documents that are deleted in one turn.
 const TURN_MAX_ROWS: usize = 2_000;
-const TURN_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// And bytes of their text; here those of segments are counted by averages.
+pub const EXPIRY_TURN_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Segments that are remembered of, at most; many of them may be gone.
 const SEGMENTS_MAX: usize = 4_096;
@@ -223,7 +224,7 @@ struct Turn {
 impl Turn {
     /// How many documents it can still take.
     fn room(&self) -> usize {
-        if self.bytes >= TURN_MAX_BYTES { 0 } else { TURN_MAX_ROWS.saturating_sub(self.ids.len()) }
+        if self.bytes >= EXPIRY_TURN_MAX_BYTES { 0 } else { TURN_MAX_ROWS.saturating_sub(self.ids.len()) }
     }
 
     fn take(&mut self, found: impl IntoIterator<Item = (String, usize)>) {

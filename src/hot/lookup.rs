@@ -9,7 +9,7 @@ use super::evicted::Missing;
 use super::rows::{self, Generation};
 use super::segment::{corrupt, read};
 use crate::error::Result;
-use crate::limits::SQL_MAX_PARAMETERS;
+use crate::limits::{SCAN_PAGE_MAX_BYTES, SQL_MAX_PARAMETERS};
 use crate::types::Document;
 use crate::vortex::Bitmap;
 use crate::vortex::blob::Budget;
@@ -102,6 +102,37 @@ impl HotStore {
             self.locate_in(segment, ids, &mut found)?;
         }
         Ok(found)
+    }
+
+    /// The current documents of a collection with the first of these ids, which ascend and are unique, and how many of the
+    /// ids these are: those whose documents are some MiB together. Evicted ones that `find` has are lent.
+    pub fn some_documents(
+        &self,
+        collection: &str,
+        ids: &[&str],
+        find: &dyn Fn(&str) -> Result<Option<Document>>,
+    ) -> Result<(Vec<Document>, usize)> {
+        let catalog = self.catalog()?;
+        let Some(collection) = catalog.live(collection) else { return Ok((Vec::new(), ids.len())) };
+        let located = self.locate(collection.life(), ids)?;
+        let (mut places, mut bytes, mut taken) = (Vec::new(), 0_usize, 0_usize);
+        for id in ids {
+            if let Some(found) = located.get(*id) {
+                bytes = bytes.saturating_add(found.bytes);
+                if bytes > SCAN_PAGE_MAX_BYTES && taken > 0 {
+                    break;
+                }
+                if let Place::Segment(segment, row) = &found.place
+                    && segment.place.is_some()
+                    && let Some(document) = find(id)?
+                {
+                    self.lend(segment.number, [(*row, document)]);
+                }
+                places.push((*id, &found.place));
+            }
+            taken = taken.saturating_add(1);
+        }
+        Ok((self.documents_at(&places)?, taken))
     }
 
     fn locate_in(&self, segment: &Rc<Segment>, ids: &[&str], found: &mut HashMap<String, Located>) -> Result<()> {

@@ -40,7 +40,7 @@ pub use catalog::{Catalog, Collection};
 pub use definition::{CollectionDefinition, Columnar, DeclaredColumn, Retention};
 pub use directory::{BuiltBytes, LifeKey};
 pub use evicted::{EvictedRows, NeedsCold};
-pub use expiry::Expired;
+pub use expiry::{EXPIRY_TURN_MAX_BYTES, Expired};
 pub use schema::ObjectRecord;
 pub use sources::QuerySources;
 pub use write::{Condition, Mutation, Versions, Write, WriteGate, WriteOutcome};

@@ -12,7 +12,7 @@ use super::segment::NewRow;
 use crate::error::Result;
 use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS, SQL_MAX_PARAMETERS};
 use crate::ports::{SqlParam, SqlRow, SqlStore, SqlValue, expect_integer, expect_text};
-use crate::types::{CollectionId, Document, Timestamp};
+use crate::types::{CollectionId, Document, Sequence, Timestamp};
 
 const COLUMNS: usize = 4;
 
@@ -112,6 +112,17 @@ impl Generation {
         );
         // No id is empty, so that every id is greater than the empty text.
         sql.query(&statement, &[SqlParam::Text(after.unwrap_or_default())])?.into_iter().map(size).collect()
+    }
+
+    /// The ids after one and the versions of their documents, in order, at most [`SCAN_PAGE_MAX_ROWS`].
+    pub fn versions_after(self, sql: &dyn SqlStore, after: &str) -> Result<Vec<(String, Sequence)>> {
+        let statement =
+            format!("SELECT id, sequence FROM {} WHERE id > ? ORDER BY id LIMIT {SCAN_PAGE_MAX_ROWS}", self.table());
+        let version = |row: SqlRow| {
+            let mut values = row.into_iter();
+            Ok((expect_text(values.next())?, expect_integer(values.next().as_ref())?))
+        };
+        sql.query(&statement, &[SqlParam::Text(after)])?.into_iter().map(version).collect()
     }
 
     /// The documents after an id up to another, in order; the caller bounds their bytes.

@@ -50,6 +50,33 @@ impl HotStore {
         }
     }
 
+    /// Tells the ids and versions of all current documents of a collection that are not evicted, in no order.
+    pub fn each_version(&self, collection: &str, sink: &mut dyn FnMut(&str, Sequence) -> Result<()>) -> Result<()> {
+        let catalog = self.catalog()?;
+        let Some(collection) = catalog.live(collection) else { return Ok(()) };
+        let forms = self.directory.forms(collection.life())?;
+        for generation in forms.generations.iter().filter(|generation| !generation.is_empty()) {
+            let mut after = String::new();
+            loop {
+                let page = generation.table.versions_after(self.sql.as_ref(), &after)?;
+                let Some((last, _)) = page.last() else { break };
+                after.clone_from(last);
+                page.iter().try_for_each(|(id, version)| sink(id, *version))?;
+            }
+        }
+        for segment in forms.segments.iter().filter(|segment| segment.place.is_none() && segment.live_rows() > 0) {
+            let head = self.directory.head(segment.number)?;
+            let positions = [read::ID_POSITION, read::SEQUENCE_POSITION];
+            let columns = self.directory.columns(segment.number, &head, &positions)?;
+            let (blob, mut budget) = (columns.blob(&head.index), Budget::new(super::lookup::READ_MAX_BYTES));
+            let live = segment.live();
+            let versions = read::versions(&blob, &live, &mut budget)?;
+            let ids = read::ids(&blob, &live, &mut budget)?;
+            ids.iter().zip(versions).try_for_each(|(id, version)| sink(id, version))?;
+        }
+        Ok(())
+    }
+
     /// The documents of a life after an id, bounded in number and bytes; empty at the end.
     pub(super) fn page_of(&self, life: LifeKey, after: Option<&str>) -> Result<Vec<Document>> {
         self.page_without(life, i64::MIN, after)

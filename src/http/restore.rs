@@ -26,12 +26,15 @@ struct Progress {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Told<'j> {
     id: Uuid,
     state: JobState,
     progress: Progress,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     skipped: &'j [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    definitions_kept: &'j [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'j str>,
 }
@@ -100,6 +103,7 @@ fn told(job: &Job) -> Told<'_> {
         state: job.state,
         progress: Progress { done: job.progress.done, total: job.progress.total },
         skipped: &job.skipped,
+        definitions_kept: &job.definitions_kept,
         error: job.error.as_deref(),
     }
 }

@@ -27,10 +27,11 @@ impl Snapshotter {
         self.ports.objects.is_some() && self.ports.sql.size_bytes() > self.config.hot.evict_above_bytes
     }
 
-    /// Evicts segments, those used longest ago first, until the database is small enough. How many were evicted.
+    /// Evicts segments, those used longest ago first, until the database is small enough. How many were evicted. None are
+    /// while a restore is on its way: it has brought the evicted documents that it replaces, and does not look again.
     pub async fn evict(&self) -> Result<usize> {
         let mut evicted = 0;
-        if !self.is_eviction_due() {
+        if !self.is_eviction_due() || self.running_restore()?.is_some() {
             return Ok(evicted);
         }
         while evicted < EVICTIONS_MAX {

@@ -106,10 +106,10 @@ impl Snapshotter {
 
 /// Rows of evicted segments by the files they are in.
 #[derive(Default)]
-struct EvictedFiles(BTreeMap<String, (DataFile, RoaringBitmap)>);
+pub(super) struct EvictedFiles(pub BTreeMap<String, (DataFile, RoaringBitmap)>);
 
 impl EvictedFiles {
-    fn add(&mut self, place: &str, rows: impl Iterator<Item = usize>) -> Result<()> {
+    pub fn add(&mut self, place: &str, rows: impl Iterator<Item = usize>) -> Result<()> {
         let Place { first_row, file, .. } = Place::from_text(place)?;
         let (file, positions) = self.0.entry(file.key.clone()).or_insert_with(|| (file, RoaringBitmap::new()));
         for row in rows {

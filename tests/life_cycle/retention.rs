@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use thermocline::ports::Ports;
-use thermocline::ports::native::{FaultPlan, Outcome, World, run};
+use thermocline::ports::native::{FaultPlan, Outcome, SplitMix64, World, run};
 
 use super::support::Object;
 use super::support::archive::{Model, check_whole};
@@ -157,6 +157,32 @@ fn a_turn_is_bounded_and_archiving_goes_on() {
     live(&world, "", HOUR_MS);
     assert_eq!(forms(&world, ""), (0, 0, 0));
     assert_eq!(Object::wake(&world).ok("GET", "/sync", "")["pendingChanges"], 0);
+}
+
+/// A segment of many small documents and some large ones, beside each other.
+#[test]
+fn a_turn_counts_the_bytes_that_documents_have() {
+    let world = World::new(9).unwrap();
+    let object = Object::wake(&world);
+    declare(&world, "", "docs", 1);
+    let mut random = SplitMix64::new(1);
+    let mut value = |length: usize| (0..length / 16).map(|_| format!("{:016x}", random.next_u64())).collect::<String>();
+    let mut line = |n: usize| json!({"id": format!("d{n:04}"), "value": value(if n < 12 { 1_000_000 } else { 16 })});
+    object.import("docs", &(0..500).map(|n| line(n).to_string()).collect::<Vec<_>>().join("\n"));
+    live(&world, "", HOUR_MS);
+    assert_eq!(forms(&world, ""), (0, 500, 0));
+    let due = world.alarm.at_ms().unwrap();
+    world.clock.set(due);
+    assert!(world.alarm.take_due(due));
+    let plan = FaultPlan::new();
+    run(Object::new(plan.wrap(&world.ports())).service.engine().alarm()).done().unwrap().unwrap().unwrap();
+    assert_eq!(forms(&world, ""), (0, 0, 0));
+    // A document of 1 MB fills a record of the log alone.
+    let calls = plan.calls();
+    let transactions = calls.split(|call| call == "sql transaction");
+    let logged = |calls: &[String]| calls.iter().filter(|call| call.starts_with("sql query INSERT INTO log_")).count();
+    let records: Vec<usize> = transactions.map(logged).filter(|records| *records > 0).collect();
+    assert!(records.iter().sum::<usize>() > 12 && records.iter().all(|records| *records <= 5), "{records:?}");
 }
 
 #[test]

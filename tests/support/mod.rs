@@ -5,6 +5,7 @@ pub mod archive;
 pub mod foreign;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 use thermocline::config::StorageConfig;
@@ -12,8 +13,8 @@ use thermocline::engine::Engine;
 use thermocline::error::StorageError;
 use thermocline::http::message::{Body, Request, Response, WholeBody};
 use thermocline::http::object::ObjectService;
-use thermocline::ports::Ports;
 use thermocline::ports::native::{World, run};
+use thermocline::ports::{PeerAnswer, Ports};
 
 /// The path of the object that tests write to.
 pub const OBJECT: &str = "/v1/demo/1";
@@ -123,6 +124,26 @@ impl Object {
             }
         }
     }
+}
+
+/// Lets requests of one world's object reach another object of the same bucket.
+pub fn connect(world: &World, other: &Rc<World>) {
+    let other = Rc::clone(other);
+    world.peers.answer_for(
+        "demo/2",
+        Rc::new(move |method, path, body| {
+            let service = ObjectService::new(Engine::new(other.ports(), StorageConfig::default())).unwrap();
+            let request = Request {
+                method: method.to_owned(),
+                path: path.to_owned(),
+                query: String::new(),
+                headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                body: Box::new(WholeBody::new(body.unwrap_or_default())),
+            };
+            let response = run(service.handle(request)).done().unwrap();
+            PeerAnswer { status: response.status, body: response.body.bytes().to_vec() }
+        }),
+    );
 }
 
 /// Where a snapshot's restores begin.

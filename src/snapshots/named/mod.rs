@@ -9,11 +9,12 @@
 pub mod manifest;
 pub mod retention;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
 use super::plan::Plan;
+use super::restore::job::Task;
 use super::snapshotter::{Caller, Snapshotter};
 use crate::cold::catalog::{NamedSnapshot, UNTIL_PUBLISHED};
 use crate::error::{ErrorKind, Result, StorageError};
@@ -156,7 +157,7 @@ impl Snapshotter {
         if named.is_empty() {
             return Ok(None);
         }
-        let expired = retention::expired(&named, &self.held()?, &self.config.snapshots, now);
+        let expired = retention::expired(&named, &self.held_snapshots()?, &self.config.snapshots, now);
         if expired.is_empty() { Ok(None) } else { self.plan_forget(&expired).map(Some) }
     }
 
@@ -166,7 +167,7 @@ impl Snapshotter {
         if named.is_empty() {
             return Ok(None);
         }
-        Ok(retention::next_expiry(&named, &self.held()?, &self.config.snapshots, now))
+        Ok(retention::next_expiry(&named, &self.held_snapshots()?, &self.config.snapshots, now))
     }
 
     fn check_deletable(&self, id: Uuid) -> Result<()> {
@@ -179,19 +180,28 @@ impl Snapshotter {
             Some(child) => format!(
                 "expected a snapshot that no other needs, got the parent of the incremental snapshot {child}; delete that first"
             ),
-            None if self.held()?.contains(&id) => {
-                "expected a snapshot that nothing reads, got one that is being restored; wait for the end of that"
-                    .to_owned()
-            }
-            None => return Ok(()),
+            None => match self.held()?.get(&id) {
+                Some(job) => format!(
+                    "expected a snapshot that nothing reads, got one that the job {job} restores; wait for its end"
+                ),
+                None => return Ok(()),
+            },
         };
         Err(StorageError::new(ErrorKind::Conflict, StorageTier::Cold, "delete snapshot", message))
     }
 
-    /// The snapshots that must stay: what a restore on its way reads.
-    fn held(&self) -> Result<BTreeSet<Uuid>> {
-        let restores = self.running_restore()?;
-        Ok(restores.iter().filter_map(|job| job.restore()).map(|restore| restore.snapshot).collect())
+    /// The snapshots that must stay, and the jobs that read them: restores on their way, here or at other objects.
+    fn held(&self) -> Result<BTreeMap<Uuid, Uuid>> {
+        let jobs = self.running_restore()?.into_iter().chain(self.delegated()?);
+        let held = jobs.filter_map(|job| match &job.task {
+            Task::Restore(restore) => Some((restore.snapshot, job.id)),
+            Task::Delegated { snapshot, .. } => Some(((*snapshot)?, job.id)),
+        });
+        Ok(held.collect())
+    }
+
+    fn held_snapshots(&self) -> Result<BTreeSet<Uuid>> {
+        Ok(self.held()?.into_keys().collect())
     }
 }
 

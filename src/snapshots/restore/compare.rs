@@ -1,12 +1,10 @@
-//! What a restore changes: documents of the snapshot beside those that there are, in the order of ids.
-
-use std::collections::BTreeMap;
+//! What a restore changes, as it is stored until the swap.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::types::{Document, Json, StorageTier};
+use crate::types::{Json, StorageTier};
 
 /// Bytes of a part of the changes, about: with one more document it still fits a row.
 const PART_BYTES: usize = 900_000;
@@ -30,39 +28,11 @@ pub struct StagedChange {
 #[derive(Default)]
 pub struct Changes {
     parts: Vec<String>,
-    /// How many changes there are.
-    pub count: u64,
-    /// Bytes of all parts.
-    pub bytes: usize,
 }
 
 impl Changes {
-    /// Compares a page of documents that there are with those wanted. What is found is taken from `wanted`; what stays
-    /// in it when all pages are compared is missing. With `same_versions` both are of one object.
-    pub fn compare(
-        &mut self,
-        collection: usize,
-        present: &[Document],
-        wanted: &mut BTreeMap<String, Document>,
-        same_versions: bool,
-    ) -> Result<()> {
-        for document in present {
-            match wanted.remove(&document.id) {
-                None => self.push(collection, &document.id, None)?,
-                Some(other) if same_versions && is_same_version(&other, document) => {}
-                Some(other) if is_same(&other.text, &document.text)? => {}
-                Some(other) => self.push(collection, &document.id, Some(&other.text))?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes a document that is to be made.
-    pub fn missing(&mut self, collection: usize, document: &Document) -> Result<()> {
-        self.push(collection, &document.id, Some(&document.text))
-    }
-
-    fn push(&mut self, collection: usize, id: &str, text: Option<&str>) -> Result<()> {
+    /// Notes what a document is to become; `None` when it is to be deleted.
+    pub fn push(&mut self, collection: usize, id: &str, text: Option<&str>) -> Result<()> {
         let unwritable = |error: serde_json::Error| {
             let message = "expected a document to be JSON text, got other text";
             StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "restore snapshot", message).caused_by(error)
@@ -70,8 +40,6 @@ impl Changes {
         let document = text.map(|text| RawValue::from_string(text.to_owned())).transpose().map_err(unwritable)?;
         let change = StagedChange { collection, id: id.to_owned(), document };
         let line = serde_json::to_string(&change).map_err(unwritable)?;
-        self.count = self.count.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(line.len());
         match self.parts.last_mut().filter(|part| part.len() < PART_BYTES) {
             Some(part) => {
                 part.push('\n');
@@ -80,6 +48,12 @@ impl Changes {
             None => self.parts.push(line),
         }
         Ok(())
+    }
+
+    /// Takes the parts to which nothing is added any more.
+    pub fn take_full(&mut self) -> Vec<String> {
+        let last = self.parts.pop();
+        std::mem::replace(&mut self.parts, last.into_iter().collect())
     }
 
     /// The parts.
@@ -97,14 +71,8 @@ pub fn read_part(text: &str) -> Result<Vec<StagedChange>> {
     text.lines().map(|line| serde_json::from_str(line).map_err(corrupt)).collect()
 }
 
-/// Whether two documents of one object are of the same event. After a point-in-time rewind sequences come again, but not at
-/// the same time.
-fn is_same_version(left: &Document, right: &Document) -> bool {
-    left.sequence == right.sequence && left.timestamp == right.timestamp
-}
-
 /// Whether two documents are equal as JSON: the order of members does not matter, the text of numbers does.
-fn is_same(left: &str, right: &str) -> Result<bool> {
+pub fn is_same(left: &str, right: &str) -> Result<bool> {
     if left == right {
         return Ok(true);
     }
@@ -115,42 +83,34 @@ fn is_same(left: &str, right: &str) -> Result<bool> {
 mod tests {
     use super::*;
 
-    fn document(id: &str, sequence: i64, text: &str) -> Document {
-        Document { id: id.to_owned(), sequence, timestamp: 1, text: text.to_owned() }
-    }
-
     #[test]
-    fn only_what_differs_is_a_change() {
-        let wanted = [("a", r#"{"id":"a","x":1}"#), ("b", r#"{"x":1,"id":"b"}"#), ("c", "{}"), ("e", r#"{"n":1.0}"#)];
-        let mut wanted: BTreeMap<String, Document> =
-            wanted.iter().map(|(id, text)| ((*id).to_owned(), document(id, 1, text))).collect();
-        let present = [
-            document("a", 1, "not even looked at"),
-            document("b", 2, r#"{"id":"b","x":1}"#),
-            document("c", 3, r#"{"y":2}"#),
-            document("d", 4, "{}"),
-            document("e", 5, r#"{"n":1}"#),
-        ];
+    fn changes_are_lines_that_read_back() {
         let mut changes = Changes::default();
-        changes.compare(7, &present, &mut wanted, true).unwrap();
-        assert!(wanted.is_empty());
-        // The same sequence at another time is another event.
-        let mut rewound = BTreeMap::from([("a".to_owned(), Document { timestamp: 2, ..document("a", 1, "{}") })]);
-        let mut others = Changes::default();
-        others.compare(7, &[document("a", 1, r#"{"x":1}"#)], &mut rewound, true).unwrap();
-        assert_eq!(others.count, 1);
-        changes.missing(7, &document("f", 1, r#"{"text":"a\nb"}"#)).unwrap();
+        changes.push(7, "d", None).unwrap();
+        changes.push(7, "e", Some(r#"{"n":1.0}"#)).unwrap();
+        changes.push(7, "f", Some(r#"{"text":"a\nb"}"#)).unwrap();
+        assert!(changes.take_full().is_empty(), "there is room in the only part");
         let parts = changes.into_parts();
         assert_eq!(
             parts,
             [
-                "{\"c\":7,\"i\":\"c\",\"d\":{}}\n{\"c\":7,\"i\":\"d\"}\n{\"c\":7,\"i\":\"e\",\"d\":{\"n\":1.0}}\n{\"c\":7,\"i\":\"f\",\"d\":{\"text\":\"a\\nb\"}}"
+                "{\"c\":7,\"i\":\"d\"}\n{\"c\":7,\"i\":\"e\",\"d\":{\"n\":1.0}}\n{\"c\":7,\"i\":\"f\",\"d\":{\"text\":\"a\\nb\"}}"
             ]
         );
         let read = read_part(&parts[0]).unwrap();
-        assert_eq!(read[3].document.as_ref().unwrap().get(), r#"{"text":"a\nb"}"#);
-        assert!(read[1].document.is_none());
+        assert_eq!(read[2].document.as_ref().unwrap().get(), r#"{"text":"a\nb"}"#);
+        assert!(read[0].document.is_none());
         assert!(read_part("{").is_err());
+    }
+
+    #[test]
+    fn equal_documents_are_the_same_whatever_the_order_of_members() {
+        assert!(is_same("not even looked at", "not even looked at").unwrap());
+        assert!(is_same(r#"{"x":1,"id":"b"}"#, r#"{"id":"b","x":1}"#).unwrap());
+        for (left, right) in [("{}", r#"{"y":2}"#), (r#"{"n":1.0}"#, r#"{"n":1}"#)] {
+            assert!(!is_same(left, right).unwrap(), "{left} {right}");
+        }
+        assert!(is_same("{", "{}").is_err());
     }
 
     #[test]
@@ -158,9 +118,11 @@ mod tests {
         let mut changes = Changes::default();
         let text = format!("{{\"x\":\"{}\"}}", "y".repeat(600_000));
         for _ in 0..3 {
-            changes.missing(0, &document("a", 1, &text)).unwrap();
+            changes.push(0, "a", Some(&text)).unwrap();
         }
-        let sizes: Vec<usize> = changes.into_parts().iter().map(String::len).collect();
+        let mut sizes: Vec<usize> = changes.take_full().iter().map(String::len).collect();
+        assert_eq!(sizes.len(), 1, "one is full");
+        sizes.extend(changes.into_parts().iter().map(String::len));
         assert_eq!(sizes.len(), 2);
         assert!(sizes.iter().all(|size| *size < 1_950_000), "{sizes:?}");
     }

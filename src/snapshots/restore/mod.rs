@@ -1,7 +1,7 @@
 //! Restore: an object becomes what a snapshot holds.
 //!
 //! A job of the alarm, in steps that each end with a row that says how far it is: it proves the bytes of all files, then
-//! compares each collection with what it was, by ranges of ids, and keeps what differs aside. At last all changes are made
+//! compares each collection with what it was ([`difference`]), and keeps what differs aside. At last all changes are made
 //! in one transaction, as events of their own. Invariants:
 //!
 //! - no other write happens from the job's beginning to its end ([`job::Jobs`] refuses them): what was compared is what is
@@ -12,16 +12,18 @@
 //! - a job that fails leaves the documents as they were.
 
 mod compare;
+mod delegated;
+mod difference;
 pub mod job;
 pub mod source;
 mod swap;
+mod versions;
 
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use self::compare::Changes;
 use self::job::{Job, JobState, RestoreJob, Step, Task};
 use self::source::{Source, verify};
 use super::Snapshotter;
@@ -30,13 +32,10 @@ use super::named::unknown;
 use super::plan::Plan;
 use super::schedule::retry_ms;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::types::sorting;
-use crate::types::{StorageTier, Timestamp};
+use crate::types::{Sequence, StorageTier, Timestamp, sorting};
 
 /// Bytes of files that one step proves.
 const VERIFY_BYTES: u64 = 32 * 1024 * 1024;
-/// Bytes of changes that one step finds, about: beyond it the range ends.
-const CHANGES_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Failures in a row after which a job is given up.
 const FAILURES_MAX: u32 = 20;
 
@@ -77,20 +76,9 @@ impl Snapshotter {
         self.jobs.running()
     }
 
-    /// When the restore that runs goes on at the earliest, as far as this instance knows without looking.
+    /// When a restore goes on at the earliest, here or at another object, as far as this instance knows without looking.
     pub fn known_restore_due(&self) -> Option<Timestamp> {
         self.jobs.known_due()
-    }
-
-    /// Stores a job that another object does.
-    pub fn note_delegated(&self, id: Uuid, into: String) -> Result<()> {
-        self.hot.transaction(|| self.jobs.create())?;
-        let mut job = Job::new(id, self.ports.clock.now_ms(), Task::Delegated { into });
-        job.state = JobState::Done;
-        self.hot.transaction(|| {
-            self.jobs.store(&job)?;
-            self.jobs.forget_old()
-        })
     }
 
     /// Begins a restore. The object exists. One with this id that is known is not begun again.
@@ -144,19 +132,19 @@ impl Snapshotter {
         let mut next = job.clone();
         next.state = JobState::Failed;
         next.error = Some("it was cancelled".to_owned());
-        self.advance(&job, &next, Vec::new())
+        self.advance(&job, &next, Found::default())
     }
 
     /// Notes that the swap begins, before it does: should it take the instance away each time, that comes to an end.
     pub fn note_swap(&self, job: &Job) -> Result<Job> {
         let mut next = job.clone();
         next.failures = job.failures.saturating_add(1);
-        if next.failures > FAILURES_MAX {
+        if job.failures >= FAILURES_MAX {
             next.state = JobState::Failed;
             next.error =
                 Some("the changes could not be made in one transaction: the object was ended each time".to_owned());
         }
-        self.advance(job, &next, Vec::new())?;
+        self.advance(job, &next, Found::default())?;
         Ok(next)
     }
 
@@ -181,9 +169,12 @@ impl Snapshotter {
         let done = match &restore.step {
             Step::Swap => return Ok(Stepped::Ready(Box::new(job))),
             Step::Verify { file } => self.verify_some(&job, restore, *file).await,
-            Step::Compare { collection, after } => {
-                self.compare_some(&job, restore, *collection, after.as_deref()).await
+            Step::Compare { .. } => self.begin_to_compare(&job, restore),
+            Step::Images { collection, after } => self.bring_images(&job, restore, *collection, after.as_deref()).await,
+            Step::Wanted { collection, file, from } => {
+                self.compare_wanted(&job, restore, (*collection, *file, *from)).await
             }
+            Step::Others { collection } => self.delete_others(&job, restore, *collection).await,
         };
         match done {
             Ok(()) => Ok(Stepped::Worked),
@@ -203,16 +194,20 @@ impl Snapshotter {
     /// Notes that a step of a job failed.
     pub fn restore_failed(&self, job: &Job, error: &StorageError) -> Result<()> {
         let mut next = job.clone();
-        next.failures = job.failures.saturating_add(1);
+        // That of a swap was counted when it began.
+        if !matches!(job.restore().map(|restore| &restore.step), Some(Step::Swap)) {
+            next.failures = job.failures.saturating_add(1);
+        }
         next.error = Some(error.message().to_owned());
         next.not_before = retry_ms(next.failures, None, self.ports.clock.now_ms());
-        if !error.is_retryable() || next.failures > FAILURES_MAX {
+        if !error.is_retryable() || next.failures >= FAILURES_MAX {
             next.state = JobState::Failed;
         }
-        self.advance(job, &next, Vec::new())
+        self.advance(job, &next, Found::default())
     }
 
-    async fn source(&self, job: &Job, restore: &RestoreJob) -> Result<Rc<Source>> {
+    /// What a restore reads.
+    pub async fn source(&self, job: &Job, restore: &RestoreJob) -> Result<Rc<Source>> {
         let known = self.source.borrow().clone();
         if let Some((_, source)) = known.filter(|(id, _)| *id == job.id) {
             return Ok(source);
@@ -237,53 +232,24 @@ impl Snapshotter {
             false => Step::Compare { collection: 0, after: None },
         };
         let done = u64::try_from(file.saturating_sub(first)).unwrap_or(0);
-        self.advance(job, &stepped(job, restore, step, done, 0), Vec::new())
+        self.advance(job, &stepped(job, restore, step, done, 0), Found::default())
     }
 
-    async fn compare_some(
-        &self,
-        job: &Job,
-        restore: &RestoreJob,
-        collection: usize,
-        after: Option<&str>,
-    ) -> Result<()> {
-        let source = self.source(job, restore).await?;
-        let wanted = wanted_collections(source.manifest()?, restore);
-        let Some(name) = wanted.get(collection).map(|wanted| wanted.name.as_str()) else {
-            return self.advance(job, &stepped(job, restore, Step::Swap, 0, 0), Vec::new());
-        };
-        let page = source.page(self.bucket()?.as_ref(), name, after).await?;
-        let same_versions = self.is_of_this_object(source.manifest()?)?;
-        let (mut missing, mut changes, mut until) = (page.documents, Changes::default(), page.until);
-        let mut compared = 0_u64;
-        let mut position = after.map(str::to_owned);
-        loop {
-            let present = self.recalling(|| self.hot.page(name, position.as_deref())).await?;
-            self.hot.take_back_lent();
-            let is_past = |id: &str| until.as_deref().is_some_and(|until| id > until);
-            let within = present.iter().position(|document| is_past(&document.id)).unwrap_or(present.len());
-            changes.compare(collection, present.get(..within).unwrap_or_default(), &mut missing, same_versions)?;
-            compared = compared.saturating_add(u64::try_from(within).unwrap_or(u64::MAX));
-            position = match present.last() {
-                Some(last) if within == present.len() => Some(last.id.clone()),
-                _ => break,
-            };
-            if changes.bytes > CHANGES_MAX_BYTES {
-                until = position;
-                break;
+    /// Begins to compare the object as it is now; what was found before is forgotten.
+    fn begin_to_compare(&self, job: &Job, restore: &RestoreJob) -> Result<()> {
+        let step = Step::Images { collection: 0, after: None };
+        let begun = RestoreJob { sequence: self.hot.log().last_sequence()?, parts: 0, ..restore.clone() };
+        // What is remembered of the versions may be of an earlier state.
+        self.source.replace(None);
+        self.hot.transaction(|| {
+            if self.jobs.get(job.id)?.as_ref() != Some(job) {
+                return Ok(());
             }
-            self.ports.clock.sleep_ms(0).await;
-        }
-        missing.retain(|id, _| until.as_deref().is_none_or(|until| id.as_str() <= until));
-        compared = compared.saturating_add(u64::try_from(missing.len()).unwrap_or(u64::MAX));
-        missing.values().try_for_each(|document| changes.missing(collection, document))?;
-        let step = match until {
-            Some(until) => Step::Compare { collection, after: Some(until) },
-            None => Step::Compare { collection: collection.saturating_add(1), after: None },
-        };
-        let parts = changes.into_parts();
-        let added = i64::try_from(parts.len()).unwrap_or(i64::MAX);
-        self.advance(job, &stepped(job, restore, step, compared, added), parts)
+            self.jobs.begin_parts()?;
+            self.jobs.store(&stepped(job, &begun, step.clone(), 0, 0))
+        })?;
+        self.catalog_changed();
+        Ok(())
     }
 
     fn is_of_this_object(&self, manifest: &Manifest) -> Result<bool> {
@@ -293,15 +259,16 @@ impl Snapshotter {
     }
 
     /// Stores what a job has become, with the changes found, unless another run of it was faster.
-    fn advance(&self, job: &Job, next: &Job, parts: Vec<String>) -> Result<()> {
+    fn advance(&self, job: &Job, next: &Job, found: Found) -> Result<()> {
         let first = job.restore().map_or(0, |restore| restore.parts);
         self.hot.transaction(|| {
             if self.jobs.get(job.id)?.as_ref() != Some(job) {
                 return Ok(());
             }
-            for (number, part) in (first..).zip(&parts) {
+            for (number, part) in (first..).zip(&found.parts) {
                 self.jobs.add_part(number, part)?;
             }
+            self.jobs.add_seen(&found.seen)?;
             if next.state != JobState::Running {
                 self.jobs.clear_parts()?;
             }
@@ -312,8 +279,18 @@ impl Snapshotter {
     }
 }
 
+/// What a step has found.
+#[derive(Default)]
+struct Found {
+    /// Changes.
+    parts: Vec<String>,
+    /// Versions that are there, and were compared.
+    seen: Vec<Sequence>,
+}
+
 /// A job after a step that did some work.
-fn stepped(job: &Job, restore: &RestoreJob, step: Step, done: u64, parts: i64) -> Job {
+fn stepped(job: &Job, restore: &RestoreJob, step: Step, done: u64, parts: usize) -> Job {
+    let parts = i64::try_from(parts).unwrap_or(i64::MAX);
     let mut next = job.clone();
     next.failures = 0;
     next.not_before = 0;

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use serde_json::value::RawValue;
 
 use super::compare::{StagedChange, read_part};
-use super::job::{Job, JobState, RestoreJob, Step, Task};
+use super::job::{Job, JobState, RestoreJob};
 use super::source::Source;
-use super::{stepped, wanted_collections};
+use super::wanted_collections;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::document::NewDocument;
 use crate::hot::{CollectionDefinition, Condition, Mutation, Write};
@@ -15,8 +15,8 @@ use crate::snapshots::Snapshotter;
 use crate::snapshots::named::manifest::ManifestCollection;
 use crate::types::{ChangeContext, StorageTier, Timestamp};
 
-/// Bytes of evicted documents that are replaced or deleted, at most: all of them are in memory for the one transaction.
-const EVICTED_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of evicted documents that are replaced or deleted at once, about: they are in memory.
+const EVICTED_AT_ONCE_BYTES: usize = 16 * 1024 * 1024;
 /// Parts of changes that are written at once.
 const PARTS_AT_ONCE: usize = 8;
 /// Changes that are written at once.
@@ -31,7 +31,7 @@ impl Snapshotter {
             return Ok(());
         }
         if self.hot.log().last_sequence()? != restore.sequence {
-            return self.begin_anew(job, restore);
+            return self.begin_to_compare(job, restore);
         }
         let wanted = wanted_collections(source.manifest()?, restore);
         let context = ChangeContext { source: Some(format!("snapshot:{}", restore.snapshot)), correlation_id: None };
@@ -39,7 +39,7 @@ impl Snapshotter {
             if restore.collections.is_none() {
                 self.drop_others(&wanted, &context, now)?;
             }
-            let definitions = self.define_loosely(&wanted)?;
+            let (definitions, kept) = self.define_loosely(&wanted)?;
             self.write_parts(restore, &wanted, &context, now)?;
             for (collection, definition) in wanted.iter().zip(definitions) {
                 self.define(&collection.name, definition)?;
@@ -47,39 +47,11 @@ impl Snapshotter {
             let mut next = job.clone();
             next.state = JobState::Done;
             next.error = None;
+            next.definitions_kept = kept;
             next.progress.done = next.progress.total;
             self.jobs.clear_parts()?;
             self.jobs.store(&next)
         })
-    }
-
-    /// Reads what the swap needs that is not in the database: the manifest, and the evicted documents that it replaces.
-    pub async fn prepare_swap(&self, job: &Job, restore: &RestoreJob) -> Result<Rc<Source>> {
-        let source = self.source(job, restore).await?;
-        if !self.hot.has_evicted()? {
-            return Ok(source);
-        }
-        let wanted = wanted_collections(source.manifest()?, restore);
-        let (mut part, mut bytes) = (0, 0_usize);
-        while part < restore.parts {
-            let writes = self.writes_of(restore, &wanted, &mut part)?;
-            bytes = bytes.saturating_add(self.hot.evicted_bytes(&writes)?);
-            if bytes > EVICTED_MAX_BYTES {
-                return Err(too_many_evicted());
-            }
-            self.recalling(|| self.hot.check_recalled(&writes)).await?;
-        }
-        Ok(source)
-    }
-
-    fn begin_anew(&self, job: &Job, restore: &RestoreJob) -> Result<()> {
-        let mut next = stepped(job, restore, Step::Compare { collection: 0, after: None }, 0, 0);
-        if let Task::Restore(restore) = &mut next.task {
-            restore.sequence = self.hot.log().last_sequence()?;
-            restore.parts = 0;
-        }
-        self.jobs.clear_parts()?;
-        self.jobs.store(&next)
     }
 
     /// Drops the collections that the snapshot does not have.
@@ -93,16 +65,19 @@ impl Snapshotter {
     }
 
     /// Makes the collections, so that they take every document that they had: a document may be older than what was
-    /// declared after it. What is to be declared of them in the end.
-    fn define_loosely(&self, wanted: &[&ManifestCollection]) -> Result<Vec<CollectionDefinition>> {
-        let mut definitions = Vec::new();
+    /// declared after it. What is to be declared of them in the end, and of which that is not what it was.
+    fn define_loosely(&self, wanted: &[&ManifestCollection]) -> Result<(Vec<CollectionDefinition>, Vec<String>)> {
+        let (mut definitions, mut kept) = (Vec::new(), Vec::new());
         for collection in wanted {
             let catalog = self.hot.catalog()?;
             let live = catalog.live(&collection.name);
             // Where the table cannot become what it was, it stays what it is.
             let definition = match self.check_definition(&collection.name, &collection.definition) {
                 Ok(()) => self.retiring(&collection.name, collection.definition.clone())?,
-                Err(_) => live.map(|live| live.definition.as_ref().clone()).unwrap_or_default(),
+                Err(_) => {
+                    kept.push(collection.name.clone());
+                    live.map(|live| live.definition.as_ref().clone()).unwrap_or_default()
+                }
             };
             let loose = CollectionDefinition { columns: Vec::new(), ..definition.clone() };
             if live.is_none() {
@@ -112,7 +87,7 @@ impl Snapshotter {
             }
             definitions.push(definition);
         }
-        Ok(definitions)
+        Ok((definitions, kept))
     }
 
     /// Declares a live collection, if anything of it is to change.
@@ -139,16 +114,22 @@ impl Snapshotter {
         Ok(())
     }
 
-    /// Writes at once what fits one write, documents before and after: how many these are is known to who writes.
+    /// Writes at once what fits one write, documents before and after: how many these are is known to who writes. Of
+    /// evicted documents so many are in memory as are written at once.
     fn write_in_halves(&self, writes: &[Write], context: &ChangeContext, now: Timestamp) -> Result<()> {
-        match self.hot.write(writes, context, now, &mut |_, error| Err(error)) {
-            Err(error) if error.kind() == ErrorKind::TooLarge && writes.len() > 1 => {
-                let (first, second) = writes.split_at(writes.len() / 2);
-                self.write_in_halves(first, context, now)?;
-                self.write_in_halves(second, context, now)
+        let is_one = writes.len() <= 1;
+        if is_one || self.hot.evicted_bytes(writes)? <= EVICTED_AT_ONCE_BYTES {
+            self.hot.lend_replaced(writes, &|collection, id| self.jobs.image(collection, id))?;
+            let done = self.hot.write(writes, context, now, &mut |_, error| Err(error));
+            self.hot.take_back_lent();
+            match done {
+                Err(error) if error.kind() == ErrorKind::TooLarge && !is_one => {}
+                done => return done.map(|_| ()),
             }
-            done => done.map(|_| ()),
         }
+        let (first, second) = writes.split_at(writes.len() / 2);
+        self.write_in_halves(first, context, now)?;
+        self.write_in_halves(second, context, now)
     }
 
     /// The changes of the next parts, as many as are written at once.
@@ -165,14 +146,6 @@ impl Snapshotter {
         }
         Ok(writes)
     }
-}
-
-fn too_many_evicted() -> StorageError {
-    let message = format!(
-        "expected at most {EVICTED_MAX_BYTES} bytes of evicted documents to be replaced or deleted, got more; restore into \
-         another object"
-    );
-    StorageError::new(ErrorKind::TooLarge, StorageTier::Cold, "restore snapshot", message)
 }
 
 fn write_of(change: StagedChange, wanted: &[&ManifestCollection]) -> Result<Write> {
