@@ -464,7 +464,7 @@ fn play(seed: u64, counts: &mut Counts) {
 #[test]
 fn queries_agree_with_a_map_whatever_columns_become() {
     let mut counts = Counts::default();
-    for seed in 0..8 {
+    for seed in 0..6 {
         println!("seed {seed}");
         play(seed, &mut counts);
     }

@@ -3,7 +3,7 @@
 //! A declaration goes by the documents' field, which a column has for ever; its name in the table may change. A field that
 //! was dropped and is declared again has a new column, under a new field id.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{COLUMN_NAME_MAX_BYTES, ColumnDeclaration, Origin, TableColumn, TableSchema, fold, may_be_column};
 use crate::error::{ErrorKind, Result, StorageError};
@@ -32,10 +32,14 @@ impl TableSchema {
             self.check_names(declared)?;
         }
         let mut next = self.clone();
-        let place = |column: &TableColumn| declared.iter().position(|declaration| declaration.name == column.name);
+        let places: HashMap<&str, usize> =
+            (0..).zip(declared).map(|(place, other)| (other.name.as_str(), place)).collect();
+        let place = |column: &TableColumn| places.get(column.name.as_str()).copied();
+        let (fields, names) = folded(declared);
         next.columns.retain(|column| {
-            let in_the_way = |declaration| alike(column, declaration) != (false, false);
-            place(column).is_some() || !(column.is_declared() || declared.iter().any(in_the_way))
+            let in_the_way =
+                || fields.contains_key(&fold(&column.name)) || names.contains_key(&fold(column.table_name()));
+            place(column).is_some() || !(column.is_declared() || in_the_way())
         });
         for (position, declaration) in declared.iter().enumerate() {
             next.declare_one(declaration, empty).map_err(|detail| conflict(position, detail))?;
@@ -103,12 +107,14 @@ impl TableSchema {
     /// Refuses names that cannot be, and those by which a column would be called as another is that is not declared.
     pub fn check_names(&self, declared: &[ColumnDeclaration]) -> Result<()> {
         check_declarations(declared)?;
-        let is_declared = |column: &TableColumn| declared.iter().any(|other| other.name == column.name);
-        for (position, declaration) in declared.iter().enumerate() {
-            if self.columns.iter().any(|column| alike(column, declaration) == (false, true) && !is_declared(column)) {
-                let name = quoted(declaration.table_name());
+        let (fields, names) = folded(declared);
+        for column in &self.columns {
+            let Some(place) = names.get(&fold(column.table_name())) else { continue };
+            let same_field = fields.get(&fold(&column.name)) == Some(place);
+            if !same_field && !declared.iter().any(|other| other.name == column.name) {
+                let name = quoted(column.table_name());
                 let detail = "choose another name, or rename or drop that column";
-                return Err(conflict(position, format!("another column is called {name}; {detail}")));
+                return Err(conflict(*place, format!("another column is called {name}; {detail}")));
             }
         }
         Ok(())
@@ -154,10 +160,11 @@ impl TableSchema {
     }
 }
 
-/// Whether a column and a declaration are of the same field, and of the same name in the table, but for case.
-fn alike(column: &TableColumn, declaration: &ColumnDeclaration) -> (bool, bool) {
-    let same = |left: &str, right: &str| fold(left) == fold(right);
-    (same(&column.name, &declaration.name), same(column.table_name(), declaration.table_name()))
+/// The places of declarations by their fields, and by their names in the table, but for case.
+fn folded(declared: &[ColumnDeclaration]) -> (HashMap<String, usize>, HashMap<String, usize>) {
+    let fields = declared.iter().map(|declaration| fold(&declaration.name));
+    let names = declared.iter().map(|declaration| fold(declaration.table_name()));
+    (fields.zip(0..).collect(), names.zip(0..).collect())
 }
 
 fn check_declarations(declared: &[ColumnDeclaration]) -> Result<()> {
