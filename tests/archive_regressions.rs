@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 use support::Object;
-use support::archive::{Model, check_whole, settle_with};
+use support::archive::{Model, check_whole, fire_next, settle_with};
 use thermocline::cold::TableKind;
 use thermocline::cold::catalog::{ColdCatalog, TableId};
 use thermocline::config::{HotConfig, StorageConfig};
@@ -46,12 +46,8 @@ fn archive(world: &World, config: &str) {
 }
 
 /// Fires the alarm of a new instance; whether it ended well.
-fn fire(world: &World, config: &str) -> bool {
-    let due = world.alarm.at_ms().expect("an alarm is set");
-    world.clock.set(due.max(world.ports().clock.now_ms()));
-    assert!(world.alarm.take_due(due));
-    let object = Object::wake_with(world, config);
-    run(object.service.engine().alarm()).done().unwrap().unwrap().is_ok()
+fn fires(world: &World, config: &str) -> bool {
+    fire_next(world, &Object::wake_with(world, config)).is_ok()
 }
 
 fn catalog(world: &World) -> ColdCatalog {
@@ -119,7 +115,7 @@ fn tails_that_are_staged_again_are_the_same() {
     }
     drop(object);
     while catalog(&world).progress().unwrap().published < 40 {
-        fire(&world, ROWS);
+        fires(&world, ROWS);
     }
     let version = catalog(&world).table(STATE).unwrap().unwrap().state.version;
     for file in catalog(&world).files(STATE, version).unwrap() {
@@ -198,7 +194,7 @@ fn before_a_merge() -> (World, String) {
 fn a_merge_that_cannot_be_made_does_not_stop_archiving() {
     let (world, key) = before_a_merge();
     world.bucket.overwrite(&key, "gone");
-    let failed = (0..6).filter(|_| world.alarm.at_ms().is_some() && !fire(&world, "")).count();
+    let failed = (0..6).filter(|_| world.alarm.at_ms().is_some() && !fires(&world, "")).count();
     assert!(failed > 0, "the merge has met the damaged file");
     let object = Object::wake_with(&world, "");
     object.ok("PUT", "/collections/docs/docs/b", r#"{"n":1}"#);

@@ -15,9 +15,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use support::Object;
+use support::archive::fire_next;
 use thermocline::cold::TableKind;
 use thermocline::cold::catalog::{ColdCatalog, TableId};
-use thermocline::ports::native::{OperationCounts, World, run};
+use thermocline::ports::native::{OperationCounts, World};
 
 const TABLES: u64 = 2;
 
@@ -36,16 +37,9 @@ fn flush(world: &World, object: &Object) -> OperationCounts {
                 ..OperationCounts::default()
             };
         }
-        fire(world, object);
+        fire_next(world, object).unwrap();
     }
     panic!("changes are still pending after 20 alarms");
-}
-
-fn fire(world: &World, object: &Object) {
-    let due = world.alarm.at_ms().expect("an alarm is set while changes are pending");
-    world.clock.set(due.max(world.ports().clock.now_ms()));
-    assert!(world.alarm.take_due(due));
-    run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
 }
 
 fn lines(range: std::ops::Range<usize>) -> String {
@@ -115,7 +109,7 @@ fn metadata_does_not_grow_with_the_number_of_commits() {
         if [10, 20, 100, 1_000].contains(&commit) {
             // A merge may be committed and not published yet.
             while ColdCatalog::new(Rc::clone(&world.ports().sql)).plan().unwrap().is_some() {
-                fire(&world, &object);
+                fire_next(&world, &object).unwrap();
             }
             at.insert(commit, metadata_bytes(&world));
         }

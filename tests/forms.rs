@@ -12,19 +12,11 @@ mod support;
 
 use serde_json::{Value, json};
 use support::Object;
-use support::archive::{Model, check_whole, settle};
+use support::archive::{Model, check_whole, fire_next, settle};
 use support::next_alarm;
 use thermocline::config::StorageConfig;
 use thermocline::ports::native::{Fault, FaultPlan, World, run};
 use thermocline::ports::{SqlStore, SqlValue};
-
-/// Fires the alarm that is set.
-fn alarm(world: &World, object: &Object) -> Result<(), String> {
-    let due = world.alarm.at_ms().expect("an alarm is set");
-    world.clock.set(due.max(world.ports().clock.now_ms()));
-    world.alarm.take_due(due);
-    run(object.service.engine().alarm()).done().unwrap().unwrap().map_err(|error| format!("{error:?}"))
-}
 
 fn count(world: &World, statement: &str) -> i64 {
     match world.sql.query(statement, &[]).unwrap()[0][0] {
@@ -56,7 +48,7 @@ fn segments_with_more_bytes_than_their_average_says_are_merged_into_several() {
         if next_alarm(&world).is_none() {
             break;
         }
-        alarm(&world, &object).unwrap();
+        fire_next(&world, &object).unwrap();
     }
     let object = Object::wake(&world);
     let rows = object.rows("docs", r#"{"select":["id"],"limit":1000}"#);
@@ -118,7 +110,7 @@ fn a_collection_may_be_dropped_and_made_again_while_its_archive_is_made() {
         object.ok("PUT", "/collections/docs/docs/a", r#"{"v":2}"#);
         let mut model = Model::default();
         model.follow(&object.feed(100));
-        alarm(&world, &object).unwrap();
+        fire_next(&world, &object).unwrap();
         check_whole(&world, &model, &["docs"]);
         settle(&world);
         check_whole(&world, &model, &["docs"]);
@@ -163,7 +155,7 @@ fn one_write_never_seals_a_generation_that_is_large() {
         assert!(written < 100, "{written} rows written in round {round}");
     }
     while next_alarm(&world).is_some() {
-        alarm(&world, &object).unwrap();
+        fire_next(&world, &object).unwrap();
     }
     let told = object.ok("GET", "/collections/docs", "")["forms"].clone();
     assert!(told["segment"].as_i64().unwrap() >= 20_000, "{told}");
@@ -183,7 +175,7 @@ fn a_document_that_is_changed_again_and_again_does_not_keep_others_from_being_se
         world.clock.advance(500);
         object.ok("PUT", "/collections/docs/docs/d00", &format!(r#"{{"n":{n}}}"#));
         if world.alarm.at_ms().is_some_and(|at| at <= world.ports().clock.now_ms()) {
-            alarm(&world, &object).unwrap();
+            fire_next(&world, &object).unwrap();
         }
     }
     assert!(object.ok("GET", "/collections/docs", "")["forms"]["segment"].as_i64().unwrap() >= 9);
@@ -220,7 +212,7 @@ fn garbage_that_is_left_does_not_make_the_alarm_spin() {
         object.ok("PUT", "/collections/docs/docs/a", r#"{"n":4}"#);
         let mut alarms = 0;
         while next_alarm(&world).is_some() {
-            alarm(&world, &object).unwrap();
+            fire_next(&world, &object).unwrap();
             alarms += 1;
             assert!(alarms < 12, "call {call}: {}", plan.calls()[call]);
         }

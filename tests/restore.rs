@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
-use support::archive::{alarms_for, check_tables};
+use support::archive::{alarms_for, check_tables, fire_next};
 use support::{Object, connect, next_alarm, restore_path};
 use thermocline::config::StorageConfig;
 use thermocline::engine::Engine;
@@ -267,10 +267,7 @@ fn damaged_files_end_the_job_and_change_nothing() {
         let (status, job) = object.json("POST", &restore_path(&taken), "");
         assert_eq!(status, 202, "{job}");
         let object = Object::wake(&world);
-        let due = world.alarm.at_ms().unwrap();
-        world.clock.set(due.max(world.ports().clock.now_ms()));
-        assert!(world.alarm.take_due(due));
-        assert!(run(object.service.engine().alarm()).done().unwrap().unwrap().is_err(), "the failure is logged");
+        assert!(fire_next(&world, &object).is_err(), "the failure is logged");
         let job = object.ok("GET", &format!("/jobs/{}", job["id"].as_str().unwrap()), "");
         assert_eq!(job["state"], "failed", "{job}");
         assert!(job["error"].as_str().unwrap().contains(&file), "{job}");
@@ -592,10 +589,7 @@ fn twenty_failures_of_the_swap_end_the_job_and_each_counts_once() {
     let mut failures = 0;
     loop {
         let object = Object::wake(&world);
-        let due = world.alarm.at_ms().unwrap();
-        world.clock.set(due.max(world.ports().clock.now_ms()));
-        assert!(world.alarm.take_due(due));
-        let _logged = run(object.service.engine().alarm()).done().unwrap().unwrap();
+        let _logged = fire_next(&world, &object);
         let text = format!("SELECT job ->> 'failures' FROM jobs WHERE id = '{id}'");
         let counted = thermocline::ports::expect_integer(sql.query(&text, &[]).unwrap()[0].first()).unwrap();
         if counted == failures {

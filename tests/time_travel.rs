@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use support::Object;
 use support::archive::settle_with;
+use thermocline::config::StorageConfig;
+use thermocline::ports::Ports;
 use thermocline::ports::native::{SplitMix64, World};
 
 type Documents = BTreeMap<String, Value>;
@@ -176,6 +178,31 @@ fn what_is_out_of_retention_is_gone_from_its_oldest_moment_on() {
         total += past.check(&format!("seed {seed}"));
     }
     println!("{total} moments were out of retention");
+}
+
+/// Changes that nobody archived have left the log: what was there before them can not be told.
+#[test]
+fn what_fell_out_of_a_log_without_a_bucket_is_gone() {
+    let mut past = Past::new(5, "");
+    let config = StorageConfig::parse(r#"{"cdc":{"maxAgeDays":1}}"#).unwrap();
+    let object = Object::configured(Ports { objects: None, ..past.world.ports() }, config);
+    for change in 0..8_i64 {
+        past.put(&object, ["a0", "a3", "b001", "a1"][usize::try_from(change % 4).unwrap()], change);
+        past.world.clock.advance(10 * 3_600_000);
+    }
+    assert_eq!(object.get("/cdc?after=0").0, 410);
+    // A bucket is bound; the log goes on, and lets go of what is archived.
+    for change in 10..14 {
+        let object = past.object();
+        past.put(&object, "a3", change);
+        settle_with(&past.world, "");
+        past.world.clock.advance(7_200_000);
+    }
+    let gone = past.check("bound late");
+    assert!(gone >= 8, "{gone} moments are gone");
+    assert!(gone < 2 * past.moments.len() - 4, "what was archived is there: {gone}");
+    let (status, problem) = past.object().get("/cdc?after=0");
+    assert_eq!(status, 410, "the feed has no gaps: {problem}");
 }
 
 #[test]

@@ -12,14 +12,13 @@ use super::parquet_write::DataFileWriter;
 use super::schema::{Schema, TableKind, change_fields};
 use crate::config::Compression;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::types::time::Month;
+use crate::types::time::{MICROS_PER_MILLI, Month};
 use crate::types::{CdcEvent, ChangeContext, Operation, Sequence, StorageTier};
 use crate::vortex::{Column, Scalar, StrayFields};
 
 /// Row groups of a change log are small: its readers take a page of events at a time, and decode whole groups.
 const CHANGES_GROUP_MAX_ROWS: usize = 4_096;
 const CHANGES_GROUP_MAX_BYTES: usize = 2 * 1024 * 1024;
-const MICROS_PER_MILLI: i64 = 1_000;
 
 /// One event of a change log.
 #[derive(Clone, Debug, PartialEq, Eq)]

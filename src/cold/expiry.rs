@@ -6,11 +6,11 @@
 use super::data_file::DataFile;
 use super::schema::change_fields;
 use crate::types::sorting;
+use crate::types::time::MICROS_PER_MILLI;
 use crate::types::{Sequence, Timestamp};
 
 /// Files that leave a table in one commit, at most.
 const FILES_MAX: usize = 1_000;
-const MICROS_PER_MILLI: i64 = 1_000;
 
 /// Up to where events have left the archived change log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

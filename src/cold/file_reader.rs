@@ -4,6 +4,7 @@
 //! [`WHOLE_FILE_BYTES`] is fetched with one request.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 use xxhash_rust::xxh64::xxh64;
@@ -20,6 +21,18 @@ use crate::vortex::Column;
 pub const WHOLE_FILE_BYTES: u64 = 1024 * 1024;
 /// Chunks that lie at most this far apart are fetched together: a request costs more than these bytes.
 const COALESCE_GAP: u64 = 64 * 1024;
+
+/// The cause of an error: there is no object under a file's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbsentFile(pub String);
+
+impl fmt::Display for AbsentFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is absent", self.0)
+    }
+}
+
+impl std::error::Error for AbsentFile {}
 
 /// A column of a row group that may be read.
 pub(super) struct NeededColumn<'a> {
@@ -141,7 +154,10 @@ async fn fetch(
     let whole = length == file.file_size;
     stats.requests += 1;
     let object = objects.get(&file.key, (!whole).then_some(range)).await?;
-    let object = object.ok_or_else(|| corrupt(&file.key, "a data file of the table in the bucket, got no object"))?;
+    let object = object.ok_or_else(|| {
+        let error = corrupt(&file.key, "a data file of the table in the bucket, got no object");
+        error.caused_by(AbsentFile(file.key.clone()))
+    })?;
     let complete = u64::try_from(object.bytes.len()).is_ok_and(|bytes| bytes == length);
     if object.info.size != file.file_size || !complete {
         return Err(corrupt(&file.key, "an object of the size that was stored with the table, got another"));

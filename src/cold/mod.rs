@@ -41,6 +41,7 @@ pub use changes::{ChangeRecord, ChangesFileWriter};
 pub use commit::{BuiltCommit, Commit, CommitOperation, StagedObject, plan_commit, snapshot_id};
 pub use data_file::{ColumnMetrics, DataFile, FileContent, FilePart, LiveFile};
 pub use documents::DocumentFileWriter;
+pub use file_reader::AbsentFile;
 pub use paths::TablePath;
 pub use position_deletes::{PositionDeletesWriter, deleted_positions, read_position_deletes};
 pub use retention::Retention;

@@ -11,14 +11,13 @@ use super::parquet_file::{Layout, ParquetFile, refuse};
 use super::schema::{Field, Schema, TableKind};
 use crate::config::Compression;
 use crate::error::Result;
-use crate::types::time::Month;
+use crate::types::time::{MICROS_PER_MILLI, Month};
 use crate::vortex::{Column, Scalar, StrayFields, Values};
 
 /// Rows of a row group, at most, where a writer here cuts them.
 pub const ROW_GROUP_MAX_ROWS: usize = 20_000;
 /// Bytes of JSON text of a row group, where a writer here cuts them: a reader holds one row group in memory.
 pub const ROW_GROUP_MAX_BYTES: usize = 8 * 1024 * 1024;
-const MICROS_PER_MILLI: i64 = 1_000;
 
 /// Writes one data file, a row group at a time, into memory.
 pub struct DataFileWriter {

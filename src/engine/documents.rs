@@ -6,6 +6,8 @@ use super::Engine;
 use super::query::Filter;
 use crate::error::{Result, StorageError};
 use crate::hot::{NeedsCold, Write, WriteOutcome};
+use crate::snapshots::Replans;
+use crate::types::statistics::ColumnStatistics;
 use crate::types::{ChangeContext, Document};
 
 /// Where a read looks.
@@ -65,23 +67,29 @@ impl Engine {
                 found => found,
             },
             Tier::Cold => {
-                let wanted = Filter::is_id(id);
-                let mut found = None;
-                self.snapshotter
-                    .scan_published(
-                        collection,
-                        &|statistics| wanted.may_match(statistics),
-                        &mut |document: Document| {
-                            if document.id != id {
-                                return Ok(ControlFlow::Continue(()));
-                            }
-                            found = Some(document);
-                            Ok(ControlFlow::Break(()))
-                        },
-                    )
-                    .await?;
-                Ok(found)
+                let mut replans = Replans::default();
+                loop {
+                    match self.get_published(collection, id).await {
+                        Err(error) if replans.again(&error) => {}
+                        done => return done,
+                    }
+                }
             }
         }
+    }
+
+    async fn get_published(&self, collection: &str, id: &str) -> Result<Option<Document>> {
+        let wanted = Filter::is_id(id);
+        let mut found = None;
+        let mut look = |document: Document| {
+            if document.id != id {
+                return Ok(ControlFlow::Continue(()));
+            }
+            found = Some(document);
+            Ok(ControlFlow::Break(()))
+        };
+        let may_match = |statistics: &dyn ColumnStatistics| wanted.may_match(statistics);
+        self.snapshotter.scan_published(collection, &may_match, &mut look).await?;
+        Ok(found)
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::body::{MapOnly, json_text, parse, to_json};
-use super::cursor;
+use super::cursor::{self, List};
 use super::message::{Request, Response};
 use super::object::{SEQUENCE_HEADER, change_context, not_supported};
 use super::params::QueryParams;
@@ -67,13 +67,6 @@ struct Collection<'c> {
     bytes: i64,
 }
 
-#[derive(Serialize)]
-struct List<'c> {
-    items: Vec<Collection<'c>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<String>,
-}
-
 /// `GET /collections`
 pub fn list(engine: &Engine, request: &Request) -> Result<Response> {
     let params = QueryParams::read(&request.query, &["limit", "cursor"])?;
@@ -85,13 +78,9 @@ pub fn list(engine: &Engine, request: &Request) -> Result<Response> {
     let mut collections = engine.collections()?;
     sorting::sort_by(&mut collections, |left, right| left.name.cmp(&right.name));
     collections.retain(|collection| collection.name > after);
-    let more = collections.len() > limit;
-    collections.truncate(limit);
-    let next = collections
-        .last()
-        .filter(|_| more)
-        .map(|last| cursor::encode(LIST_HASH, vec![OrderKey::Text(last.name.clone())]));
-    let list = List { items: collections.iter().map(told).collect(), cursor: next.transpose()? };
+    collections.truncate(limit.saturating_add(1));
+    let items = collections.iter().map(told).collect();
+    let list = List::of(items, limit, LIST_HASH, |last| OrderKey::Text(last.name.to_owned()))?;
     Ok(Response::json(200, to_json(&list)?))
 }
 

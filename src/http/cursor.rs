@@ -36,6 +36,27 @@ pub fn encode(query: u64, keys: Vec<OrderKey>) -> Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
+/// A page of a list.
+#[derive(Serialize)]
+pub struct List<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Where the next one begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+impl<T> List<T> {
+    /// The first `limit` of some items, of which one more tells that there is another page; `key` is of the last.
+    pub fn of(mut items: Vec<T>, limit: usize, query: u64, key: impl Fn(&T) -> OrderKey) -> Result<Self> {
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().filter(|_| more);
+        let cursor = last.map(|last| encode(query, vec![key(last)])).transpose()?;
+        Ok(Self { items, cursor })
+    }
+}
+
 /// The keys of a cursor that belongs to this query and has `width` keys.
 pub fn decode(query: u64, cursor: &str, width: usize) -> Result<Vec<OrderKey>> {
     let refuse = |message: &str| invalid("read cursor").at("/cursor", message);

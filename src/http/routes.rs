@@ -94,19 +94,7 @@ pub struct Routes(Router<Pattern>);
 impl Routes {
     /// All routes of an object.
     pub fn new() -> Result<Self> {
-        let mut router = Router::new();
-        for (path, pattern) in PATTERNS {
-            router.insert(path, pattern).map_err(|error| {
-                StorageError::new(
-                    ErrorKind::Internal,
-                    StorageTier::Api,
-                    "build routes",
-                    "expected routes that do not overlap",
-                )
-                .caused_by(error)
-            })?;
-        }
-        Ok(Self(router))
+        router(&PATTERNS).map(Self)
     }
 
     /// The same of a request from outside, which has no routes that are between objects.
@@ -178,6 +166,18 @@ impl Route {
             format!("expected one of {}, got {}", self.methods().join(", "), crate::types::names::quoted(method)),
         ))
     }
+}
+
+/// A router with these patterns.
+pub fn router<P: Copy>(patterns: &[(&str, P)]) -> Result<Router<P>> {
+    let mut router = Router::new();
+    for (path, pattern) in patterns {
+        router.insert(*path, *pattern).map_err(|error| {
+            let message = "expected routes that do not overlap";
+            StorageError::new(ErrorKind::Internal, StorageTier::Api, "build routes", message).caused_by(error)
+        })?;
+    }
+    Ok(router)
 }
 
 fn collection(params: &Params<'_, '_>) -> Result<String> {

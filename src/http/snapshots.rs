@@ -1,16 +1,16 @@
 //! `/snapshots`: named snapshots, made, told of, deleted.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::body::{invalid, json_text, parse, to_json};
-use super::cursor;
+use super::cursor::{self, List};
 use super::message::{Request, Response};
 use super::params::QueryParams;
 use crate::engine::query::OrderKey;
 use crate::engine::{Engine, LABEL_MAX_BYTES, SnapshotRequest};
 use crate::error::Result;
-use crate::types::snapshot::{Snapshot, SnapshotType};
+use crate::types::snapshot::SnapshotType;
 
 const BODY_MAX_BYTES: usize = 64 * 1024;
 /// All pages of the list belong to one question.
@@ -22,13 +22,6 @@ struct Wanted {
     #[serde(rename = "type")]
     snapshot_type: SnapshotType,
     label: Option<String>,
-}
-
-#[derive(Serialize)]
-struct List {
-    items: Vec<Snapshot>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<String>,
 }
 
 /// `POST /snapshots`
@@ -55,13 +48,9 @@ pub fn list(engine: &Engine, request: &Request) -> Result<Response> {
         Some([OrderKey::Integer(version)]) => i64::try_from(*version).unwrap_or(i64::MAX),
         _ => 0,
     };
-    let mut items = engine.snapshots(after, limit.saturating_add(1))?;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let last = items.last().filter(|_| more);
-    let cursor =
-        last.map(|last| cursor::encode(LIST_HASH, vec![OrderKey::Integer(last.version.into())])).transpose()?;
-    Ok(Response::json(200, to_json(&List { items, cursor })?))
+    let items = engine.snapshots(after, limit.saturating_add(1))?;
+    let list = List::of(items, limit, LIST_HASH, |last| OrderKey::Integer(last.version.into()))?;
+    Ok(Response::json(200, to_json(&list)?))
 }
 
 /// `GET /snapshots/{id}`

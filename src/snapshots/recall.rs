@@ -6,6 +6,7 @@ use std::rc::Rc;
 use roaring::RoaringBitmap;
 
 use super::place::Place;
+use super::replan::Replans;
 use crate::cold::{ScanStats, scan_rows};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{EvictedRows, HotStore, NeedsCold};
@@ -39,10 +40,14 @@ pub async fn recalling<T>(
     objects: &dyn Fn() -> Result<Rc<dyn ObjectStore>>,
     mut work: impl FnMut() -> Result<T>,
 ) -> Result<T> {
+    let mut replans = Replans::default();
     for _ in 0..RECALLS_MAX {
         match work() {
             Err(error) => match error.cause_as::<NeedsCold>() {
-                Some(needed) => recall(hot, objects()?.as_ref(), &needed.clone()).await?,
+                Some(needed) => match recall(hot, objects()?.as_ref(), &needed.clone()).await {
+                    Err(error) if !replans.again(&error) => return Err(error),
+                    _ => {}
+                },
                 None => return Err(error),
             },
             done => return done,

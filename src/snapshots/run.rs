@@ -9,12 +9,12 @@ use super::schedule::publishable_ms;
 use super::snapshotter::{Caller, Snapshotter};
 use super::stage::{Stage, Staged};
 use crate::cold::catalog::UNTIL_PUBLISHED;
-use crate::cold::expiry;
+use crate::cold::expiry::{self, ExpiredEvents};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::R2_SAME_KEY_INTERVAL_MS;
 use crate::ports::{ObjectStore, uuid_v7};
-use crate::types::StorageTier;
 use crate::types::names::ObjectName;
+use crate::types::{StorageTier, Timestamp};
 
 /// Deletions of garbage in one run.
 const GARBAGE_ROUNDS: usize = 32;
@@ -73,8 +73,19 @@ impl Snapshotter {
         Ok(publish.bytes_written)
     }
 
+    /// Notes which events have left the log without being archived, as when no bucket was bound: who asks for the past
+    /// before the state that is archived now is told that it is gone.
+    pub(super) fn note_lost(&self, now: Timestamp) -> Result<()> {
+        let through = self.hot.log().first_sequence()?.saturating_sub(1);
+        if through <= self.catalog.progress()?.archived {
+            return Ok(());
+        }
+        self.hot.transaction(|| self.catalog.set_expired(ExpiredEvents { through, timestamp: now }))
+    }
+
     fn make_plan(&self) -> Result<Option<Plan>> {
         let (attempt, now) = self.new_attempt()?;
+        self.note_lost(now)?;
         let plan = Plan::make(&self.hot, &self.catalog, attempt, now)?;
         self.plan_made();
         Ok(plan)

@@ -5,6 +5,8 @@ use time::{Date, OffsetDateTime, Time};
 
 use super::Timestamp;
 
+/// Microseconds, in which timestamps are stored, of a millisecond.
+pub const MICROS_PER_MILLI: i64 = 1_000;
 /// Milliseconds of a day.
 pub const DAY_MS: i64 = 86_400_000;
 const NANOS_PER_MS: i128 = 1_000_000;

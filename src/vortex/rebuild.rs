@@ -5,9 +5,8 @@ use super::schema::ID_NAME;
 use super::value::Scalar;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::json::{Members, write_string};
+use crate::types::time::MICROS_PER_MILLI;
 use crate::types::{Document, Json, StorageTier};
-
-const MICROS_PER_MILLI: i64 = 1_000;
 
 /// A column of a batch to rebuild from, and the field it belongs to.
 #[derive(Clone, Copy, Debug)]

@@ -14,9 +14,8 @@ use super::schema::{ID_NAME, TableColumn, TableSchema};
 use super::value::{Fit, Scalar};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::json::write_members;
+use crate::types::time::MICROS_PER_MILLI;
 use crate::types::{Document, Json, Sequence, StorageTier, Timestamp};
-
-const MICROS_PER_MILLI: i64 = 1_000;
 
 /// The fields whose values cannot all be compared through their column: some value is in `_extra` only, or is there
 /// with a text that compares differently. A column's bounds hold for its field only when the field is not among these.

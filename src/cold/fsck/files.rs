@@ -16,11 +16,9 @@ use crate::cold::read::types::compare;
 use crate::cold::read::{DataContent, ManifestEntry, Table};
 use crate::cold::schema::change_fields;
 use crate::error::Result;
-use crate::types::time::Month;
+use crate::types::time::{MICROS_PER_MILLI, Month};
 use crate::vortex::Scalar;
 use crate::vortex::schema::{ID_FIELD, SEQUENCE_FIELD};
-
-const MICROS_PER_MILLI: i64 = 1_000;
 
 /// What the rows of a file are, as far as other files are to be compared with them.
 #[derive(Clone, Debug, Default)]

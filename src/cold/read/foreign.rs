@@ -23,6 +23,7 @@ use crate::cold::parquet_read::{chunk_range, page_reader};
 use crate::cold::statistics::big_endian;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
+use crate::types::time::MICROS_PER_MILLI;
 use crate::vortex::Scalar;
 
 /// Rows of one row group.
@@ -30,7 +31,6 @@ const GROUP_MAX_ROWS: i64 = 16 * 1024 * 1024;
 /// Bytes that one row group may take decoded.
 const GROUP_MAX_DECODED: i64 = 1024 * 1024 * 1024;
 const MAGIC: &[u8; 4] = b"PAR1";
-const MICROS_PER_MILLI: i64 = 1_000;
 
 /// The values of a column, null where there is none.
 pub type Values = Vec<Option<Scalar<'static>>>;

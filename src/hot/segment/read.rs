@@ -9,6 +9,7 @@ use std::ops::{Range, RangeInclusive};
 use super::head::SegmentHead;
 use super::{EXTRA_NAME, corrupt};
 use crate::error::Result;
+use crate::types::time::MICROS_PER_MILLI;
 use crate::types::{Document, Sequence, Timestamp};
 use crate::vortex::blob::{Blob, Bound, Budget, ColumnEntry};
 use crate::vortex::{Bitmap, Column, Rebuilder, RebuiltColumn, Scalar, Values};
@@ -19,7 +20,6 @@ pub const ID_POSITION: usize = 0;
 pub const SEQUENCE_POSITION: usize = 1;
 /// The position of the column of commit times.
 pub const TIMESTAMP_POSITION: usize = 2;
-const MICROS_PER_MILLI: i64 = 1_000;
 /// The position of the first column of a field, where there is one.
 pub const FIRST_FIELD_POSITION: usize = 3;
 

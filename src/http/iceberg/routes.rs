@@ -5,8 +5,8 @@ use percent_encoding::percent_decode_str;
 
 use super::refusal::Refusal;
 use crate::catalog::Namespace;
-use crate::error::{ErrorKind, Result, StorageError};
-use crate::types::StorageTier;
+use crate::error::Result;
+use crate::http::routes::router;
 
 /// Between the levels of a namespace.
 const LEVEL_SEPARATOR: char = '\u{1f}';
@@ -49,14 +49,7 @@ pub struct Routes(Router<Pattern>);
 impl Routes {
     /// All routes of the catalogue.
     pub fn new() -> Result<Self> {
-        let mut router = Router::new();
-        for (path, pattern) in PATTERNS {
-            router.insert(path, pattern).map_err(|error| {
-                let message = "expected routes that do not overlap";
-                StorageError::new(ErrorKind::Internal, StorageTier::Api, "build routes", message).caused_by(error)
-            })?;
-        }
-        Ok(Self(router))
+        router(&PATTERNS).map(Self)
     }
 
     /// The route of an encoded path, which must be one that this method reads.

@@ -119,6 +119,7 @@ impl Snapshotter {
             self.hot.transaction(|| self.catalog.create_named())?;
         }
         let (attempt, now) = self.new_attempt()?;
+        self.note_lost(now)?;
         let plan = Plan::make_snapshot(&self.hot, &self.catalog, request, attempt, now);
         self.plan_made();
         plan.map(|_| attempt)

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::super::order::{KeyRef, OrderKey};
 use super::keys::scalar_key;
 use crate::types::Json;
+use crate::types::time::MICROS_PER_MILLI;
 use crate::vortex::{ColumnType, Fit, Scalar};
 
 /// From here on a double's canonical text says another integer than the double is.
@@ -20,7 +21,6 @@ pub(super) const DECIMAL_EXACT_DIGITS: u8 = 15;
 /// The days and milliseconds of the years 1 to 9999, from 1970.
 const DAYS: (i64, i64) = (-719_162, 2_932_896);
 const MILLIS: (i64, i64) = (-62_135_596_800_000, 253_402_300_799_999);
-const MICROS_PER_MILLI: i64 = 1_000;
 
 /// Where a constant stands.
 #[derive(Clone, Debug, PartialEq)]
