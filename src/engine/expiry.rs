@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{Collection, Condition, EXPIRY_TURN_MAX_BYTES, Expired, Mutation, Versions, Write};
-use crate::types::{ChangeContext, Document, Sequence, Timestamp};
+use crate::types::{ChangeContext, Document, Sequence, Timestamp, sorting};
 
 /// The source of the events.
 const SOURCE: &str = "retention";
@@ -74,7 +74,7 @@ impl Engine {
 
     /// As many of these documents as one turn deletes, by the bytes that they really have: they were chosen by averages.
     async fn fitting(&self, collection: &Collection, mut ids: Vec<Rc<str>>) -> Result<Vec<Rc<str>>> {
-        ids.sort_unstable();
+        sorting::sort_by(&mut ids, Ord::cmp);
         let wanted: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
         let read = || self.hot.some_documents(&collection.name, &wanted, &|_| Ok(None));
         let (documents, _) = self.snapshotter.recalling(read).await?;

@@ -84,7 +84,9 @@ impl Snapshotter {
     fn learn(&self, job: &mut Job, answer: &Result<PeerAnswer>, now: Timestamp) {
         let age_ms = now.saturating_sub(job.created_at);
         let told = answer.as_ref().ok().filter(|answer| answer.status == 200);
-        if let Some(told) = told.and_then(|answer| serde_json::from_slice::<Told>(&answer.body).ok()) {
+        if let Some(told) =
+            told.and_then(|answer| serde_json::from_str::<Told>(std::str::from_utf8(&answer.body).ok()?).ok())
+        {
             (job.state, job.error, job.failures) = (told.state, told.error, 0);
             job.not_before = now.saturating_add(age_ms.clamp(PAUSE_MS.0, PAUSE_MS.1));
             return;

@@ -21,7 +21,7 @@ use super::{Found, stepped, wanted_collections};
 use crate::cold::{ChangesRange, read_versions, scan_changes, scan_rows};
 use crate::error::Result;
 use crate::snapshots::Snapshotter;
-use crate::types::Document;
+use crate::types::{Document, sorting};
 
 /// Bytes of a change log's documents that one step compares, about.
 const PAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -125,7 +125,7 @@ impl Snapshotter {
             Some(WantedRows::Data(..)) => self.page_of_rows(&versions, file, from).await?,
             Some(WantedRows::Changes(..)) => self.page_of_events(&versions, file, from, &name).await?,
         };
-        page.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+        sorting::sort_by(&mut page, |left, right| left.id.cmp(&right.id));
         let mut found = Found::default();
         let mut changes = Changes::default();
         let mut rest = page.as_slice();
