@@ -49,7 +49,7 @@ mod tests {
         fn items_are_sorted_as_the_standard_library_sorts_them(items in prop::collection::vec((0..20_u8, any::<u16>()), 0..200)) {
             let (mut ours, mut theirs) = (items.clone(), items);
             sort_by(&mut ours, |left, right| left.0.cmp(&right.0));
-            theirs.sort_by(|left, right| left.0.cmp(&right.0));
+            theirs.sort_by_key(|item| item.0);
             prop_assert_eq!(&ours, &theirs);
             sort_by_key(&mut ours, |item| std::cmp::Reverse(item.1));
             theirs.sort_by_key(|item| std::cmp::Reverse(item.1));
