@@ -173,6 +173,9 @@ pub struct ColdConfig {
     /// Days after which a snapshot leaves it, the current one apart.
     #[garde(range(min = 1, max = 3_650))]
     pub iceberg_keep_days: i64,
+    /// The size of a data file that merging aims at; one is built in memory, and ends at 16 MiB at most.
+    #[garde(range(min = 65_536, max = 1_073_741_824))]
+    pub target_file_bytes: u64,
     /// How long a file stays after nothing reaches it any more, in ms: engines may still read it.
     #[garde(range(min = 0, max = 31_536_000_000))]
     pub orphan_min_age_ms: i64,
@@ -209,6 +212,7 @@ impl Default for ColdConfig {
             s3_region: "auto".to_owned(),
             iceberg_keep_snapshots: 20,
             iceberg_keep_days: 7,
+            target_file_bytes: 128 * 1024 * 1024,
             orphan_min_age_ms: 86_400_000,
             compression: Compression::default(),
         }
@@ -378,6 +382,7 @@ mod tests {
         assert_eq!(config.snapshots.flush_delay_ms, 5_000);
         assert_eq!(config.snapshots.publish_interval_ms, 10_000);
         assert_eq!(config.cold.base_uri, "s3://cold");
+        assert_eq!(config.cold.target_file_bytes, 134_217_728);
         assert_eq!(config.cold.compression.to_string(), "snappy");
         assert_eq!((config.objects.expiry_days, config.objects.transition_to_infrequent_days), (730, None));
         assert_eq!(StorageConfig::parse(r#"{"cdc":{}}"#).unwrap(), config);
@@ -411,6 +416,9 @@ mod tests {
         assert_eq!(refused(r#"{"cold":{"s3Endpoint":"https://r2.example/"}}"#).path, "cold.s3Endpoint");
         for unknown in [r#""zstd""#, r#""Snappy""#, "null", "0"] {
             assert_eq!(refused(&format!(r#"{{"cold":{{"compression":{unknown}}}}}"#)).path, "cold.compression");
+        }
+        for bytes in ["65535", "1073741825", "0.5"] {
+            assert_eq!(refused(&format!(r#"{{"cold":{{"targetFileBytes":{bytes}}}}}"#)).path, "cold.targetFileBytes");
         }
         assert_eq!(refused(r#"{"nothing":1}"#).path, "nothing");
         assert_eq!(refused(r#"{"objects":{"prefix":"x"}}"#).path, "objects.prefix");

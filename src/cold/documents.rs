@@ -60,6 +60,11 @@ impl<'s> DocumentFileWriter<'s> {
         self.ended = rows;
     }
 
+    /// Ends the row group if it has so many bytes of text.
+    pub fn end_row_group_of(&mut self, bytes: usize) -> Result<()> {
+        if self.shredder.bytes() < bytes { Ok(()) } else { self.end_row_group() }
+    }
+
     /// How many documents were added.
     pub fn rows(&self) -> i64 {
         self.writer.rows().saturating_add(i64::try_from(self.shredder.rows()).unwrap_or(i64::MAX))

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{Collection, Condition, EXPIRY_TURN_MAX_BYTES, Expired, Mutation, Versions, Write};
+use crate::snapshots::EvictedFiles;
 use crate::types::{ChangeContext, Document, Sequence, Timestamp, sorting};
 
 /// The source of the events.
@@ -56,7 +57,8 @@ impl Engine {
                             times.push((document.id, document.timestamp));
                             Ok(ControlFlow::Continue(()))
                         };
-                        self.snapshotter.scan_evicted(&evicted, Some(&[]), &|_| true, &mut look).await?;
+                        let files = EvictedFiles::of(std::slice::from_ref(&evicted))?;
+                        self.snapshotter.scan_evicted(&files, Some(&[]), &|_| true, &mut look).await?;
                         match self.hot.expired_of(&evicted, &times, before) {
                             Expired::Documents(ids) => ids,
                             // It is noted that none of these has.

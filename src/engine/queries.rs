@@ -9,10 +9,9 @@ use std::rc::Rc;
 use super::query::{Budget, Execution, Query, QueryAnswer, run_hot_after};
 use super::{AsOf, Engine, Tier};
 use crate::error::Result;
-use crate::hot::EvictedRows;
 use crate::hot::QuerySources;
 use crate::hot::directory::Segment;
-use crate::snapshots::Replans;
+use crate::snapshots::{EvictedFiles, Replans};
 use crate::types::Document;
 use crate::types::statistics::ColumnStatistics;
 
@@ -97,26 +96,27 @@ impl Engine {
             if let Some(last) = &cut_after {
                 execution.stop_after(last);
             }
-            for rows in rows {
-                let mut look = |document: Document| execution.push_unordered(&document).map(ControlFlow::Continue);
-                let stats = self.snapshotter.scan_evicted(&rows, None, &|_| true, &mut look).await?;
-                execution.count(stats.files_scanned, 0);
-            }
+            let mut look = |document: Document| execution.push_unordered(&document).map(ControlFlow::Continue);
+            let files = EvictedFiles::of(&rows)?;
+            let stats = self.snapshotter.scan_evicted(&files, None, &|_| true, &mut look).await?;
+            execution.count(stats.files_scanned, 0);
             return Ok(());
         }
         let fields: Option<Vec<&str>> = query.fields().map(|fields| fields.into_iter().collect());
         let may_match = |statistics: &dyn ColumnStatistics| query.may_match(statistics);
+        let mut files = EvictedFiles::default();
         for segment in segments {
             let is_before = query.after_id().is_some_and(|after| segment.last_id.as_str() <= after);
             if is_before || !self.hot.may_answer(query, segment)? {
                 execution.count(0, 1);
                 continue;
             }
-            let Some(rows) = EvictedRows::live(segment) else { continue };
-            let mut look = |document: Document| execution.push_unordered(&document).map(ControlFlow::Continue);
-            let stats = self.snapshotter.scan_evicted(&rows, fields.as_deref(), &may_match, &mut look).await?;
-            execution.count(stats.files_scanned, stats.files_pruned);
+            let Some(place) = &segment.place else { continue };
+            files.add(place, segment.live().positions())?;
         }
+        let mut look = |document: Document| execution.push_unordered(&document).map(ControlFlow::Continue);
+        let stats = self.snapshotter.scan_evicted(&files, fields.as_deref(), &may_match, &mut look).await?;
+        execution.count(stats.files_scanned, stats.files_pruned);
         Ok(())
     }
 }

@@ -255,9 +255,10 @@ impl HotStore {
         Ok(is_free)
     }
 
-    /// The places of all evicted segments with a current row, or that are held, also of dropped collections.
+    /// The places of all evicted segments with a current row, or that are held, also of dropped collections, and of those
+    /// that are read where they were before.
     pub fn evicted_places(&self) -> Result<Vec<Rc<str>>> {
-        let mut places = Vec::new();
+        let mut places = self.holds.places();
         for life in self.directory.lives()? {
             let forms = self.directory.forms(life)?;
             let all = forms.segments.iter().chain(forms.superseded.iter());

@@ -29,6 +29,8 @@ struct Held {
     bound: Option<i64>,
     /// The events after it are needed.
     log_after: Option<Sequence>,
+    /// Where evicted segments of it were before they were moved: they may be read there still.
+    places: Vec<Rc<str>>,
 }
 
 /// A hold on segments. Dropped, it ends.
@@ -47,6 +49,7 @@ impl Holds {
             segments: segments.collect(),
             bound: Some(bound),
             log_after: Some(log_after),
+            places: Vec::new(),
         });
         Hold { holds: Rc::clone(self), key }
     }
@@ -58,6 +61,18 @@ impl Holds {
             self.kept.set(true);
         }
         has
+    }
+
+    /// Notes where a segment was that is moved: what holds it reads it there.
+    pub fn keep_place(&self, segment: i64, place: &Rc<str>) {
+        for held in self.held.borrow_mut().iter_mut().filter(|held| held.segments.contains(&segment)) {
+            held.places.push(Rc::clone(place));
+        }
+    }
+
+    /// The places noted.
+    pub fn places(&self) -> Vec<Rc<str>> {
+        self.held.borrow().iter().flat_map(|held| held.places.iter().cloned()).collect()
     }
 
     /// The bounds over which no merge may reach.

@@ -238,14 +238,7 @@ impl Merge {
             let Some(now) = inputs.iter().map(visible).collect::<Option<Vec<_>>>().filter(|_| is_current) else {
                 return Ok(());
             };
-            let (first, planned) = (store.log.first_sequence()?, store.planned_before()?);
-            let (pinned, free): (Vec<&Rc<Segment>>, Vec<&Rc<Segment>>) =
-                now.iter().partition(|segment| store.stays(segment, first, planned));
-            let hidden = |number: &i64| forms.superseded.iter().any(|segment| segment.number == *number);
-            let inherited = now.iter().flat_map(|segment| segment.supersedes.iter().copied()).filter(hidden);
-            let supersedes: Vec<i64> = pinned.iter().map(|segment| segment.number).chain(inherited).collect();
-            let free: Vec<i64> = free.iter().map(|segment| segment.number).collect();
-            store.directory.remove_segments(life, &free)?;
+            let supersedes = store.supersede(life, &now)?;
             let deleted = deleted_meanwhile(&inputs, &now);
             let last = builder.finish(Origin::Merged, Vec::new())?;
             for (output, mut built) in full.into_iter().chain([last]).enumerate() {
@@ -259,6 +252,29 @@ impl Merge {
             }
             Ok(())
         })
+    }
+}
+
+impl HotStore {
+    /// Lets go of visible segments, in whose place others come within this transaction: those that somebody else needs
+    /// stay, and are what the others hide, with what they hid themselves.
+    pub(super) fn supersede(&self, life: LifeKey, now: &[Rc<Segment>]) -> Result<Vec<i64>> {
+        let forms = self.directory.forms(life)?;
+        let (first, planned) = (self.log.first_sequence()?, self.planned_before()?);
+        let (pinned, free): (Vec<&Rc<Segment>>, Vec<&Rc<Segment>>) =
+            now.iter().partition(|segment| self.stays(segment, first, planned));
+        let hidden = |number: &i64| forms.superseded.iter().any(|segment| segment.number == *number);
+        let inherited = now.iter().flat_map(|segment| segment.supersedes.iter().copied()).filter(hidden);
+        let supersedes = pinned.iter().map(|segment| segment.number).chain(inherited).collect();
+        let free: Vec<i64> = free.iter().map(|segment| segment.number).collect();
+        self.directory.remove_segments(life, &free)?;
+        Ok(supersedes)
+    }
+
+    /// Whether a segment is in the object, and small or so much deleted that it will be merged there.
+    pub fn will_be_merged(&self, segment: &Segment) -> bool {
+        let candidate = Candidate::of(segment);
+        segment.place.is_none() && (candidate.is_small(&self.config) || candidate.is_much_deleted())
     }
 }
 

@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use super::Snapshotter;
 use super::place::Place;
-use super::recall::{recalling, scan_evicted};
+use super::recall::{EvictedFiles, recalling};
+use super::stage::Staged;
 use crate::cold::catalog::{CatalogFile, TableId};
-use crate::cold::{ScanStats, TableKind};
+use crate::cold::{DataFile, ScanStats, TableKind};
 use crate::error::Result;
-use crate::hot::EvictedRows;
 use crate::types::statistics::ColumnStatistics;
 use crate::types::{CollectionId, DocumentSink};
 
@@ -74,20 +74,44 @@ impl Snapshotter {
         self.catalog.files(id, version)
     }
 
+    /// Puts segments that were written again in the place of those they were written from, and tells stubs that their rows
+    /// are in the files that are about to be committed, within the transaction that does it.
+    pub(super) fn replace_segments(&self, staged: &mut Staged) -> Result<()> {
+        let mut evict = Vec::new();
+        for rewritten in std::mem::take(&mut staged.rewritten) {
+            let segment = rewritten.segment;
+            let number = self.hot.put_rewritten(rewritten)?;
+            evict.extend(number);
+            let added = staged.tables.iter_mut().flat_map(|table| &mut table.built.added);
+            for part in added.flat_map(|live| &mut live.file.parts).filter(|part| part.number == segment) {
+                // What has come of no segment has the number of none.
+                part.number = number.unwrap_or_else(|| segment.saturating_neg());
+            }
+        }
+        let files: Vec<&DataFile> =
+            staged.tables.iter().flat_map(|table| &table.built.added).map(|live| &live.file).collect();
+        self.hot.move_places(&evict, &|number| {
+            files.iter().find_map(|file| Place::of(file, number)).map(|place| place.to_text()).transpose()
+        })
+    }
+
     /// Does some work of one turn, again as often as documents of evicted segments are missing; see [`recalling`].
     pub async fn recalling<T>(&self, work: impl FnMut() -> Result<T>) -> Result<T> {
         recalling(&self.hot, &|| self.bucket(), work).await
     }
 
-    /// Reads rows of an evicted segment; see [`scan_evicted`].
+    /// Reads rows of evicted segments; see [`EvictedFiles::scan`].
     pub async fn scan_evicted(
         &self,
-        evicted: &EvictedRows,
+        files: &EvictedFiles,
         projection: Option<&[&str]>,
         may_match: &dyn Fn(&dyn ColumnStatistics) -> bool,
         sink: &mut dyn DocumentSink,
     ) -> Result<ScanStats> {
-        scan_evicted(self.bucket()?.as_ref(), evicted, projection, may_match, sink).await
+        if files.is_empty() {
+            return Ok(ScanStats::default());
+        }
+        files.scan(self.bucket()?.as_ref(), projection, may_match, sink).await
     }
 
     /// The keys of the files that evicted segments are in.

@@ -1,15 +1,11 @@
 //! Reads a collection as it was at a moment that the hot log reaches back to: what is in the hot tier in pages, what is
 //! evicted file by file, so that a row group that several segments share is read once.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::task::{Context, Poll};
 
-use roaring::RoaringBitmap;
-
 use super::Snapshotter;
-use super::place::Place;
-use crate::cold::{DataFile, scan_rows};
+use super::recall::EvictedFiles;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::frozen_forms::{FrozenForms, SegmentPage};
 use crate::types::sink::room;
@@ -72,16 +68,11 @@ impl Snapshotter {
         evicted: EvictedFiles,
         sink: &mut dyn DocumentSink,
     ) -> Result<()> {
-        for (key, (file, positions)) in evicted.0 {
-            let objects = self.bucket()?;
-            let mut those = Only { sink: &mut *sink, wanted: |document: &Document| forms.has(document), ended: false };
-            let stats = scan_rows(objects.as_ref(), &file, &positions, None, &|_| false, &mut those).await?;
-            if those.ended {
-                return Ok(());
-            }
-            if stats.rows_read != positions.len() {
-                return Err(lost(&key));
-            }
+        let mut those = Only { sink, wanted: |document: &Document| forms.has(document), ended: false };
+        let stats = self.scan_evicted(&evicted, None, &|_| true, &mut those).await?;
+        if !those.ended && stats.rows_read != evicted.rows() {
+            let message = "expected files to have the rows of evicted segments, got others";
+            return Err(StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "read the past", message));
         }
         Ok(())
     }
@@ -101,22 +92,6 @@ impl Snapshotter {
         }
         self.ports.clock.sleep_ms(0).await;
         Ok(ControlFlow::Continue(()))
-    }
-}
-
-/// Rows of evicted segments by the files they are in.
-#[derive(Default)]
-pub(super) struct EvictedFiles(pub BTreeMap<String, (DataFile, RoaringBitmap)>);
-
-impl EvictedFiles {
-    pub fn add(&mut self, place: &str, rows: impl Iterator<Item = usize>) -> Result<()> {
-        let Place { first_row, file, .. } = Place::from_text(place)?;
-        let (file, positions) = self.0.entry(file.key.clone()).or_insert_with(|| (file, RoaringBitmap::new()));
-        for row in rows {
-            let position = u32::try_from(row).ok().and_then(|row| first_row.checked_add(row));
-            positions.insert(position.ok_or_else(|| lost(&file.key))?);
-        }
-        Ok(())
     }
 }
 
@@ -140,9 +115,4 @@ impl<F: Fn(&Document) -> bool> DocumentSink for Only<'_, F> {
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.sink.poll_room(context)
     }
-}
-
-fn lost(key: &str) -> StorageError {
-    let message = format!("expected {key} to have the rows of evicted segments, got others");
-    StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "read the past", message)
 }

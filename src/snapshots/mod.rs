@@ -30,5 +30,6 @@ mod stage;
 pub use history::{Moment, Wanted};
 pub use named::{LABEL_MAX_BYTES, SnapshotRequest};
 pub use published::Published;
+pub use recall::EvictedFiles;
 pub use replan::Replans;
 pub use snapshotter::Snapshotter;

@@ -1,13 +1,15 @@
 //! Recall: documents of evicted segments are read from their data files and lent to the hot tier.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use roaring::RoaringBitmap;
 
+use super::frozen::Only;
 use super::place::Place;
 use super::replan::Replans;
-use crate::cold::{ScanStats, scan_rows};
+use crate::cold::{DataFile, ScanStats, scan_rows};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{EvictedRows, HotStore, NeedsCold};
 use crate::ports::ObjectStore;
@@ -17,20 +19,72 @@ use crate::types::{Document, DocumentSink, StorageTier};
 /// How often one piece of work may find that more is missing.
 const RECALLS_MAX: usize = 64;
 
-/// Reads rows of an evicted segment, in their order. With a `projection` the documents have only these fields and `id`;
-/// rows that `may_match` excludes by their statistics are not read.
-pub async fn scan_evicted(
-    objects: &dyn ObjectStore,
-    evicted: &EvictedRows,
-    projection: Option<&[&str]>,
-    may_match: &dyn Fn(&dyn ColumnStatistics) -> bool,
-    sink: &mut dyn DocumentSink,
-) -> Result<ScanStats> {
-    let place = Place::from_text(&evicted.place)?;
-    let at = |row: &usize| u32::try_from(*row).ok().and_then(|row| place.first_row.checked_add(row));
-    let positions: Option<RoaringBitmap> = evicted.rows.iter().map(at).collect();
-    let positions = positions.ok_or_else(|| lost(&place.file.key))?;
-    scan_rows(objects, &place.file, &positions, projection, &|statistics| !may_match(statistics), sink).await
+/// Rows of evicted segments by the files they are in, so that a file that several segments share is read once.
+#[derive(Default)]
+pub struct EvictedFiles(pub(super) BTreeMap<String, (DataFile, RoaringBitmap)>);
+
+impl EvictedFiles {
+    /// Rows of some segments.
+    pub fn of(all: &[EvictedRows]) -> Result<Self> {
+        let mut files = Self::default();
+        all.iter().try_for_each(|evicted| files.add(&evicted.place, evicted.rows.iter().copied()))?;
+        Ok(files)
+    }
+
+    /// Adds rows of the segment at a place.
+    pub fn add(&mut self, place: &str, rows: impl Iterator<Item = usize>) -> Result<()> {
+        let place = Place::from_text(place)?;
+        let known = self.0.get_mut(&place.file.key);
+        let mut new = RoaringBitmap::new();
+        for row in rows {
+            new.insert(position(&place, row)?);
+        }
+        match known {
+            Some((_, positions)) => *positions |= new,
+            None => drop(self.0.insert(place.file.key.clone(), (place.file, new))),
+        }
+        Ok(())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> u64 {
+        self.0.values().map(|(_, positions)| positions.len()).fold(0, u64::saturating_add)
+    }
+
+    /// Reads the rows, file by file in the order of their keys, each in the order of its positions. With a `projection` the
+    /// documents have only these fields and `id`; rows that `may_match` excludes by their statistics are not read. When
+    /// the `sink` wants no more, the rows that it did not take are not all counted.
+    pub async fn scan(
+        &self,
+        objects: &dyn ObjectStore,
+        projection: Option<&[&str]>,
+        may_match: &dyn Fn(&dyn ColumnStatistics) -> bool,
+        sink: &mut dyn DocumentSink,
+    ) -> Result<ScanStats> {
+        let mut all = ScanStats::default();
+        let mut those = Only { sink, wanted: |_: &Document| true, ended: false };
+        for (file, positions) in self.0.values() {
+            let prune = |statistics: &dyn ColumnStatistics| !may_match(statistics);
+            let stats = scan_rows(objects, file, positions, projection, &prune, &mut those).await?;
+            all.files_scanned = all.files_scanned.saturating_add(stats.files_scanned);
+            all.rows_read = all.rows_read.saturating_add(stats.rows_read);
+            if those.ended {
+                break;
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The position in its file of a row at a place.
+fn position(place: &Place, row: usize) -> Result<u32> {
+    let position = u32::try_from(row).ok().and_then(|row| place.first_row.checked_add(row));
+    position.ok_or_else(|| lost(&place.file.key))
 }
 
 /// Does some work of one turn. As long as documents of evicted segments are missing they are recalled, and it is done
@@ -58,19 +112,24 @@ pub async fn recalling<T>(
 
 /// Brings documents of evicted segments.
 async fn recall(hot: &HotStore, objects: &dyn ObjectStore, needed: &NeedsCold) -> Result<()> {
+    let mut rows: Vec<(Rc<str>, u32, i64, usize)> = Vec::new();
     for evicted in &needed.0 {
-        let mut rows = evicted.rows.iter();
-        let mut lend = |document: Document| {
-            let row = *rows.next().ok_or_else(|| lost(&evicted.place))?;
-            hot.lend(evicted.segment, [(row, document)]);
-            Ok(ControlFlow::Continue(()))
-        };
-        scan_evicted(objects, evicted, None, &|_| true, &mut lend).await?;
-        if rows.next().is_some() {
-            return Err(lost(&evicted.place));
+        let place = Place::from_text(&evicted.place)?;
+        let key: Rc<str> = place.file.key.as_str().into();
+        for row in &evicted.rows {
+            rows.push((Rc::clone(&key), position(&place, *row)?, evicted.segment, *row));
         }
     }
-    Ok(())
+    rows.sort_unstable();
+    rows.dedup();
+    let mut rows = rows.into_iter();
+    let mut lend = |document: Document| {
+        let (_, _, segment, row) = rows.next().ok_or_else(|| lost("a file"))?;
+        hot.lend(segment, [(row, document)]);
+        Ok(ControlFlow::Continue(()))
+    };
+    EvictedFiles::of(&needed.0)?.scan(objects, None, &|_| true, &mut lend).await?;
+    rows.next().map_or(Ok(()), |(key, ..)| Err(lost(&key)))
 }
 
 fn lost(key: &str) -> StorageError {

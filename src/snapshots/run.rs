@@ -64,7 +64,7 @@ impl Snapshotter {
         let mut publish = Publish { catalog: &self.catalog, objects: Rc::clone(objects), name, plan, bytes_written: 0 };
         publish.run().await?;
         self.finish(plan)?;
-        let due = plan.merges_due(&self.catalog)?;
+        let due = plan.merges_due(&self.hot, &self.catalog, self.config.cold.target_file_bytes)?;
         let mut known = self.merge_due.borrow_mut();
         known.retain(|collection| !due.contains(collection));
         known.extend(due);
@@ -99,14 +99,15 @@ impl Snapshotter {
         }
     }
 
-    /// A plan that merges small files of change logs, if any are to be merged.
+    /// A plan that merges small files of tables, if any are to be merged.
     fn make_merge(&self) -> Result<Option<Plan>> {
         let collections = self.merge_due.take();
         if collections.is_empty() {
             return Ok(None);
         }
         let (attempt, now) = self.new_attempt()?;
-        let plan = Plan::make_merge(&self.hot, &self.catalog, &collections, attempt, now)?;
+        let target_bytes = self.config.cold.target_file_bytes;
+        let plan = Plan::make_merge(&self.hot, &self.catalog, &collections, target_bytes, attempt, now)?;
         self.catalog_changed();
         Ok(plan)
     }
@@ -135,6 +136,7 @@ impl Snapshotter {
             name,
             plan,
             bytes_written: 0,
+            rewritten: Vec::new(),
         };
         let staged = match stage.run().await {
             Ok(staged) => staged,
@@ -145,16 +147,19 @@ impl Snapshotter {
             }
             Err(error) => return Err(error),
         };
-        self.commit(plan, name, &staged)?;
+        self.commit(plan, name, staged)?;
         Ok(stage.bytes_written)
     }
 
     /// Makes the staged states the authority, in one transaction, unless another run of the plan already has.
-    fn commit(&self, plan: &Plan, name: &ObjectName, staged: &Staged) -> Result<()> {
+    fn commit(&self, plan: &Plan, name: &ObjectName, mut staged: Staged) -> Result<()> {
         self.hot.transaction(|| {
             let stored = self.catalog.plan()?.filter(|stored| stored.attempt == plan.attempt && !stored.committed);
             if stored.is_none() {
                 return Ok(());
+            }
+            if plan.is_upkeep() {
+                self.replace_segments(&mut staged)?;
             }
             for table in &staged.tables {
                 let current = self.catalog.table(table.id)?.map_or(0, |record| record.state.version);

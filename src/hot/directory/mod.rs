@@ -335,6 +335,15 @@ impl Directory {
         self.update(life, |forms| forms.replace(Rc::new(segment)))
     }
 
+    /// Says, within a transaction, that the rows of a visible evicted segment are somewhere else.
+    pub fn set_place(&self, life: LifeKey, number: i64, place: &str) -> Result<()> {
+        let forms = self.forms(life)?;
+        let segment = forms.visible(number).ok_or_else(|| internal("expected a visible segment that is evicted"))?;
+        tables::set_place(self.sql.as_ref(), number, place)?;
+        let segment = Segment { place: Some(place.into()), ..segment.as_ref().clone() };
+        self.update(life, |forms| forms.replace(Rc::new(segment)))
+    }
+
     /// Whether any segment was ever evicted.
     pub fn has_stubs(&self) -> Result<bool> {
         self.with_state(|state| state.has_stubs)

@@ -267,6 +267,13 @@ pub fn evict(sql: &dyn SqlStore, number: i64, place: &str, ids: &[u8]) -> Result
     Ok(())
 }
 
+/// Says where the rows of an evicted segment are from now on.
+pub fn set_place(sql: &dyn SqlStore, number: i64, place: &str) -> Result<()> {
+    let statement = "UPDATE segment_stubs SET place = ? WHERE segment = ? AND part = 0";
+    sql.query(statement, &[SqlParam::Text(place), SqlParam::Integer(number)])?;
+    Ok(())
+}
+
 /// The bytes of the column of ids of an evicted segment, which are `length`.
 pub fn stub_ids(sql: &dyn SqlStore, number: i64, length: usize) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();

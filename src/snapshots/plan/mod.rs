@@ -25,8 +25,8 @@ use crate::hot::{Collection, CollectionDefinition, HotStore, LifeKey};
 use crate::types::{CollectionId, Sequence, StorageTier, Timestamp};
 
 /// The version of the stored form that is written. Version 1 names no segments, version 2 knows neither named snapshots nor
-/// what expires.
-const FORMAT: u32 = 3;
+/// what expires, version 3 merges no files of state tables.
+const FORMAT: u32 = 4;
 
 /// A collection as it was when the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,12 @@ pub struct PlannedCollection {
     /// The numbers in the catalogue of the files of its change log that are merged; a plan that merges does nothing else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merge: Vec<i64>,
+    /// The numbers of the data files of its state table that are merged, all of one month; as above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merge_state: Vec<i64>,
+    /// The evicted segments in those files that are written again without their deleted rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rewrite: Vec<i64>,
     /// The numbers of the files of its change log that leave it; a plan by which any do does nothing else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expire: Vec<i64>,
@@ -55,6 +61,11 @@ pub struct PlannedCollection {
 }
 
 impl PlannedCollection {
+    /// Whether files of its tables are merged.
+    pub fn is_merge(&self) -> bool {
+        !self.merge.is_empty() || !self.merge_state.is_empty()
+    }
+
     /// Its life, if it existed.
     pub fn life(&self) -> Option<LifeKey> {
         self.life.map(|number| LifeKey { collection: self.id, number })
@@ -176,7 +187,7 @@ impl Plan {
         let plan: Self =
             serde_json::from_str(text).map_err(|error| corrupt("expected a plan, got other text").caused_by(error))?;
         if !(1..=FORMAT).contains(&plan.format) {
-            return Err(corrupt("expected a plan of format 1 to 3; a newer program wrote this object"));
+            return Err(corrupt("expected a plan of format 1 to 4; a newer program wrote this object"));
         }
         Ok(plan)
     }
@@ -206,6 +217,8 @@ fn named(collection: &Collection) -> PlannedCollection {
         definition: collection.definition.as_ref().clone(),
         months: Vec::new(),
         merge: Vec::new(),
+        merge_state: Vec::new(),
+        rewrite: Vec::new(),
         expire: Vec::new(),
         thin: false,
     }
@@ -237,6 +250,11 @@ mod tests {
         let segments = &plan.collections[0].months[0].segments;
         assert_eq!(segments[0].deleted().unwrap(), RoaringBitmap::new());
         assert_eq!(segments[1].deleted().unwrap(), [1, 5, 8].into_iter().collect());
-        assert!(Plan::from_text(&text.replace("\"format\":2", "\"format\":4")).is_err());
+        assert!(Plan::from_text(&text.replace("\"format\":2", "\"format\":5")).is_err());
+        let text = r#"{"format":4,"attempt":"0192d3f0-0000-7000-8000-000000000000","after":9,"through":9,"timestamp":5,"segments_before":0,"collections":[{"id":1,"name":"movies","generation":2,"definition":{"columns":[]},"merge":[7,8],"merge_state":[3,4,9],"rewrite":[12]}]}"#;
+        let plan = Plan::from_text(text).unwrap();
+        assert_eq!(plan.to_text().unwrap(), text);
+        assert!(plan.is_upkeep() && plan.is_dispensable());
+        assert_eq!((&plan.collections[0].merge_state, &plan.collections[0].rewrite), (&vec![3, 4, 9], &vec![12]));
     }
 }

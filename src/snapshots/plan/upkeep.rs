@@ -1,20 +1,28 @@
 //! Plans of what is done to the tables beside archiving: small files are merged, and what has expired leaves.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use uuid::Uuid;
 
 use super::{Plan, PlannedCollection, named};
 use crate::cold::catalog::{CatalogFile, ColdCatalog, TableId};
+use crate::cold::compaction::{self, Candidate};
 use crate::cold::schema::change_fields;
-use crate::cold::{TableKind, compaction, expiry, retention};
+use crate::cold::{DataFile, FileContent, LiveFile, TableKind, expiry, retention};
 use crate::error::Result;
+use crate::hot::directory::Segment;
 use crate::hot::{Collection, HotStore};
 use crate::types::sorting;
 use crate::types::{CollectionId, Timestamp};
 
 /// How long snapshots that are too old wait for a commit to let them go, which costs nothing, in ms.
 const THINNING_DELAY_MS: i64 = 3_600_000;
+
+/// A file with fewer rows is not written again for what is deleted of it alone.
+const WASTE_MIN_ROWS: i64 = 1_024;
+/// Bytes of text of the segments that one plan writes again, about: they are kept in memory until it is committed.
+const REWRITE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What expires.
 #[derive(Clone, Copy, Debug)]
@@ -26,11 +34,12 @@ pub struct Expiring {
 }
 
 impl Plan {
-    /// Makes and stores a plan that merges small files of the change logs of these collections; `None` when none need be.
+    /// Makes and stores a plan that merges small files of the tables of these collections; `None` when none need be.
     pub fn make_merge(
         hot: &Rc<HotStore>,
         catalog: &ColdCatalog,
         collections: &[CollectionId],
+        target_bytes: u64,
         attempt: Uuid,
         now: Timestamp,
     ) -> Result<Option<Self>> {
@@ -38,8 +47,13 @@ impl Plan {
             if !collections.contains(&collection.id) {
                 return Ok(None);
             }
-            let merge = files_to_merge(catalog, collection.id)?;
-            Ok((!merge.is_empty()).then(|| PlannedCollection { merge, ..named(collection) }))
+            let merge = files_to_merge(catalog, collection.id, target_bytes)?;
+            let StateMerge { files, rewrite } = state_to_merge(hot, catalog, collection, target_bytes)?;
+            if merge.is_empty() && files.is_empty() {
+                return Ok(None);
+            }
+            let life = collection.live.then_some(collection.life);
+            Ok(Some(PlannedCollection { life, merge, merge_state: files, rewrite, ..named(collection) }))
         })
     }
 
@@ -98,8 +112,7 @@ impl Plan {
 
     /// Whether it merges what is there or lets it go, and archives nothing.
     pub fn is_upkeep(&self) -> bool {
-        let is_upkeep =
-            |planned: &PlannedCollection| !planned.merge.is_empty() || !planned.expire.is_empty() || planned.thin;
+        let is_upkeep = |planned: &PlannedCollection| planned.is_merge() || !planned.expire.is_empty() || planned.thin;
         self.collections.iter().any(is_upkeep)
     }
 
@@ -108,11 +121,14 @@ impl Plan {
         self.collections.iter().any(|collection| !collection.expire.is_empty())
     }
 
-    /// The collections of this plan whose change logs have small files to be merged, once it is committed.
-    pub fn merges_due(&self, catalog: &ColdCatalog) -> Result<Vec<CollectionId>> {
+    /// The collections of this plan whose tables have small files to be merged, once it is committed.
+    pub fn merges_due(&self, hot: &HotStore, catalog: &ColdCatalog, target_bytes: u64) -> Result<Vec<CollectionId>> {
         let mut due = Vec::new();
-        for collection in &self.collections {
-            if !files_to_merge(catalog, collection.id)?.is_empty() {
+        for collection in hot.catalog()?.all() {
+            if self.collections.iter().any(|planned| planned.id == collection.id)
+                && (!files_to_merge(catalog, collection.id, target_bytes)?.is_empty()
+                    || !state_to_merge(hot, catalog, collection, target_bytes)?.files.is_empty())
+            {
                 due.push(collection.id);
             }
         }
@@ -140,11 +156,77 @@ pub fn change_files(catalog: &ColdCatalog, collection: CollectionId) -> Result<V
 }
 
 /// The numbers of the files of a change log that are to be merged.
-fn files_to_merge(catalog: &ColdCatalog, collection: CollectionId) -> Result<Vec<i64>> {
+fn files_to_merge(catalog: &ColdCatalog, collection: CollectionId, target_bytes: u64) -> Result<Vec<i64>> {
     let mut files = change_files(catalog, collection)?;
     // A merged file is younger than those after it.
     sorting::sort_by_key(&mut files, |file| file.file.file.first_of(change_fields::SEQUENCE));
-    let chosen = compaction::choose(&files.iter().map(|file| &file.file.file).collect::<Vec<_>>());
+    let candidate = |CatalogFile { file: LiveFile { file, .. }, .. }: &CatalogFile| Candidate {
+        month: file.month,
+        bytes: file.file_size,
+        is_waste: false,
+    };
+    let chosen = compaction::choose(&files.iter().map(candidate).collect::<Vec<_>>(), target_bytes);
     let files = chosen.and_then(|chosen| files.get(chosen)).unwrap_or_default();
     Ok(files.iter().map(|file| file.number).collect())
+}
+
+/// What a merge of files of a state table is of.
+#[derive(Default)]
+struct StateMerge {
+    /// The numbers of the files.
+    files: Vec<i64>,
+    /// The segments that are written again without their deleted rows.
+    rewrite: Vec<i64>,
+}
+
+/// The data files of a state table that are to be merged. A file with a segment that is in the object and will be merged
+/// there is left alone: that writes its rows anew.
+fn state_to_merge(
+    hot: &HotStore,
+    catalog: &ColdCatalog,
+    collection: &Collection,
+    target_bytes: u64,
+) -> Result<StateMerge> {
+    let table = TableId { collection: collection.id, kind: TableKind::State };
+    let Some(record) = catalog.table(table)?.filter(|_| collection.live) else { return Ok(StateMerge::default()) };
+    let segments = hot.segments(collection.life())?;
+    let segments: HashMap<i64, &Segment> = segments.iter().map(|segment| (segment.number, segment.as_ref())).collect();
+    let known = |file: &DataFile| file.parts.iter().filter_map(|part| segments.get(&part.number).copied()).collect();
+    let mut files: Vec<(Candidate, i64, Vec<&Segment>)> = Vec::new();
+    for CatalogFile { number, file: LiveFile { file, .. } } in catalog.files(table, record.state.version)? {
+        let parts: Vec<&Segment> = known(&file);
+        let is_settled = !parts.is_empty() && !parts.iter().any(|segment| hot.will_be_merged(segment));
+        if file.content == FileContent::Data && is_settled {
+            files.push((candidate(&file, &parts), number, parts));
+        }
+    }
+    sorting::sort_by_key(&mut files, |(candidate, number, _)| (candidate.month, candidate.bytes, *number));
+    let chosen = compaction::choose(&files.iter().map(|(candidate, ..)| *candidate).collect::<Vec<_>>(), target_bytes);
+    let files = chosen.and_then(|chosen| files.get(chosen)).unwrap_or_default();
+    let mut bytes = 0_u64;
+    let wasted = files.iter().flat_map(|(.., parts)| parts.iter().filter(|segment| is_wasted(segment)));
+    let fitting = wasted.take_while(|segment| {
+        bytes = bytes.saturating_add(segment.live_bytes());
+        bytes <= REWRITE_MAX_BYTES
+    });
+    Ok(StateMerge {
+        rewrite: fitting.map(|segment| segment.number).collect(),
+        files: files.iter().map(|(_, number, _)| *number).collect(),
+    })
+}
+
+/// What the choice looks at of a file with these segments, other parts of which are of segments that are gone.
+fn candidate(file: &DataFile, segments: &[&Segment]) -> Candidate {
+    let rows = segments.iter().map(|segment| if is_wasted(segment) { segment.live_rows() } else { segment.rows });
+    let rows = i64::try_from(rows.fold(0, usize::saturating_add)).unwrap_or(i64::MAX);
+    let is_waste = file.record_count >= WASTE_MIN_ROWS && rows.saturating_mul(2) <= file.record_count;
+    let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
+    let bytes = file.file_size.saturating_mul(unsigned(rows)).checked_div(unsigned(file.record_count)).unwrap_or(0);
+    Candidate { month: file.month, bytes, is_waste }
+}
+
+/// Whether a segment is evicted, and half of it or more is deleted: then writing it again takes no more than was won, and a
+/// row is written again at most as often as its segment halves.
+fn is_wasted(segment: &Segment) -> bool {
+    segment.place.is_some() && segment.live_rows().saturating_mul(2) <= segment.rows
 }

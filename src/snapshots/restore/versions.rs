@@ -10,8 +10,8 @@ use super::source::Source;
 use crate::cold::{ChangesRange, DataFile, FileContent, deleted_positions, read_versions, scan_changes};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::EvictedRows;
+use crate::snapshots::EvictedFiles;
 use crate::snapshots::Snapshotter;
-use crate::snapshots::frozen::EvictedFiles;
 use crate::types::{Operation, Sequence, StorageTier};
 
 /// The versions of a collection.

@@ -9,6 +9,7 @@ mod expiry;
 mod merge;
 mod named;
 mod state;
+mod state_merge;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -24,7 +25,7 @@ use crate::cold::{
 };
 use crate::config::ColdConfig;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::hot::HotStore;
+use crate::hot::{HotStore, Rewritten};
 use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StorageClass};
 use crate::types::names::ObjectName;
 use crate::types::snapshot::Snapshot;
@@ -58,6 +59,8 @@ pub struct Staged {
     pub tables: Vec<StagedTable>,
     /// The named snapshot that it makes.
     pub snapshot: Option<Snapshot>,
+    /// The segments that come in the place of others; their parts still have the numbers of those.
+    pub rewritten: Vec<Rewritten>,
 }
 
 /// What staging needs.
@@ -80,6 +83,8 @@ pub struct Stage<'s> {
     pub plan: &'s Plan,
     /// Bytes put so far.
     pub bytes_written: u64,
+    /// The segments written again so far.
+    pub rewritten: Vec<Rewritten>,
 }
 
 /// A collection on its way.
@@ -106,8 +111,13 @@ impl<'s> Stage<'s> {
         self.stage_changes(&mut stages).await?;
         let mut tables = Vec::new();
         for stage in stages.values_mut() {
+            if !stage.planned.merge_state.is_empty() {
+                tables.extend(self.stage_state_merge(stage).await?);
+            }
             if !stage.planned.merge.is_empty() {
                 tables.extend(self.stage_merge(stage).await?);
+            }
+            if stage.planned.is_merge() {
                 continue;
             }
             if stage.planned.thin {
@@ -131,7 +141,7 @@ impl<'s> Stage<'s> {
         for object in objects() {
             self.put(&object.key, &object.bytes, object.content_type, StorageClass::Standard).await?;
         }
-        Ok(Staged { tables, snapshot })
+        Ok(Staged { tables, snapshot, rewritten: std::mem::take(&mut self.rewritten) })
     }
 
     /// Without the events after the plan it can not be told any more what was there when it was made.
@@ -150,7 +160,12 @@ impl<'s> Stage<'s> {
         let mut columns = record.as_ref().map(|record| record.columns.clone()).unwrap_or_default();
         let version = record.map_or(0, |record| record.state.version);
         let files = self.catalog.files(state, version)?;
-        let staying = files.iter().map(|file| &file.file.file).filter(|file| !file.parts.is_empty());
+        // An archiving replaces the tails, a merge its inputs.
+        let stays = |file: &&CatalogFile| match planned.is_merge() {
+            true => !planned.merge_state.contains(&file.number),
+            false => !file.file.file.parts.is_empty(),
+        };
+        let staying = files.iter().filter(stays).map(|file| &file.file.file);
         let with_values =
             staying.flat_map(|file| file.columns.iter().filter(|column| column.nulls < file.record_count));
         let fixed =
@@ -165,7 +180,7 @@ impl<'s> Stage<'s> {
     /// Stages the documents of a collection; a table that neither was nor is anything has no commit.
     async fn stage_state_table(&mut self, stage: &CollectionStage<'_>) -> Result<Option<StagedTable>> {
         let (id, state, existing) = self.table(stage, TableKind::State)?;
-        let change = self.stage_state(stage, &state.path, existing.clone()).await?;
+        let change = self.stage_state(stage, &state, existing.clone()).await?;
         let operation = operation(&change.added, &change.removed);
         self.build_commit(stage, (id, state, existing), change, operation)
     }

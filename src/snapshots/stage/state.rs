@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 
 use super::{CollectionStage, FILE_MAX_BYTES, OPEN_MAX_BYTES, Stage};
 use crate::cold::catalog::CatalogFile;
-use crate::cold::{DataFile, DocumentFileWriter, FileContent, PositionDeletesWriter, TablePath};
+use crate::cold::{DataFile, DocumentFileWriter, FileContent, PositionDeletesWriter, TablePath, TableState};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::frozen::FrozenRows;
 use crate::ports::StorageClass;
@@ -35,9 +35,10 @@ impl Stage<'_> {
     pub(super) async fn stage_state(
         &mut self,
         stage: &CollectionStage<'_>,
-        path: &TablePath,
+        state: &TableState,
         existing: Vec<CatalogFile>,
     ) -> Result<StateChange> {
+        let path = &state.path;
         let mut change = StateChange::default();
         let dropped = stage.planned.life.is_none();
         let (mut months, mut deletes) = (BTreeMap::<i32, Vec<CatalogFile>>::new(), BTreeMap::new());
@@ -60,7 +61,7 @@ impl Stage<'_> {
         for month in &stage.planned.months {
             let files = months.remove(&month.month).unwrap_or_default();
             self.stage_segments(month, &files, path, &stage.columns, &mut change.added).await?;
-            self.stage_deletes(month, files, path, &mut change).await?;
+            self.stage_deletes(month, files, state, &mut change).await?;
             change.removed.extend(deletes.remove(&month.month));
         }
         Ok(change)
@@ -112,7 +113,7 @@ impl Stage<'_> {
         &mut self,
         month: &PlannedMonth,
         files: Vec<CatalogFile>,
-        path: &TablePath,
+        state: &TableState,
         change: &mut StateChange,
     ) -> Result<()> {
         let planned: HashMap<i64, &PlannedSegment> =
@@ -130,18 +131,28 @@ impl Stage<'_> {
         for file in change.added.iter().filter(of_month) {
             deleted.insert(file.key.clone(), deleted_positions(file, &planned)?.unwrap_or_default());
         }
-        deleted.retain(|_, positions| !positions.is_empty());
-        if deleted.is_empty() {
+        self.put_deletes(month.month, &deleted, state, &mut change.added).await
+    }
+
+    /// Stages the position deletes of a month, by the keys of its data files; none when no row is deleted.
+    pub(super) async fn put_deletes(
+        &mut self,
+        month: i32,
+        deleted: &BTreeMap<String, RoaringBitmap>,
+        state: &TableState,
+        added: &mut Vec<DataFile>,
+    ) -> Result<()> {
+        if deleted.values().all(RoaringBitmap::is_empty) {
             return Ok(());
         }
-        let mut writer = PositionDeletesWriter::new(&self.config.base_uri).compressed_by(self.config.compression);
-        for (key, positions) in &deleted {
-            writer.push(key, month.month, positions)?;
+        let mut writer = PositionDeletesWriter::new(&state.base_uri).compressed_by(self.config.compression);
+        for (key, positions) in deleted {
+            writer.push(key, month, positions)?;
         }
-        let number = change.added.len();
-        let (bytes, file) = writer.finish(|month| path.delete_file(month, self.plan.attempt, number))?;
+        let number = added.len();
+        let (bytes, file) = writer.finish(|month| state.path.delete_file(month, self.plan.attempt, number))?;
         // It is replaced when another row is deleted.
-        self.put_file(file, &bytes, StorageClass::Standard, &mut change.added).await
+        self.put_file(file, &bytes, StorageClass::Standard, added).await
     }
 
     /// Stages what was in row form, a file a month or more.
@@ -176,7 +187,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    async fn end_state(
+    pub(super) async fn end_state(
         &mut self,
         path: &TablePath,
         writer: DocumentFileWriter<'_>,
@@ -228,6 +239,6 @@ fn month_to_end(open: &BTreeMap<Month, DocumentFileWriter<'_>>) -> Option<Month>
     (largest.approximate_bytes() >= FILE_MAX_BYTES || all > OPEN_MAX_BYTES).then_some(*month)
 }
 
-fn contradiction(expected: String) -> StorageError {
+pub(super) fn contradiction(expected: String) -> StorageError {
     StorageError::new(ErrorKind::Corrupt, StorageTier::Cold, "stage state", format!("expected {expected}"))
 }
