@@ -281,6 +281,44 @@ fn a_snapshot_of_before_is_restored_under_the_table_of_now() {
     assert_eq!(table(&world), ["8 a long", "6 b long"]);
 }
 
+/// Declared columns of longs `{prefix}0`, `{prefix}1` and so on.
+fn many_columns(prefix: &str, count: usize) -> Value {
+    let names: Vec<String> = (0..count).map(|n| format!("{prefix}{n}")).collect();
+    columns(&names.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn declared_columns_that_files_leave_no_room_for_wait_for_it() {
+    let world = World::new(3).unwrap();
+    declare(&world, &many_columns("a", 300));
+    let members = |prefix: &str, n: usize| {
+        let fields = (0..300).map(|field| (format!("{prefix}{field}"), json!(n)));
+        Value::Object(fields.collect())
+    };
+    import(&world, "old", |n| members("a", n));
+    archive(&world);
+    assert_eq!(table(&world).len(), 300);
+    // All of the first stay, as long as the files do that have values of them.
+    declare(&world, &many_columns("b", 300));
+    put(&world, "new", &members("b", 7));
+    archive(&world);
+    let names = table(&world);
+    assert_eq!(names.len(), 500);
+    assert!(names[0].ends_with("b0 long") && names.iter().any(|name| name.ends_with("a299 long")), "{names:?}");
+    assert_eq!(document(&world, "new")["b299"], json!(7), "what has no column is in the document all the same");
+    assert_eq!(found(&world, &json!({"b299": {"eq": 7}})), ["new"]);
+    let mut drop = many_columns("b", 300);
+    drop["dropColumns"] = (0..300).map(|n| json!(format!("a{n}"))).collect();
+    declare(&world, &drop);
+    put(&world, "next", &members("b", 8));
+    archive(&world);
+    let names = table(&world);
+    assert!(names.len() == 300 && names[299].ends_with("b299 long"), "{names:?}");
+    let mut old = members("a", 7);
+    old["id"] = json!("old007");
+    assert_eq!(document(&world, "old007"), old);
+}
+
 #[test]
 fn what_cannot_be_is_refused_and_changes_nothing() {
     let world = with_two_columns();
