@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use support::archive::{alarms_for, check_tables, settle_with};
 use support::{Object, restore_path};
-use thermocline::ports::native::{SplitMix64, World};
+use thermocline::config::StorageConfig;
+use thermocline::ports::native::{Fault, FaultPlan, SplitMix64, World, run};
 
 /// Everything that is archived is evicted.
 const EVICTING: &str = r#"{"hot":{"evictAboveBytes":1}}"#;
@@ -317,6 +318,42 @@ fn declared_columns_that_files_leave_no_room_for_wait_for_it() {
     let mut old = members("a", 7);
     old["id"] = json!("old007");
     assert_eq!(document(&world, "old007"), old);
+}
+
+/// A field that is dropped while an archiving attempt is on its way, and declared again after it.
+#[test]
+fn a_column_that_an_attempt_on_its_way_makes_is_dropped_too() {
+    let mut late = 0;
+    for call in 0.. {
+        let world = World::new(3).unwrap();
+        declare(&world, &columns(&["a", "b"]));
+        import(&world, "old", |n| json!({"a": n, "b": 1_000 + n}));
+        let plan = FaultPlan::new();
+        plan.arm(call, Fault::CrashBefore);
+        let config = StorageConfig::parse(EVICTING).unwrap();
+        let object = Object::configured(plan.wrap(&world.ports()), config);
+        let request = support::request("POST", "/sync", &[("content-type", "application/json")], "{}");
+        let _ = run(object.service.handle(request)).done();
+        if plan.unmet() > 0 {
+            break;
+        }
+        let mut drop = columns(&["b"]);
+        drop["dropColumns"] = json!(["a"]);
+        declare(&world, &drop);
+        settle_with(&world, EVICTING);
+        let has_a = table(&world).iter().any(|column| column.contains(" a "));
+        late += usize::from(has_a);
+        let again = json!({"columns": [{"name": "a", "type": "string"}, {"name": "b", "type": "long"}]});
+        declare(&world, &again);
+        import(&world, "new", |n| json!({"a": n.to_string(), "b": 2_000 + n}));
+        archive(&world);
+        let columns = table(&world);
+        assert!(columns[0].ends_with(" a string") && columns.len() == 2, "call {call}: {columns:?}");
+        assert_eq!(document(&world, "old009"), json!({"id": "old009", "a": 9, "b": 1009}));
+        assert_eq!(found(&world, &json!({"a": {"eq": "9"}})), ["new009"]);
+        assert_eq!(found(&world, &json!({"a": {"eq": 9}})), ["old009"]);
+    }
+    assert!(late > 0, "some attempts were on their way");
 }
 
 #[test]
