@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use support::archive::{alarms_for, check_tables, settle_with};
 use support::{Object, restore_path};
-use thermocline::ports::native::{SplitMix64, World};
+use thermocline::config::StorageConfig;
+use thermocline::ports::native::{Fault, FaultPlan, SplitMix64, World, run};
 
 /// Everything that is archived is evicted.
 const EVICTING: &str = r#"{"hot":{"evictAboveBytes":1}}"#;
@@ -279,6 +280,80 @@ fn a_snapshot_of_before_is_restored_under_the_table_of_now() {
     }
     // Its names are those of the snapshot; a was dropped, so it is a column that never was before.
     assert_eq!(table(&world), ["8 a long", "6 b long"]);
+}
+
+/// Declared columns of longs `{prefix}0`, `{prefix}1` and so on.
+fn many_columns(prefix: &str, count: usize) -> Value {
+    let names: Vec<String> = (0..count).map(|n| format!("{prefix}{n}")).collect();
+    columns(&names.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn declared_columns_that_files_leave_no_room_for_wait_for_it() {
+    let world = World::new(3).unwrap();
+    declare(&world, &many_columns("a", 300));
+    let members = |prefix: &str, n: usize| {
+        let fields = (0..300).map(|field| (format!("{prefix}{field}"), json!(n)));
+        Value::Object(fields.collect())
+    };
+    import(&world, "old", |n| members("a", n));
+    archive(&world);
+    assert_eq!(table(&world).len(), 300);
+    // All of the first stay, as long as the files do that have values of them.
+    declare(&world, &many_columns("b", 300));
+    put(&world, "new", &members("b", 7));
+    archive(&world);
+    let names = table(&world);
+    assert_eq!(names.len(), 500);
+    assert!(names[0].ends_with("b0 long") && names.iter().any(|name| name.ends_with("a299 long")), "{names:?}");
+    assert_eq!(document(&world, "new")["b299"], json!(7), "what has no column is in the document all the same");
+    assert_eq!(found(&world, &json!({"b299": {"eq": 7}})), ["new"]);
+    let mut drop = many_columns("b", 300);
+    drop["dropColumns"] = (0..300).map(|n| json!(format!("a{n}"))).collect();
+    declare(&world, &drop);
+    put(&world, "next", &members("b", 8));
+    archive(&world);
+    let names = table(&world);
+    assert!(names.len() == 300 && names[299].ends_with("b299 long"), "{names:?}");
+    let mut old = members("a", 7);
+    old["id"] = json!("old007");
+    assert_eq!(document(&world, "old007"), old);
+}
+
+/// A field that is dropped while an archiving attempt is on its way, and declared again after it.
+#[test]
+fn a_column_that_an_attempt_on_its_way_makes_is_dropped_too() {
+    let mut late = 0;
+    for call in 0.. {
+        let world = World::new(3).unwrap();
+        declare(&world, &columns(&["a", "b"]));
+        import(&world, "old", |n| json!({"a": n, "b": 1_000 + n}));
+        let plan = FaultPlan::new();
+        plan.arm(call, Fault::CrashBefore);
+        let config = StorageConfig::parse(EVICTING).unwrap();
+        let object = Object::configured(plan.wrap(&world.ports()), config);
+        let request = support::request("POST", "/sync", &[("content-type", "application/json")], "{}");
+        let _ = run(object.service.handle(request)).done();
+        if plan.unmet() > 0 {
+            break;
+        }
+        let mut drop = columns(&["b"]);
+        drop["dropColumns"] = json!(["a"]);
+        declare(&world, &drop);
+        settle_with(&world, EVICTING);
+        let has_a = table(&world).iter().any(|column| column.contains(" a "));
+        late += usize::from(has_a);
+        let again = json!({"columns": [{"name": "a", "type": "string"}, {"name": "b", "type": "long"}]});
+        declare(&world, &again);
+        import(&world, "new", |n| json!({"a": n.to_string(), "b": 2_000 + n}));
+        archive(&world);
+        let columns = table(&world);
+        assert!(columns[0].ends_with(" a string") && columns.len() == 2, "call {call}: {columns:?}");
+        assert_eq!(document(&world, "old009"), json!({"id": "old009", "a": 9, "b": 1009}));
+        assert_eq!(found(&world, &json!({"a": {"eq": "9"}})), ["new009"]);
+        assert_eq!(found(&world, &json!({"a": {"eq": 9}})), ["old009"]);
+    }
+    assert!(late > 0, "some attempts were on their way");
 }
 
 #[test]

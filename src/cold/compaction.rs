@@ -1,9 +1,10 @@
 //! Which small files of a table are merged next (spec, "Snapshots", operation `replace`).
 //!
 //! Pure. Only neighbours of one month are merged, so that files of a log never overlap and stay in the order of their
-//! sequences; the files of a state table, which have no order, come by size. Files are in classes by size, each reaching eight times as far as the one below. Where eight of one class are
-//! neighbours but for smaller ones between them, they become one of the next class; so a table of n commits has some multiple
-//! of log n files, and a row is written again once a class. A file that is mostly waste is written again by itself.
+//! sequences; the files of a state table, which have no order, come by size. Files are in classes by size, each reaching
+//! eight times as far as the one below. Where eight of one class are neighbours but for smaller ones between them, they
+//! become one of the next class; so a table of n commits has some multiple of log n files, and a row is written again once a
+//! class. A file that is mostly waste is written again by itself.
 
 /// Files of a class that are merged into one of the next.
 const FAN_IN: usize = 8;

@@ -116,6 +116,8 @@ const INDEXES_MAX: usize = 8;
 const INDEX_FIELDS_MAX: usize = 4;
 /// Days of a retention: a hundred years.
 const RETENTION_MAX_DAYS: i64 = 36_500;
+/// Fields that are dropped: each is compared with the others, and with every field of a document that has no column.
+const DROPPED_MAX: usize = 1_000;
 /// The name of a field in an index, in bytes.
 const INDEX_FIELD_MAX_BYTES: usize = 255;
 
@@ -176,6 +178,10 @@ impl CollectionDefinition {
         if self.retention.is_some_and(|retention| !(1..=RETENTION_MAX_DAYS).contains(&retention.days)) {
             let expected = format!("expected a number of days from 1 to {RETENTION_MAX_DAYS}");
             return refuse("/retention/days".to_owned(), expected);
+        }
+        if self.drop_columns.len() > DROPPED_MAX {
+            let got = self.drop_columns.len();
+            return refuse("/dropColumns".to_owned(), format!("expected at most {DROPPED_MAX} fields, got {got}"));
         }
         for (position, field) in self.drop_columns.iter().enumerate() {
             let refuse = |detail: &str| refuse(format!("/dropColumns/{position}"), detail.to_owned());
@@ -309,6 +315,10 @@ mod tests {
             pointer(r#"{"columns":[{"name":"a","field":"b","type":"int"}],"dropColumns":["a","b"]}"#),
             "/dropColumns/1"
         );
+        let fields = |count: usize| (0..count).map(|n| format!("\"f{n}\"")).collect::<Vec<_>>().join(",");
+        assert_eq!(pointer(&format!(r#"{{"dropColumns":[{}]}}"#, fields(1_001))), "/dropColumns");
+        let most = format!(r#"{{"dropColumns":[{}]}}"#, fields(1_000));
+        serde_json::from_str::<CollectionDefinition>(&most).unwrap().check().unwrap();
         for days in ["0", "-1", "36501", "1000000000"] {
             assert_eq!(pointer(&format!(r#"{{"retention":{{"days":{days}}}}}"#)), "/retention/days");
         }

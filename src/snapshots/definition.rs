@@ -20,12 +20,12 @@ impl Snapshotter {
         if let Some(collection) = known.filter(|collection| collection.live) {
             let now = &collection.definition;
             empty = self.hot.is_empty(collection)?;
-            columns.drop_columns(&definition.drop_columns, &now.retired);
+            columns.drop_columns(&now.drop_columns, &now.retired);
+            columns.drop_columns(&definition.drop_columns, &[]);
             if !empty {
                 // What is declared no longer may stay in the table, for the files that have values of it.
                 columns.check_names(&definition.declarations())?;
             }
-            columns.drop_columns(&now.drop_columns, &now.retired);
             columns.declare_around(&now.declarations(), &BTreeSet::new())?;
         }
         columns.drop_columns(&definition.drop_columns, &[]);
@@ -55,8 +55,12 @@ impl Snapshotter {
     pub fn retiring(&self, name: &str, definition: CollectionDefinition) -> Result<CollectionDefinition> {
         let catalog = self.hot.catalog()?;
         let known = catalog.known(name);
-        let is_retired = |id: &i32| known.is_some_and(|now| now.definition.retired.contains(id));
-        let dropped = |column: &&TableColumn| definition.drop_columns.contains(&column.name) || is_retired(&column.id);
+        // An archiving that was planned before the drop may have given a dropped field a column since.
+        let was_dropped = |column: &TableColumn| {
+            let now = known.map(|now| &now.definition);
+            now.is_some_and(|now| now.retired.contains(&column.id) || now.drop_columns.contains(&column.name))
+        };
+        let dropped = |column: &&TableColumn| definition.drop_columns.contains(&column.name) || was_dropped(column);
         let columns = self.columns_of(known)?;
         let retired = columns.columns().iter().filter(dropped).map(|column| column.id).collect();
         Ok(CollectionDefinition { retired, ..definition })

@@ -61,7 +61,7 @@ impl TableSchema {
     /// Declares what columns that files have values of, those with the ids in `fixed`, leave room for. Such a column stays
     /// under its id where the declarations would take it away or give it a type that its values are not of: engines find
     /// values by the id. What is declared instead has no column as long as that is so, and a column whose new name such a
-    /// one has keeps the name it had.
+    /// one has keeps the name it had. New columns for which there is no room beside all of these have to wait for it too.
     pub fn declare_around(&mut self, declared: &[ColumnDeclaration], fixed: &BTreeSet<i32>) -> Result<bool> {
         let becomes = |column: &TableColumn| {
             let same = declared.iter().find(|declaration| declaration.name == column.name);
@@ -93,7 +93,22 @@ impl TableSchema {
         }
         settled.append(&mut rest);
         settled.sort_by_key(|(place, _)| *place);
-        self.declare(&settled.into_iter().map(|(_, declaration)| declaration).collect::<Vec<_>>(), true)
+        let all: Vec<ColumnDeclaration> = settled.into_iter().map(|(_, declaration)| declaration).collect();
+        self.declare(&all, true).or_else(|_| self.declare(&self.with_room(all), true))
+    }
+
+    /// The declarations of columns that there are, and as many others as surely have room beside all that may stay.
+    fn with_room(&self, mut declared: Vec<ColumnDeclaration>) -> Vec<ColumnDeclaration> {
+        let known: HashSet<&str> = declared.iter().map(|declaration| declaration.name.as_str()).collect();
+        let stays = |column: &&TableColumn| !column.is_declared() || known.contains(column.name.as_str());
+        let mut room = TABLE_MAX_COLUMNS.saturating_sub(self.columns.iter().filter(stays).count());
+        declared.retain(|declaration| {
+            let is_there = self.position(&declaration.name).is_some();
+            let fits = is_there || room > 0;
+            room = room.saturating_sub(usize::from(!is_there));
+            fits
+        });
+        declared
     }
 
     /// Takes columns away, by their fields and by their ids, whatever files have of them. The fields get no other column
@@ -380,6 +395,24 @@ mod tests {
         assert_eq!(around(&chain, &all), ["5 a long", "6 b long", "7 d=e long", "8 c long"]);
         assert_eq!(around(&chain, &[]), ["5 a=c long", "6 b=a long", "7 d=e long"]);
         assert_eq!(around(&[renamed("a", "c"), renamed("new", "a")], &[5, 8]), ["5 a long", "8 c long"]);
+    }
+
+    #[test]
+    fn new_columns_wait_for_room_beside_those_that_stay() {
+        let names = |prefix: &str| (0..300).map(|n| long(&format!("{prefix}{n}"))).collect::<Vec<_>>();
+        let mut schema = TableSchema::default();
+        schema.declare(&names("a"), true).unwrap();
+        let fixed = schema.columns().iter().map(|column| column.id).collect();
+        let declared: Vec<_> = names("b").into_iter().chain([long("a7")]).collect();
+        schema.declare_around(&declared, &fixed).unwrap();
+        assert_eq!(schema.columns().len(), TABLE_MAX_COLUMNS);
+        assert!(schema.column("b199").is_some() && schema.column("b200").is_none());
+        assert_eq!(schema.column("a7").map(|column| (column.id, column.is_declared())), Some((12, true)));
+        schema.declare_around(&declared, &BTreeSet::new()).unwrap();
+        assert_eq!(described(&schema).len(), TABLE_MAX_COLUMNS, "what was declared once is inferred now, and stays");
+        schema.drop_columns(&(0..300).filter(|n| *n != 7).map(|n| format!("a{n}")).collect::<Vec<_>>(), &[]);
+        schema.declare_around(&declared, &BTreeSet::new()).unwrap();
+        assert_eq!(schema.columns().len(), 301, "and follow once there is some");
     }
 
     #[test]
