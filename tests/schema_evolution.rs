@@ -418,6 +418,7 @@ struct Counts {
     refused: usize,
     renamed: usize,
     dropped: usize,
+    restored: usize,
     queries: usize,
     rows: usize,
     pruned: u64,
@@ -475,18 +476,37 @@ fn compare(world: &World, documents: &Documents, moment: Option<i64>, random: &m
     }
 }
 
-/// One history: declarations, documents and archivings, all reads compared with a map, at moments of before as well.
+/// Archives as an instance does that meets a fault at some call, if that comes to it.
+fn archive_in_part(world: &World, random: &mut SplitMix64) {
+    let plan = FaultPlan::new();
+    plan.arm(random.below(90), [Fault::CrashBefore, Fault::CrashAfter, Fault::Fail][random.below(3)]);
+    let object = Object::configured(plan.wrap(&world.ports()), StorageConfig::parse(EVICTING).unwrap());
+    let request = support::request("POST", "/sync", &[("content-type", "application/json")], "{}");
+    let _ = run(object.service.handle(request)).done();
+}
+
+fn restore(world: &World, snapshot: &Value) {
+    let (status, job) = wake(world).json("POST", &restore_path(snapshot), "");
+    assert_eq!(status, 202, "{job}");
+    alarms_for(world, EVICTING, 60_000);
+    let job = wake(world).ok("GET", &format!("/jobs/{}", job["id"].as_str().unwrap()), "");
+    assert_eq!(job["state"], "done", "{job}");
+}
+
+/// One history: declarations, documents, archivings that may end half-way, snapshots and restores; all reads compared with
+/// a map, at moments of before as well.
 fn play(seed: u64, counts: &mut Counts) {
     let world = World::new(seed).unwrap();
     let mut random = SplitMix64::new(seed);
     let mut documents = Documents::new();
     let mut moments: Vec<(i64, Documents)> = Vec::new();
+    let mut snapshots: Vec<(Value, Documents)> = Vec::new();
     for step in 0..14_usize {
         world.clock.advance(1_000);
-        let told = wake(&world).get("/collections/docs");
-        let known = |column: &Value| column.get("field").unwrap_or(&column["name"]).as_str().unwrap().to_owned();
-        let known: Vec<String> = told.1["columns"].as_array().into_iter().flatten().map(known).collect();
         for _ in 0..2 {
+            let told = wake(&world).get("/collections/docs");
+            let known = |column: &Value| column.get("field").unwrap_or(&column["name"]).as_str().unwrap().to_owned();
+            let known: Vec<String> = told.1["columns"].as_array().into_iter().flatten().map(known).collect();
             let body = declaration(&mut random, &known);
             let before = wake(&world).get("/collections/docs").1;
             match wake(&world).json("PUT", "/collections/docs", &body.to_string()) {
@@ -522,8 +542,25 @@ fn play(seed: u64, counts: &mut Counts) {
         let response = wake(&world).send("POST", path, &headers, lines.join("\n"));
         assert_eq!((response.status, &support::parsed(&response)["failed"]), (200, &json!(0)));
         moments.push((world.ports().clock.now_ms(), documents.clone()));
-        if random.below(2) == 0 {
-            archive(&world);
+        world.clock.advance(1_000);
+        match random.below(6) {
+            0 | 1 => archive(&world),
+            2 | 3 => archive_in_part(&world, &mut random),
+            4 => {
+                let whole = snapshots.is_empty() || random.below(2) == 0;
+                let taken = wake(&world).snapshot(if whole { "full" } else { "incremental" });
+                snapshots.push((taken, documents.clone()));
+            }
+            _ => {}
+        }
+        if random.below(4) == 0
+            && let Some((snapshot, then)) = snapshots.get(random.below(snapshots.len().max(1)))
+        {
+            restore(&world, snapshot);
+            counts.restored += 1;
+            documents.clone_from(then);
+            moments.push((world.ports().clock.now_ms(), documents.clone()));
+            world.clock.advance(1_000);
         }
         compare(&world, &documents, None, &mut random, counts);
         let (moment, then) = &moments[random.below(moments.len())];
@@ -543,10 +580,12 @@ fn queries_agree_with_a_map_whatever_columns_become() {
         println!("seed {seed}");
         play(seed, &mut counts);
     }
-    let Counts { declared, refused, renamed, dropped, queries, rows, pruned } = counts;
+    let Counts { declared, refused, renamed, dropped, restored, queries, rows, pruned } = counts;
     println!(
-        "{declared} declarations with {renamed} other names and {dropped} drops, {refused} refused; {queries} queries \
-         found {rows} rows and left {pruned} files unread"
+        "{declared} declarations with {renamed} other names and {dropped} drops, {refused} refused; {restored} restores; \
+         {queries} queries found {rows} rows and left {pruned} files unread"
     );
-    assert!([declared, refused, renamed, dropped, queries, rows].iter().all(|count| *count > 10) && pruned > 10);
+    assert!(
+        [declared, refused, renamed, dropped, restored, queries, rows].iter().all(|count| *count > 10) && pruned > 10
+    );
 }
