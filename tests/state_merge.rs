@@ -455,6 +455,27 @@ fn an_export_in_progress_reads_what_it_began_with() {
 }
 
 #[test]
+fn a_merge_waits_for_the_end_of_a_restore() {
+    let world = many_files(9);
+    let object = Object::wake_with(&world, EVICTING);
+    object.ok("PUT", "/collections/docs/docs/merge", "{}");
+    // From here on files are to be merged, but whoever waits for an answer does not do it.
+    let snapshot = object.snapshot("full");
+    object.ok("DELETE", &format!("/collections/docs/docs/{}", id(0)), "");
+    let before = operations(&world).len();
+    object.ok("POST", &support::restore_path(&snapshot), "{}");
+    // The first alarm comes late, so that there is something to be archived, and merged, before it goes on with the restore.
+    world.clock.set(world.ports_now() + 60_000);
+    alarms_for_with(&world, &object, HOUR_MS);
+    let operations = operations(&world).split_off(before);
+    assert_eq!(operations.iter().filter(|operation| *operation == "replace").count(), 1, "{operations:?}");
+    assert_eq!(operations.last().unwrap(), "replace", "{operations:?}");
+    assert!(operations.len() > 1, "what was restored is archived before: {operations:?}");
+    assert_eq!(data(&world).len(), 1);
+    assert_eq!(documents(&world, &json!({})), sorted(0..9 * BATCH));
+}
+
+#[test]
 fn a_table_under_an_earlier_base_uri_is_merged() {
     let world = many_files(8);
     let moved = r#"{"hot":{"evictAboveBytes":1},"cold":{"baseUri":"s3://elsewhere"}}"#;

@@ -99,8 +99,12 @@ impl Snapshotter {
         }
     }
 
-    /// A plan that merges small files of tables, if any are to be merged.
+    /// A plan that merges small files of tables, if any are to be merged. A restore that is in progress goes through the
+    /// files that there are: it is waited for.
     fn make_merge(&self) -> Result<Option<Plan>> {
+        if self.running_restore()?.is_some() {
+            return Ok(None);
+        }
         let collections = self.merge_due.take();
         if collections.is_empty() {
             return Ok(None);

@@ -145,7 +145,7 @@ impl Snapshotter {
             bytes: self.hot.log().appended_bytes().saturating_sub(self.planned_bytes.get()),
             unpublished: known.unpublished,
             published_at: known.progress.published_at,
-            merge: !self.merge_due.borrow().is_empty(),
+            merge: !self.merge_due.borrow().is_empty() && self.running_restore()?.is_none(),
             planned: known.planned.then(|| retry_ms(self.failures.get(), None, now)),
             garbage_at: known.garbage_at,
             expiry_at: known.expiry_at,
