@@ -281,6 +281,38 @@ fn a_large_file_that_is_mostly_deleted_is_written_again_alone() {
     check_tables(&world);
 }
 
+/// What is deleted after an archiving is not dead in its files before the next one: these are not written again until then.
+#[test]
+fn files_are_not_written_again_for_deletes_that_are_not_archived() {
+    let world = World::new(11).unwrap();
+    import(&Object::wake_with(&world, EVICTING), 0..2_000);
+    archive(&world);
+    let object = Object::wake_with(&world, EVICTING);
+    object.ok("PUT", "/collections/docs/docs/merge", "{}");
+    object.ok("POST", "/sync", "{}");
+    object.ok("PUT", "/collections/docs/docs/merge", r#"{"n":1}"#);
+    support::archive::fire_next(&world, &object).unwrap();
+    assert!(catalog(&world).plan().unwrap().is_some_and(|plan| plan.committed), "it waits to be published");
+    for chunk in (0..2_000).filter(|n| n % 5 > 0).collect::<Vec<_>>().chunks(500) {
+        let deletes: Vec<Value> =
+            chunk.iter().map(|n| json!({"op": "delete", "collection": "docs", "id": id(*n)})).collect();
+        object.ok("POST", "/batch", &json!({ "operations": deletes }).to_string());
+    }
+    let merges_before = operations(&world).iter().filter(|operation| *operation == "replace").count();
+    let mut alarms = 0;
+    while world.alarm.at_ms().is_some_and(|due| due < world.ports_now() + HOUR_MS) && alarms < 12 {
+        support::archive::fire_next(&world, &object).unwrap();
+        alarms += 1;
+    }
+    let merges = operations(&world).iter().filter(|operation| *operation == "replace").count() - merges_before;
+    println!("{merges} merges in {alarms} alarms");
+    let left = sorted((0..2_000).filter(|n| n % 5 == 0));
+    assert!(documents(&world, &json!({"tiers": ["cold"]})) == left, "the deletes are archived");
+    assert_eq!((data(&world).remove(0).record_count, deleted_rows(&world), merges), (400, 0, 1));
+    assert!(alarms < 12, "and it ends");
+    check_tables(&world);
+}
+
 /// An object that is to be merged, made once: making it takes longer than merging it.
 struct Template {
     folder: PathBuf,
