@@ -313,6 +313,41 @@ fn files_are_not_written_again_for_deletes_that_are_not_archived() {
     check_tables(&world);
 }
 
+/// Files that are mostly deleted are written again one by one; what is written meanwhile does not wait for all of them.
+#[test]
+fn changes_are_archived_between_two_merges() {
+    let world = World::new(11).unwrap();
+    let (files, rows) = (5, 1_100);
+    for file in 0..files {
+        import(&Object::wake_with(&world, EVICTING), file * rows..(file + 1) * rows);
+        archive(&world);
+    }
+    archive(&world);
+    assert_eq!(places(&world).len(), files);
+    let object = Object::wake_with(&world, EVICTING);
+    for chunk in (0..files * rows).filter(|n| n % 5 > 0).collect::<Vec<_>>().chunks(500) {
+        let deletes: Vec<Value> =
+            chunk.iter().map(|n| json!({"op": "delete", "collection": "docs", "id": id(*n)})).collect();
+        object.ok("POST", "/batch", &json!({ "operations": deletes }).to_string());
+    }
+    object.ok("POST", "/sync", "{}");
+    support::archive::fire_next(&world, &object).unwrap();
+    assert!(catalog(&world).plan().unwrap().is_some_and(|plan| plan.plan.contains("merge_state")), "one is merged");
+    object.ok("PUT", "/collections/docs/docs/merge", r#"{"n":1}"#);
+    let last = object.service.engine().last_sequence().unwrap();
+    let wide = || data(&world).iter().filter(|file| file.record_count as usize == rows).count();
+    let mut alarms = 0;
+    while catalog(&world).progress().unwrap().archived < last {
+        support::archive::fire_next(&world, &object).unwrap();
+        alarms += 1;
+    }
+    println!("{alarms} alarms, then {} files are still to be written again", wide());
+    assert!(wide() > 0, "it waits for no other merge");
+    alarms_for(&world, EVICTING, HOUR_MS);
+    assert_eq!(wide(), 0, "and then they go on");
+    check_tables(&world);
+}
+
 /// An object that is to be merged, made once: making it takes longer than merging it.
 struct Template {
     folder: PathBuf,
