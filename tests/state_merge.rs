@@ -564,6 +564,50 @@ fn files_of_an_earlier_schema_are_written_again_under_that_of_now() {
     check_tables(&world);
 }
 
+/// Engines read other values of a column that was widened since its files were written: what did not fit comes into it, and a
+/// fraction is not the nearest of the narrow type any more. Such a merge does not say that it changes nothing.
+#[test]
+fn a_merge_that_brings_values_into_a_widened_column_is_an_overwrite() {
+    let cases = [
+        ("int", "long", json!(7), json!(5_000_000_000_i64), CHANGES),
+        ("int", "long", json!(7), json!(6), !CHANGES),
+        ("int", "int", json!(7), json!(5_000_000_000_i64), !CHANGES),
+        ("float", "double", json!(0.5), json!(0.1), CHANGES),
+        ("float", "float", json!(0.5), json!(0.1), !CHANGES),
+        ("decimal(4,1)", "decimal(9,1)", json!(1.5), json!(12_345.5), CHANGES),
+        ("decimal(4,1)", "decimal(9,1)", json!(1.5), json!(2.5), !CHANGES),
+    ];
+    for (narrow, wide, most, one, changes) in cases {
+        let what = format!("{narrow} to {wide} with {one}");
+        let world = World::new(11).unwrap();
+        let declare = |column_type: &str| {
+            let declaration = json!({"columns": [{"name": "v", "type": column_type}]}).to_string();
+            Object::wake_with(&world, EVICTING).ok("PUT", "/collections/docs", &declaration);
+        };
+        for batch in 0..8 {
+            let value = |n: usize| if batch == 0 && n == 5 { one.clone() } else { most.clone() };
+            let lines: Vec<String> =
+                (0..BATCH).map(|n| json!({"id": format!("b{batch}-{n:03}"), "v": value(n)}).to_string()).collect();
+            Object::wake_with(&world, EVICTING).import("docs", &lines.join("\n"));
+            // What is there already need not fit.
+            if batch == 0 {
+                declare(narrow);
+            }
+            archive(&world);
+        }
+        archive(&world);
+        declare(wide);
+        merge(&world);
+        assert_eq!(data(&world).len(), 1, "{what}");
+        let merged = operations(&world).contains(&"replace".to_owned());
+        assert_eq!(merged, !changes, "{what}: {:?}", operations(&world));
+        check_tables(&world);
+    }
+}
+
+/// Whether engines read other values after a merge.
+const CHANGES: bool = true;
+
 /// Random writes, archived, evicted and merged by the alarm, over months and instances, against a plain map.
 #[test]
 fn random_histories_with_merges_agree_with_a_plain_map() {
