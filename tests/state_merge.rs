@@ -281,6 +281,73 @@ fn a_large_file_that_is_mostly_deleted_is_written_again_alone() {
     check_tables(&world);
 }
 
+/// What is deleted after an archiving is not dead in its files before the next one: these are not written again until then.
+#[test]
+fn files_are_not_written_again_for_deletes_that_are_not_archived() {
+    let world = World::new(11).unwrap();
+    import(&Object::wake_with(&world, EVICTING), 0..2_000);
+    archive(&world);
+    let object = Object::wake_with(&world, EVICTING);
+    object.ok("PUT", "/collections/docs/docs/merge", "{}");
+    object.ok("POST", "/sync", "{}");
+    object.ok("PUT", "/collections/docs/docs/merge", r#"{"n":1}"#);
+    support::archive::fire_next(&world, &object).unwrap();
+    assert!(catalog(&world).plan().unwrap().is_some_and(|plan| plan.committed), "it waits to be published");
+    for chunk in (0..2_000).filter(|n| n % 5 > 0).collect::<Vec<_>>().chunks(500) {
+        let deletes: Vec<Value> =
+            chunk.iter().map(|n| json!({"op": "delete", "collection": "docs", "id": id(*n)})).collect();
+        object.ok("POST", "/batch", &json!({ "operations": deletes }).to_string());
+    }
+    let merges_before = operations(&world).iter().filter(|operation| *operation == "replace").count();
+    let mut alarms = 0;
+    while world.alarm.at_ms().is_some_and(|due| due < world.ports_now() + HOUR_MS) && alarms < 12 {
+        support::archive::fire_next(&world, &object).unwrap();
+        alarms += 1;
+    }
+    let merges = operations(&world).iter().filter(|operation| *operation == "replace").count() - merges_before;
+    println!("{merges} merges in {alarms} alarms");
+    let left = sorted((0..2_000).filter(|n| n % 5 == 0));
+    assert!(documents(&world, &json!({"tiers": ["cold"]})) == left, "the deletes are archived");
+    assert_eq!((data(&world).remove(0).record_count, deleted_rows(&world), merges), (400, 0, 1));
+    assert!(alarms < 12, "and it ends");
+    check_tables(&world);
+}
+
+/// Files that are mostly deleted are written again one by one; what is written meanwhile does not wait for all of them.
+#[test]
+fn changes_are_archived_between_two_merges() {
+    let world = World::new(11).unwrap();
+    let (files, rows) = (5, 1_100);
+    for file in 0..files {
+        import(&Object::wake_with(&world, EVICTING), file * rows..(file + 1) * rows);
+        archive(&world);
+    }
+    archive(&world);
+    assert_eq!(places(&world).len(), files);
+    let object = Object::wake_with(&world, EVICTING);
+    for chunk in (0..files * rows).filter(|n| n % 5 > 0).collect::<Vec<_>>().chunks(500) {
+        let deletes: Vec<Value> =
+            chunk.iter().map(|n| json!({"op": "delete", "collection": "docs", "id": id(*n)})).collect();
+        object.ok("POST", "/batch", &json!({ "operations": deletes }).to_string());
+    }
+    object.ok("POST", "/sync", "{}");
+    support::archive::fire_next(&world, &object).unwrap();
+    assert!(catalog(&world).plan().unwrap().is_some_and(|plan| plan.plan.contains("merge_state")), "one is merged");
+    object.ok("PUT", "/collections/docs/docs/merge", r#"{"n":1}"#);
+    let last = object.service.engine().last_sequence().unwrap();
+    let wide = || data(&world).iter().filter(|file| file.record_count as usize == rows).count();
+    let mut alarms = 0;
+    while catalog(&world).progress().unwrap().archived < last {
+        support::archive::fire_next(&world, &object).unwrap();
+        alarms += 1;
+    }
+    println!("{alarms} alarms, then {} files are still to be written again", wide());
+    assert!(wide() > 0, "it waits for no other merge");
+    alarms_for(&world, EVICTING, HOUR_MS);
+    assert_eq!(wide(), 0, "and then they go on");
+    check_tables(&world);
+}
+
 /// An object that is to be merged, made once: making it takes longer than merging it.
 struct Template {
     folder: PathBuf,
@@ -517,6 +584,50 @@ fn files_of_an_earlier_schema_are_written_again_under_that_of_now() {
     assert_eq!(documents(&world, &json!({"tiers": ["cold"]})), all);
     check_tables(&world);
 }
+
+/// Engines read other values of a column that was widened since its files were written: what did not fit comes into it, and a
+/// fraction is not the nearest of the narrow type any more. Such a merge does not say that it changes nothing.
+#[test]
+fn a_merge_that_brings_values_into_a_widened_column_is_an_overwrite() {
+    let cases = [
+        ("int", "long", json!(7), json!(5_000_000_000_i64), CHANGES),
+        ("int", "long", json!(7), json!(6), !CHANGES),
+        ("int", "int", json!(7), json!(5_000_000_000_i64), !CHANGES),
+        ("float", "double", json!(0.5), json!(0.1), CHANGES),
+        ("float", "float", json!(0.5), json!(0.1), !CHANGES),
+        ("decimal(4,1)", "decimal(9,1)", json!(1.5), json!(12_345.5), CHANGES),
+        ("decimal(4,1)", "decimal(9,1)", json!(1.5), json!(2.5), !CHANGES),
+    ];
+    for (narrow, wide, most, one, changes) in cases {
+        let what = format!("{narrow} to {wide} with {one}");
+        let world = World::new(11).unwrap();
+        let declare = |column_type: &str| {
+            let declaration = json!({"columns": [{"name": "v", "type": column_type}]}).to_string();
+            Object::wake_with(&world, EVICTING).ok("PUT", "/collections/docs", &declaration);
+        };
+        for batch in 0..8 {
+            let value = |n: usize| if batch == 0 && n == 5 { one.clone() } else { most.clone() };
+            let lines: Vec<String> =
+                (0..BATCH).map(|n| json!({"id": format!("b{batch}-{n:03}"), "v": value(n)}).to_string()).collect();
+            Object::wake_with(&world, EVICTING).import("docs", &lines.join("\n"));
+            // What is there already need not fit.
+            if batch == 0 {
+                declare(narrow);
+            }
+            archive(&world);
+        }
+        archive(&world);
+        declare(wide);
+        merge(&world);
+        assert_eq!(data(&world).len(), 1, "{what}");
+        let merged = operations(&world).contains(&"replace".to_owned());
+        assert_eq!(merged, !changes, "{what}: {:?}", operations(&world));
+        check_tables(&world);
+    }
+}
+
+/// Whether engines read other values after a merge.
+const CHANGES: bool = true;
 
 /// Random writes, archived, evicted and merged by the alarm, over months and instances, against a plain map.
 #[test]

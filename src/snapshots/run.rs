@@ -31,19 +31,22 @@ impl Snapshotter {
             None => self.make_plan()?,
         };
         let mut bytes_written = 0;
-        if let Some(plan) = plan {
+        if let Some(plan) = &plan {
             if !committed {
-                bytes_written = self.stage_and_commit(&plan, &record.name, &objects).await?;
+                bytes_written = self.stage_and_commit(plan, &record.name, &objects).await?;
             }
             if !self.may_publish(caller).await? {
                 // What is due is not left for a run that only waits.
                 self.collect_garbage(objects.as_ref()).await?;
                 return Ok(bytes_written);
             }
-            bytes_written = bytes_written.saturating_add(self.publish(&plan, &record.name, &objects).await?);
+            bytes_written = bytes_written.saturating_add(self.publish(plan, &record.name, &objects).await?);
         }
+        // Between two merges what waits is archived: many may be due, one a run.
+        let is_turn = !plan.is_some_and(|plan| plan.is_upkeep()) || self.nothing_waits()?;
         // Whoever waits for an answer is not kept by it. It is published by the next run.
         if caller == Caller::Alarm
+            && is_turn
             && let Some(upkeep) = self.make_upkeep()?
         {
             let written = self.stage_and_commit(&upkeep, &record.name, &objects).await?;
@@ -89,6 +92,11 @@ impl Snapshotter {
         let plan = Plan::make(&self.hot, &self.catalog, attempt, now)?;
         self.plan_made();
         Ok(plan)
+    }
+
+    /// Whether everything is archived.
+    fn nothing_waits(&self) -> Result<bool> {
+        Ok(self.hot.log().last_sequence()? <= self.catalog.progress()?.archived)
     }
 
     /// A plan that deletes expired snapshots, or that merges small files; `None` when there is nothing to do.

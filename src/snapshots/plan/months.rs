@@ -69,8 +69,11 @@ struct Archived {
     live_rows: i64,
 }
 
-/// The months whose segments are not as the table's files have them.
-pub(super) fn changed_months(segments: &[Rc<Segment>], files: &[CatalogFile]) -> Result<Vec<PlannedMonth>> {
+/// The months whose segments are not as the table's files have them, with those of their segments that have a current row.
+pub(super) fn changed_segments<'s>(
+    segments: &'s [Rc<Segment>],
+    files: &[CatalogFile],
+) -> BTreeMap<i32, Vec<&'s Rc<Segment>>> {
     let mut months: BTreeMap<i32, (Archived, Vec<&Rc<Segment>>)> = BTreeMap::new();
     for file in files.iter().map(|file| &file.file.file) {
         match file.content {
@@ -89,13 +92,19 @@ pub(super) fn changed_months(segments: &[Rc<Segment>], files: &[CatalogFile]) ->
     for segment in segments.iter().filter(|segment| segment.live_rows() > 0) {
         months.entry(segment.month).or_default().1.push(segment);
     }
-    let mut changed = Vec::new();
-    for (month, (archived, segments)) in months {
-        let is_archived = |segment: &&Rc<Segment>| archived.parts.contains(&segment.number);
+    let changed = months.into_iter().filter(|(_, (archived, segments))| {
+        let mut all = segments.iter();
         let live = segments.iter().map(|segment| i64::try_from(segment.live_rows()).unwrap_or(i64::MAX));
-        if segments.iter().all(is_archived) && live.fold(0, i64::saturating_add) == archived.live_rows {
-            continue;
-        }
+        !all.all(|segment| archived.parts.contains(&segment.number))
+            || live.fold(0, i64::saturating_add) != archived.live_rows
+    });
+    changed.map(|(month, (_, segments))| (month, segments)).collect()
+}
+
+/// The same, as a plan has them.
+pub(super) fn changed_months(segments: &[Rc<Segment>], files: &[CatalogFile]) -> Result<Vec<PlannedMonth>> {
+    let mut changed = Vec::new();
+    for (month, segments) in changed_segments(segments, files) {
         let segments = segments.into_iter().map(|segment| PlannedSegment::of(segment)).collect::<Result<_>>()?;
         changed.push(PlannedMonth { month, segments });
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use uuid::Uuid;
 
+use super::months::changed_segments;
 use super::{Plan, PlannedCollection, named};
 use crate::cold::catalog::{CatalogFile, ColdCatalog, TableId};
 use crate::cold::compaction::{self, Candidate};
@@ -180,7 +181,8 @@ struct StateMerge {
 }
 
 /// The data files of a state table that are to be merged. A file with a segment that is in the object and will be merged
-/// there is left alone: that writes its rows anew.
+/// there is left alone: that writes its rows anew. What a file has that is dead is known of a month that has not changed;
+/// of others a merge would copy what was deleted since the commit, so that nothing is won: the next archiving comes first.
 fn state_to_merge(
     hot: &HotStore,
     catalog: &ColdCatalog,
@@ -189,22 +191,29 @@ fn state_to_merge(
 ) -> Result<StateMerge> {
     let table = TableId { collection: collection.id, kind: TableKind::State };
     let Some(record) = catalog.table(table)?.filter(|_| collection.live) else { return Ok(StateMerge::default()) };
+    let all_files = catalog.files(table, record.state.version)?;
     let segments = hot.segments(collection.life())?;
+    let changed = changed_segments(&segments, &all_files);
     let segments: HashMap<i64, &Segment> = segments.iter().map(|segment| (segment.number, segment.as_ref())).collect();
     let known = |file: &DataFile| file.parts.iter().filter_map(|part| segments.get(&part.number).copied()).collect();
     let mut files: Vec<(Candidate, i64, Vec<&Segment>)> = Vec::new();
-    for CatalogFile { number, file: LiveFile { file, .. } } in catalog.files(table, record.state.version)? {
+    for CatalogFile { number, file: LiveFile { file, .. } } in all_files {
         let parts: Vec<&Segment> = known(&file);
         let is_settled = !parts.is_empty() && !parts.iter().any(|segment| hot.will_be_merged(segment));
         if file.content == FileContent::Data && is_settled {
-            files.push((candidate(&file, &parts), number, parts));
+            let candidate = match changed.contains_key(&file.month) {
+                true => Candidate { month: file.month, bytes: file.file_size, is_waste: false },
+                false => candidate(&file, &parts),
+            };
+            files.push((candidate, number, parts));
         }
     }
     sorting::sort_by_key(&mut files, |(candidate, number, _)| (candidate.month, candidate.bytes, *number));
     let chosen = compaction::choose(&files.iter().map(|(candidate, ..)| *candidate).collect::<Vec<_>>(), target_bytes);
     let files = chosen.and_then(|chosen| files.get(chosen)).unwrap_or_default();
     let mut bytes = 0_u64;
-    let wasted = files.iter().flat_map(|(.., parts)| parts.iter().filter(|segment| is_wasted(segment)));
+    let wasted = files.iter().flat_map(|(.., parts)| parts);
+    let wasted = wasted.filter(|segment| is_wasted(segment) && !changed.contains_key(&segment.month));
     let fitting = wasted.take_while(|segment| {
         bytes = bytes.saturating_add(segment.live_bytes());
         bytes <= REWRITE_MAX_BYTES

@@ -20,7 +20,7 @@ use crate::config::Compression;
 use crate::error::Result;
 use crate::hot::{Collection, Rewrite, Rewritten};
 use crate::types::Document;
-use crate::vortex::{TableColumn, TableSchema};
+use crate::vortex::{ColumnType, TableColumn, TableSchema};
 
 /// Bytes of text from which on a row group ends with its part: reading one row reads its row group.
 const ROW_GROUP_BYTES: usize = 1024 * 1024;
@@ -121,10 +121,20 @@ impl Stage<'_> {
 }
 
 /// Whether engines read the same of a file's rows once they are written again under these columns: no value comes into a
-/// column that it was not in before.
+/// column that it was not in before, and none is more exact there. In doubt it is not.
 fn reads_the_same(file: &DataFile, columns: &TableSchema) -> bool {
-    let gets_values = |column: &TableColumn| file.column(column.id).is_none() && file.stray.contains(&column.name);
-    !file.loses_values_under(&Schema::state(columns)) && !columns.columns().iter().any(gets_values)
+    let changes = |column: &TableColumn| {
+        let Some(before) = file.column(column.id) else { return file.stray.contains(&column.name) };
+        // The type that it has in the file is told by the width of a bound.
+        let is_narrow = before.lower.as_ref().is_none_or(|lower| lower.len() < size_of::<i64>());
+        match column.column_type {
+            ColumnType::Double if is_narrow && before.nulls < file.record_count => true,
+            ColumnType::Long | ColumnType::Double => is_narrow && file.stray.contains(&column.name),
+            ColumnType::Decimal { .. } => file.stray.contains(&column.name),
+            _ => false,
+        }
+    };
+    !file.loses_values_under(&Schema::state(columns)) && !columns.columns().iter().any(changes)
 }
 
 /// The parts of a file that are copied.
