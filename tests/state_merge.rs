@@ -489,6 +489,54 @@ fn writes_between_plan_and_commit_are_kept() {
     assert!(stopped > 4, "{stopped}");
 }
 
+/// The same, when the segment that is written again is gone, or the whole collection, which then begins anew.
+#[test]
+fn what_is_gone_before_the_commit_stays_gone() {
+    let template = Template::new("gone");
+    let mut stopped = 0;
+    'calls: for call in calls(0) {
+        for drops in [false, true] {
+            let what = format!("stopped at call {call}, dropped: {drops}");
+            let (world, plan, object) = template.fork();
+            plan.arm(plan.calls().len() + call, Fault::CrashBefore);
+            alarms_of(&world, &plan, &object);
+            if plan.unmet() > 0 {
+                break 'calls;
+            }
+            let stored = catalog(&world).plan().unwrap();
+            if !stored.is_some_and(|stored| !stored.committed && stored.plan.contains("\"rewrite\"")) {
+                continue;
+            }
+            stopped += 1;
+            let object = Object::wake_with(&world, EVICTING);
+            let mut left = template.left.clone();
+            if drops {
+                assert_eq!(object.json("DELETE", "/collections/docs", "").0, 204, "{what}");
+                import(&object, 2 * BATCH..4 * BATCH);
+                left = (2 * BATCH..4 * BATCH).map(|n| (id(n), line(n))).collect();
+            } else {
+                let gone = (2 * BATCH..3 * BATCH).filter(|n| !DELETED.contains(n));
+                let deletes: Vec<Value> = gone
+                    .map(|n| {
+                        left.remove(&id(n));
+                        json!({"op": "delete", "collection": "docs", "id": id(n)})
+                    })
+                    .collect();
+                object.ok("POST", "/batch", &json!({ "operations": deletes }).to_string());
+            }
+            assert_eq!(documents(&world, &json!({})), left.values().cloned().collect::<Vec<_>>(), "{what}");
+            alarms_for(&world, EVICTING, HOUR_MS);
+            template.check(&world, &left, &what);
+            archive(&world);
+            template.check(&world, &left, &what);
+            let exported = Object::wake_with(&world, EVICTING).export("docs", "").documents();
+            assert_eq!(exported.into_values().filter(|row| row["id"] != "merge").count(), left.len(), "{what}");
+        }
+    }
+    println!("stopped {stopped} times between plan and commit");
+    assert!(stopped > 4, "{stopped}");
+}
+
 #[test]
 fn an_export_in_progress_reads_what_it_began_with() {
     // Nothing is kept longer than it must be.
