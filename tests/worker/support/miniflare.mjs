@@ -101,7 +101,10 @@ class Worker {
   /** `fetch` against the worker, over HTTP. Given up after `timeoutMs` (30 s; 0 is never), body included. */
   fetch(path, { timeoutMs = 30_000, ...init } = {}) {
     const signal = init.signal ?? (timeoutMs ? AbortSignal.timeout(timeoutMs) : undefined);
-    return fetch(new URL(path, this.url), { ...init, signal });
+    const send = () => fetch(new URL(path, this.url), { ...init, signal });
+    // A connection that is kept alive may be closed by workerd just as it is written to: no whole request was read from it.
+    const isStale = (error) => error.cause?.code === "EPIPE" && !(init.body instanceof ReadableStream);
+    return send().catch((error) => (isStale(error) ? send() : Promise.reject(error)));
   }
 
   /** Sends `body` as JSON and answers `{status, headers, body}`, the body parsed where it is JSON. */
