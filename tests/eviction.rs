@@ -16,10 +16,10 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 use support::Object;
-use support::archive::settle_with;
+use support::archive::{reads, settle_with};
 use thermocline::config::StorageConfig;
 use thermocline::ports::Ports;
-use thermocline::ports::native::{OperationCounts, World};
+use thermocline::ports::native::World;
 
 /// Everything that is archived is evicted.
 const EVICTING: &str = r#"{"hot":{"evictAboveBytes":1}}"#;
@@ -56,18 +56,6 @@ fn forms(object: &Object) -> (i64, i64, i64) {
     let forms = object.ok("GET", "/collections/docs", "")["forms"].clone();
     let count = |name: &str| forms[name].as_i64().unwrap();
     (count("row"), count("segment"), count("cold"))
-}
-
-/// What `work` reads of the bucket.
-fn reads(world: &World, work: impl FnOnce()) -> OperationCounts {
-    let before = world.bucket.counts();
-    work();
-    let after = world.bucket.counts();
-    OperationCounts {
-        gets: after.gets - before.gets,
-        bytes_out: after.bytes_out - before.bytes_out,
-        ..OperationCounts::default()
-    }
 }
 
 fn without_bucket(world: &World) -> Object {

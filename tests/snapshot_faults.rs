@@ -63,6 +63,15 @@ impl Scenario {
         (plan.clone(), Object::configured(plan.wrap(&self.world.ports()), config))
     }
 
+    /// Fires the alarm that is set, unless the instance is gone, whatever comes of it.
+    fn fire(&self, plan: &FaultPlan, object: &Object) {
+        if let Some(due) = self.world.alarm.at_ms().filter(|_| !plan.crashed()) {
+            self.world.clock.set(due.max(self.world.ports().clock.now_ms()));
+            self.world.alarm.take_due(due);
+            let _ = run(object.service.engine().alarm());
+        }
+    }
+
     /// Lets the platform fire what alarms there are, and a client come by.
     fn recover(&self) -> Object {
         let object = Object::wake_with(&self.world, CONFIG);
@@ -166,12 +175,7 @@ fn any_call_of_a_restore_may_fail() {
         let path = format!("{}/restore", scenario.path());
         let request = support::request("POST", &path, &[("content-type", "application/json")], "{}");
         let answer = run(object.service.handle(request)).done();
-        let due = scenario.world.alarm.at_ms();
-        if let Some(due) = due.filter(|_| !plan.crashed()) {
-            scenario.world.clock.set(due.max(scenario.world.ports().clock.now_ms()));
-            scenario.world.alarm.take_due(due);
-            let _ = run(object.service.engine().alarm());
-        }
+        scenario.fire(&plan, &object);
         if plan.unmet() > 0 {
             return false;
         }
@@ -208,12 +212,7 @@ fn any_call_of_a_restore_by_another_object_may_fail() {
         let path = format!("{}/restore", scenario.path());
         let request = support::request("POST", &path, &[("content-type", "application/json")], r#"{"into":"demo/2"}"#);
         let answer = run(object.service.handle(request)).done();
-        let due = scenario.world.alarm.at_ms();
-        if let Some(due) = due.filter(|_| !plan.crashed()) {
-            scenario.world.clock.set(due.max(scenario.world.ports().clock.now_ms()));
-            scenario.world.alarm.take_due(due);
-            let _ = run(object.service.engine().alarm());
-        }
+        scenario.fire(&plan, &object);
         if plan.unmet() > 0 {
             return false;
         }

@@ -23,12 +23,12 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 use support::Object;
-use support::archive::{alarms_for, check_tables};
+use support::archive::{alarms_for, check_tables, fire, reads};
 use thermocline::cold::catalog::{ColdCatalog, TableId};
 use thermocline::cold::{DataFile, FileContent, TableKind};
 use thermocline::config::{HotConfig, StorageConfig};
 use thermocline::hot::HotStore;
-use thermocline::ports::native::{Fault, FaultPlan, NativeSql, OperationCounts, SplitMix64, World, run};
+use thermocline::ports::native::{Fault, FaultPlan, NativeSql, SplitMix64, World, run};
 
 /// Everything that is archived is evicted, and nothing leaves the bucket that a kept snapshot has.
 const EVICTING: &str = r#"{"hot":{"evictAboveBytes":1},"objects":{"expiryDays":36500}}"#;
@@ -83,9 +83,7 @@ fn merge(world: &World) {
         if due > world.ports_now() + HOUR_MS {
             break;
         }
-        world.clock.set(due.max(world.ports_now()));
-        assert!(world.alarm.take_due(due));
-        run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
+        fire(world, &object, due).unwrap();
     }
 }
 
@@ -133,19 +131,6 @@ fn places(world: &World) -> Vec<String> {
     let key =
         |place: Rc<str>| serde_json::from_str::<Value>(&place).unwrap()["file"]["key"].as_str().unwrap().to_owned();
     hot.evicted_places().unwrap().into_iter().map(key).collect()
-}
-
-/// What `work` reads of the bucket.
-fn reads(world: &World, work: impl FnOnce()) -> OperationCounts {
-    let before = world.bucket.counts();
-    work();
-    let after = world.bucket.counts();
-    OperationCounts {
-        gets: after.gets - before.gets,
-        puts: after.puts - before.puts,
-        bytes_out: after.bytes_out - before.bytes_out,
-        ..OperationCounts::default()
-    }
 }
 
 /// All documents but those that the tests make beside.
@@ -549,9 +534,7 @@ fn an_export_in_progress_reads_what_it_began_with() {
     object.ok("PUT", "/collections/docs/docs/merge", "{}");
     for n in 0..40 {
         let Some(due) = world.alarm.at_ms().filter(|due| *due < world.ports_now() + 3 * HOUR_MS) else { break };
-        world.clock.set(due.max(world.ports_now()));
-        assert!(world.alarm.take_due(due));
-        run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
+        fire(&world, &object, due).unwrap();
         if n < 12 {
             object.ok("PUT", "/collections/docs/docs/merge", &json!({ "n": n }).to_string());
         }

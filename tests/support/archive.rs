@@ -13,7 +13,7 @@ use thermocline::cold::{ChangesRange, DataFile, LiveFile, TableKind, TableState,
 use thermocline::config::HotConfig;
 use thermocline::error::StorageError;
 use thermocline::hot::HotStore;
-use thermocline::ports::native::{World, run};
+use thermocline::ports::native::{OperationCounts, World, run};
 
 use super::Object;
 
@@ -181,6 +181,19 @@ fn check_itself(world: &World, record: &TableRecord, files: &[LiveFile]) {
     let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     assert!(report.is_clean() && report.counts.snapshots > 0, "{}", findings.join("\n"));
     CLEAN.with_borrow_mut(|clean| clean.insert(seen));
+}
+
+/// What `work` asks of the bucket: gets, puts, and the bytes that come out.
+pub fn reads(world: &World, work: impl FnOnce()) -> OperationCounts {
+    let before = world.bucket.counts();
+    work();
+    let after = world.bucket.counts();
+    OperationCounts {
+        gets: after.gets - before.gets,
+        puts: after.puts - before.puts,
+        bytes_out: after.bytes_out - before.bytes_out,
+        ..OperationCounts::default()
+    }
 }
 
 /// Fires the alarm until nothing is pending, as the platform would.
