@@ -5,9 +5,8 @@
 
 use super::data_file::DataFile;
 use super::schema::change_fields;
-use crate::types::sorting;
 use crate::types::time::MICROS_PER_MILLI;
-use crate::types::{Sequence, Timestamp};
+use crate::types::{Sequence, Timestamp, sorting};
 
 /// Files that leave a table in one commit, at most.
 const FILES_MAX: usize = 1_000;

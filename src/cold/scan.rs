@@ -17,10 +17,9 @@ use super::schema::change_fields;
 use super::statistics::{FileStatistics, GroupStatistics, is_own};
 use crate::error::Result;
 use crate::ports::ObjectStore;
-use crate::types::Sequence;
 use crate::types::sink::{DocumentSink, room};
-use crate::types::sorting;
 use crate::types::statistics::ColumnStatistics;
+use crate::types::{Sequence, sorting};
 use crate::vortex::schema::{EXTRA_FIELD, ID_FIELD, SEQUENCE_FIELD, TIMESTAMP_FIELD};
 use crate::vortex::{Column, ColumnCursor, Rebuilder, RebuiltColumn, Scalar, TableSchema, Values};
 

@@ -7,7 +7,7 @@ use crate::cdc::feed::{PageBuilder, check_position, read_page};
 use crate::cdc::{FeedFilter, FeedPage};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::PAGE_MAX_BYTES;
-use crate::snapshots::Replans;
+use crate::snapshots::replanning;
 use crate::types::{CdcEvent, Sequence, StorageTier};
 
 /// How often a waiting reader looks for events, in ms.
@@ -33,13 +33,7 @@ impl Engine {
 
     /// A page that starts before the hot log does.
     async fn archived_changes(&self, filter: &FeedFilter) -> Result<FeedPage> {
-        let mut replans = Replans::default();
-        loop {
-            match self.archived_page(filter).await {
-                Err(error) if replans.again(&error) => {}
-                done => return done,
-            }
-        }
+        replanning(async || self.archived_page(filter).await).await
     }
 
     async fn archived_page(&self, filter: &FeedFilter) -> Result<FeedPage> {

@@ -6,7 +6,7 @@ use super::Engine;
 use super::query::Filter;
 use crate::error::{Result, StorageError};
 use crate::hot::{NeedsCold, Write, WriteOutcome};
-use crate::snapshots::Replans;
+use crate::snapshots::replanning;
 use crate::types::statistics::ColumnStatistics;
 use crate::types::{ChangeContext, Document};
 
@@ -66,15 +66,7 @@ impl Engine {
                 Err(error) if error.cause_as::<NeedsCold>().is_some() => Ok(None),
                 found => found,
             },
-            Tier::Cold => {
-                let mut replans = Replans::default();
-                loop {
-                    match self.get_published(collection, id).await {
-                        Err(error) if replans.again(&error) => {}
-                        done => return done,
-                    }
-                }
-            }
+            Tier::Cold => replanning(async || self.get_published(collection, id).await).await,
         }
     }
 

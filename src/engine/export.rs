@@ -21,7 +21,7 @@ use super::{AsOf, Engine};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::Clock;
 use crate::ports::message::BodySource;
-use crate::snapshots::{Moment, Replans, Wanted};
+use crate::snapshots::{Moment, Wanted, replanning};
 use crate::types::{Document, DocumentSink, Sequence, StorageTier, Timestamp};
 
 /// A chunk is given when it has this many bytes; with the line that made it full it has at most a document more.
@@ -66,13 +66,7 @@ struct Lines(Rc<RefCell<Vec<u8>>>);
 impl Engine {
     /// Begins to export a collection as of a moment, or as it is now; one that does not exist is empty.
     pub async fn export(self: &Rc<Self>, collection: &str, as_of: Option<AsOf>) -> Result<Export> {
-        let mut replans = Replans::default();
-        loop {
-            match self.begin_export(collection, as_of).await {
-                Err(error) if replans.again(&error) => {}
-                done => return done,
-            }
-        }
+        replanning(async || self.begin_export(collection, as_of).await).await
     }
 
     async fn begin_export(self: &Rc<Self>, collection: &str, as_of: Option<AsOf>) -> Result<Export> {

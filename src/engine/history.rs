@@ -8,7 +8,7 @@ use super::Engine;
 use super::query::{Execution, Filter, Query, QueryAnswer};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::snapshots::named::unknown;
-use crate::snapshots::{Moment, Replans, Wanted};
+use crate::snapshots::{Moment, Wanted, replanning};
 use crate::types::{Document, Sequence, StorageTier, Timestamp};
 
 /// A moment of an object's past, as it is asked for.
@@ -28,37 +28,30 @@ impl Engine {
         let moment = self.moment(as_of)?;
         let is_it = Filter::is_id(id);
         let wanted = Wanted { id: Some(id), may_match: &|statistics| is_it.may_match(statistics) };
-        let mut replans = Replans::default();
-        loop {
+        replanning(async || {
             let mut found = None;
             let mut take = |document: Document| {
                 found = Some(document);
                 Ok(ControlFlow::Break(()))
             };
-            match self.snapshotter.scan_as_of(collection, moment, &wanted, &mut take).await {
-                Err(error) if replans.again(&error) => {}
-                done => return done.map(|_| found),
-            }
-        }
+            self.snapshotter.scan_as_of(collection, moment, &wanted, &mut take).await?;
+            Ok(found)
+        })
+        .await
     }
 
     /// Answers a query over a collection as of a moment.
     pub async fn query_as_of(&self, collection: &str, query: &Query, as_of: AsOf) -> Result<QueryAnswer> {
         let moment = self.moment(as_of)?;
         let wanted = Wanted { id: None, may_match: &|statistics| query.may_match(statistics) };
-        let mut replans = Replans::default();
-        loop {
+        replanning(async || {
             let mut execution = Execution::new(query, self.budget(), false);
             let mut push = |document: Document| execution.push(&document);
-            match self.snapshotter.scan_as_of(collection, moment, &wanted, &mut push).await {
-                Err(error) if replans.again(&error) => {}
-                stats => {
-                    let stats = stats?;
-                    execution.count(stats.files_scanned, stats.files_pruned);
-                    return execution.finish();
-                }
-            }
-        }
+            let stats = self.snapshotter.scan_as_of(collection, moment, &wanted, &mut push).await?;
+            execution.count(stats.files_scanned, stats.files_pruned);
+            execution.finish()
+        })
+        .await
     }
 
     /// The moment that is asked for. One that is yet to come is refused: what is asked for could still change.

@@ -11,7 +11,7 @@ use super::{AsOf, Engine, Tier};
 use crate::error::Result;
 use crate::hot::QuerySources;
 use crate::hot::directory::Segment;
-use crate::snapshots::{EvictedFiles, Replans};
+use crate::snapshots::{EvictedFiles, Replans, replanning};
 use crate::types::Document;
 use crate::types::statistics::ColumnStatistics;
 
@@ -34,13 +34,7 @@ impl Engine {
     }
 
     async fn query_cold(&self, collection: &str, query: &Query) -> Result<QueryAnswer> {
-        let mut replans = Replans::default();
-        loop {
-            match self.query_published(collection, query).await {
-                Err(error) if replans.again(&error) => {}
-                done => return done,
-            }
-        }
+        replanning(async || self.query_published(collection, query).await).await
     }
 
     async fn query_published(&self, collection: &str, query: &Query) -> Result<QueryAnswer> {

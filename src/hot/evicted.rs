@@ -19,8 +19,7 @@ use super::directory::{LifeKey, Segment};
 use super::lookup::{Located, Place};
 use super::write::{TRANSACTION_MAX_BYTES, Write, too_many_images};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::types::sorting;
-use crate::types::{Document, StorageTier};
+use crate::types::{Document, StorageTier, sorting};
 use crate::vortex::Bitmap;
 
 /// Bytes of lent documents that are kept, at most: what one transaction may replace, and some more.

@@ -14,8 +14,7 @@ use super::segment::{Origin, SEGMENT_MAX_ROWS, SEGMENT_MAX_TEXT_BYTES};
 use super::{Collection, HotStore};
 use crate::config::HotConfig;
 use crate::error::Result;
-use crate::types::sorting;
-use crate::types::{CollectionId, Document};
+use crate::types::{CollectionId, Document, sorting};
 use crate::vortex::Bitmap;
 
 /// Segments of about one size that are merged into one.

@@ -12,8 +12,7 @@ use super::segment::read;
 use crate::cdc::SegmentReference;
 use crate::error::Result;
 use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS};
-use crate::types::sorting;
-use crate::types::{Document, Sequence};
+use crate::types::{Document, Sequence, sorting};
 use crate::vortex::Bitmap;
 use crate::vortex::blob::Budget;
 

@@ -13,8 +13,7 @@ use super::segment::{ColumnBytes, SegmentHead, read};
 use crate::error::Result;
 use crate::limits::{PAGE_MAX_BYTES, SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS};
 use crate::ports::SqlStore;
-use crate::types::Document;
-use crate::types::sorting;
+use crate::types::{Document, sorting};
 use crate::vortex::blob::{BlobIndex, Budget};
 use crate::vortex::{Bitmap, StrayFields};
 

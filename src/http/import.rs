@@ -13,8 +13,7 @@ use super::params::QueryParams;
 use crate::engine::{Condition, Engine, Mutation, NewDocument, Write};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::{BATCH_MAX_BYTES, DOCUMENT_MAX_BYTES, IMPORT_CHUNK_MAX_DOCUMENTS, IMPORT_MAX_ERRORS};
-use crate::types::sorting;
-use crate::types::{ChangeContext, Sequence, StorageTier};
+use crate::types::{ChangeContext, Sequence, StorageTier, sorting};
 
 #[derive(Serialize)]
 struct LineError {

@@ -31,5 +31,5 @@ pub use history::{Moment, Wanted};
 pub use named::{LABEL_MAX_BYTES, SnapshotRequest};
 pub use published::Published;
 pub use recall::EvictedFiles;
-pub use replan::Replans;
+pub use replan::{Replans, replanning};
 pub use snapshotter::Snapshotter;

@@ -30,8 +30,7 @@ use super::segment::read::ID_POSITION;
 use super::segment::{ColumnBytes, Origin, SegmentHead};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::SqlStore;
-use crate::types::StorageTier;
-use crate::types::sorting;
+use crate::types::{StorageTier, sorting};
 
 /// The directory of one object.
 pub struct Directory {

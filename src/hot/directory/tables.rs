@@ -18,8 +18,7 @@ use crate::hot::segment::Origin;
 use crate::hot::segment::build::BuiltSegment;
 use crate::limits::SEGMENT_ROW_MAX_BYTES;
 use crate::ports::{SqlParam, SqlRow, SqlStore, expect_blob, expect_integer, expect_text};
-use crate::types::StorageTier;
-use crate::types::sorting;
+use crate::types::{StorageTier, sorting};
 use roaring::RoaringBitmap;
 
 const TABLES: [&str; 3] = [

@@ -4,8 +4,7 @@ use std::cmp::Ordering;
 
 use super::order::{KeyRef, OrderKey};
 use super::path::FieldPath;
-use crate::types::Json;
-use crate::types::sorting;
+use crate::types::{Json, sorting};
 
 /// A constant of a condition.
 #[derive(Clone, Debug, PartialEq)]

@@ -19,8 +19,7 @@ use super::source::SegmentSource;
 use super::top::{Candidate, RowAt, TopRows};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::PAGE_MAX_BYTES;
-use crate::types::sorting;
-use crate::types::{Document, StorageTier};
+use crate::types::{Document, StorageTier, sorting};
 
 /// Bytes of segments' columns kept from finding rows until they are answered.
 const KEPT_MAX_BYTES: u64 = 16 * 1024 * 1024;

@@ -15,8 +15,7 @@ use crate::hot::rows::Generation;
 use crate::hot::segment::NewRow;
 use crate::hot::{Collection, HotStore, signed};
 use crate::limits::SCAN_PAGE_MAX_BYTES;
-use crate::types::sorting;
-use crate::types::{Sequence, Timestamp};
+use crate::types::{Sequence, Timestamp, sorting};
 
 /// What is known of a document.
 pub(super) enum Current {

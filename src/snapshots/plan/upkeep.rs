@@ -14,8 +14,7 @@ use crate::cold::{DataFile, FileContent, LiveFile, TableKind, expiry, retention}
 use crate::error::Result;
 use crate::hot::directory::Segment;
 use crate::hot::{Collection, HotStore};
-use crate::types::sorting;
-use crate::types::{CollectionId, Timestamp};
+use crate::types::{CollectionId, Timestamp, sorting};
 
 /// How long snapshots that are too old wait for a commit to let them go, which costs nothing, in ms.
 const THINNING_DELAY_MS: i64 = 3_600_000;
