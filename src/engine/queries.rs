@@ -105,8 +105,7 @@ impl Engine {
                 execution.count(0, 1);
                 continue;
             }
-            let Some(place) = &segment.place else { continue };
-            files.add(place, segment.live().positions())?;
+            files.add_current(segment)?;
         }
         let mut look = |document: Document| execution.push_unordered(&document).map(ControlFlow::Continue);
         let stats = self.snapshotter.scan_evicted(&files, fields.as_deref(), &may_match, &mut look).await?;

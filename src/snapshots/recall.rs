@@ -11,6 +11,7 @@ use super::place::Place;
 use super::replan::Replans;
 use crate::cold::{DataFile, ScanStats, scan_rows};
 use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::directory::Segment;
 use crate::hot::{EvictedRows, HotStore, NeedsCold};
 use crate::ports::ObjectStore;
 use crate::types::statistics::ColumnStatistics;
@@ -44,6 +45,11 @@ impl EvictedFiles {
             None => drop(self.0.insert(place.file.key.clone(), (place.file, new))),
         }
         Ok(())
+    }
+
+    /// Adds the current rows of a segment, if it is evicted.
+    pub fn add_current(&mut self, segment: &Segment) -> Result<()> {
+        segment.place.as_ref().map_or(Ok(()), |place| self.add(place, segment.live().positions()))
     }
 
     /// Whether there are none.

@@ -9,7 +9,6 @@ use roaring::{RoaringBitmap, RoaringTreemap};
 use super::source::Source;
 use crate::cold::{ChangesRange, DataFile, FileContent, deleted_positions, read_versions, scan_changes};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::hot::EvictedRows;
 use crate::snapshots::EvictedFiles;
 use crate::snapshots::Snapshotter;
 use crate::types::{Operation, Sequence, StorageTier};
@@ -115,9 +114,7 @@ impl Snapshotter {
     pub(super) fn evicted_files(&self, collection: &str) -> Result<EvictedFiles> {
         let mut files = EvictedFiles::default();
         for segment in self.hot.evicted_segments(collection)? {
-            if let Some(rows) = EvictedRows::live(&segment) {
-                files.add(&rows.place, rows.rows.into_iter())?;
-            }
+            files.add_current(&segment)?;
         }
         Ok(files)
     }
