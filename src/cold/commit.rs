@@ -118,11 +118,8 @@ pub fn snapshot_id(attempt: Uuid) -> i64 {
 /// [`retag`](super::tags::retag) refuses them. Nothing has happened then.
 pub fn plan_commit(state: &TableState, commit: &Commit) -> Result<BuiltCommit> {
     let snapshot_id = snapshot_id(commit.attempt);
-    let mut next = state.clone();
-    next.format = TableState::FORMAT;
-    next.version = state.version.saturating_add(1);
+    let mut next = next_version(state, commit.timestamp_ms);
     next.last_sequence_number = state.last_sequence_number.saturating_add(1);
-    next.last_updated_ms = commit.timestamp_ms.max(state.last_updated_ms);
     set_schema(&mut next, &commit.schema);
 
     let plans = [ManifestPlan::of_data(state, commit)?, ManifestPlan::of_deletes(state, commit)?];
@@ -145,8 +142,23 @@ pub fn plan_commit(state: &TableState, commit: &Commit) -> Result<BuiltCommit> {
     Ok(BuiltCommit { state: next, objects, metadata, version_hint, added, garbage })
 }
 
+/// The state as the next version of its metadata begins, at `now` (Unix ms).
+pub(super) fn next_version(state: &TableState, now: Timestamp) -> TableState {
+    let mut next = state.clone();
+    next.format = TableState::FORMAT;
+    next.version = state.version.saturating_add(1);
+    next.last_updated_ms = now.max(state.last_updated_ms);
+    next
+}
+
+/// A next version without a new snapshot: nothing is to be put but its metadata file and the hint.
+pub(super) fn of_metadata(next: TableState, garbage: Vec<String>) -> Result<BuiltCommit> {
+    let (metadata, version_hint) = published(&next)?;
+    Ok(BuiltCommit { state: next, objects: Vec::new(), metadata, version_hint, added: Vec::new(), garbage })
+}
+
 /// The metadata file of a state, and the hint that names it.
-pub(super) fn published(state: &TableState) -> Result<(StagedObject, StagedObject)> {
+fn published(state: &TableState) -> Result<(StagedObject, StagedObject)> {
     let (key, bytes) = (state.path.metadata(state.version), metadata::to_json(state)?);
     let metadata = StagedObject { key, bytes, content_type: JSON };
     let hint = state.version.to_string().into_bytes();
@@ -159,7 +171,7 @@ fn tag(next: &mut TableState, commit: &Commit, snapshot_id: i64) -> Result<()> {
 }
 
 /// Makes `schema` the current one, under the number it had if it is kept, or the next.
-fn set_schema(next: &mut TableState, schema: &Schema) {
+pub(super) fn set_schema(next: &mut TableState, schema: &Schema) {
     let known = next.schemas.iter().find(|known| known.same_fields(schema)).map(|known| known.schema_id);
     next.current_schema_id = known.unwrap_or_else(|| {
         next.last_schema_id = next.last_schema_id.saturating_add(1);

@@ -56,6 +56,15 @@ pub(super) fn check_retag(previous: &TableState, next: &TableState, garbage: &[S
     ])
 }
 
+/// What must hold of a change of the schema alone.
+pub(super) fn check_evolution(previous: &TableState, next: &TableState, garbage: &[String]) -> Result<()> {
+    check_retag(previous, next, garbage)?;
+    all_hold(&[
+        ("field ids keep their meaning", fields_keep_their_meaning(previous, next)),
+        ("the tags stay", previous.tags == next.tags),
+    ])
+}
+
 fn all_hold(checks: &[(&str, bool)]) -> Result<()> {
     match checks.iter().find(|(_, holds)| !holds) {
         None => Ok(()),

@@ -2,7 +2,7 @@
 //!
 //! A snapshot that a tag names is kept, with all that it reaches, until its last tag is removed.
 
-use super::commit::{BuiltCommit, published, trim_schemas};
+use super::commit::{BuiltCommit, next_version, of_metadata, trim_schemas};
 use super::invariants::check_retag;
 use super::metadata::MAIN;
 use super::retention::{Retention, expire};
@@ -27,10 +27,7 @@ pub fn retag(
     now: Timestamp,
     retention: Retention,
 ) -> Result<BuiltCommit> {
-    let mut next = state.clone();
-    next.format = TableState::FORMAT;
-    next.version = state.version.saturating_add(1);
-    next.last_updated_ms = now.max(state.last_updated_ms);
+    let mut next = next_version(state, now);
     for name in remove {
         if next.tags.remove(name).is_none() {
             return Err(refused(ErrorKind::NotFound, format!("expected a tag of this table to remove, got {name:?}")));
@@ -42,8 +39,7 @@ pub fn retag(
     let garbage = expire(&mut next, state, retention);
     trim_schemas(&mut next);
     check_retag(state, &next, &garbage)?;
-    let (metadata, version_hint) = published(&next)?;
-    Ok(BuiltCommit { state: next, objects: Vec::new(), metadata, version_hint, added: Vec::new(), garbage })
+    of_metadata(next, garbage)
 }
 
 /// Adds a tag that names a snapshot of the state.

@@ -77,7 +77,7 @@ impl Engine {
             self.hot.ensure_object(&object, self.now_ms())?;
             self.hot.declare(name, definition)
         })?;
-        if expires {
+        if self.snapshotter.definitions_changed()? || expires {
             self.schedule_archive().await?;
         }
         Ok(new)

@@ -1,6 +1,7 @@
 //! What is declared of a collection: columns with types, which every write is checked against.
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh64::xxh64;
 
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::json::pointer_token;
@@ -204,6 +205,20 @@ impl CollectionDefinition {
             nullable: column.nullable,
         };
         self.columns.iter().map(declaration).collect()
+    }
+
+    /// A checksum, of 52 bits, of what its table's columns follow from; 0 where nothing of that is declared.
+    pub fn columns_checksum(&self) -> Result<i64> {
+        if self.columns.is_empty() && self.drop_columns.is_empty() && self.retired.is_empty() {
+            return Ok(0);
+        }
+        let columns = Self {
+            columns: self.columns.clone(),
+            drop_columns: self.drop_columns.clone(),
+            retired: self.retired.clone(),
+            ..Self::default()
+        };
+        Ok(i64::try_from(xxh64(columns.to_stored()?.as_bytes(), 0) >> 12).unwrap_or(i64::MAX))
     }
 
     /// The form kept in SQLite.

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use super::expiry::Expiries;
-use super::plan::Plan;
+use super::plan::{Plan, declared_since};
 use super::publish::Publish;
 use super::schedule::publishable_ms;
 use super::snapshotter::{Caller, Snapshotter};
 use super::stage::{Stage, Staged};
-use crate::cold::catalog::UNTIL_PUBLISHED;
+use crate::cold::TableKind;
+use crate::cold::catalog::{TableId, UNTIL_PUBLISHED};
 use crate::cold::expiry::{self, ExpiredEvents};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::R2_SAME_KEY_INTERVAL_MS;
@@ -91,7 +92,41 @@ impl Snapshotter {
         self.note_lost(now)?;
         let plan = Plan::make(&self.hot, &self.catalog, attempt, now)?;
         self.plan_made();
+        if plan.is_some() || !self.declared_due()? {
+            return Ok(plan);
+        }
+        let plan = Plan::make_evolution(&self.hot, &self.catalog, attempt, now)?;
+        self.declared.set(None);
+        self.catalog_changed();
         Ok(plan)
+    }
+
+    /// Whether columns were declared that a table does not have yet.
+    pub(super) fn declared_due(&self) -> Result<bool> {
+        if self.declared.get().is_none() {
+            self.declared.set(Some(!declared_since(&self.hot, &self.catalog)?.is_empty()));
+        }
+        Ok(self.declared.get() == Some(true))
+    }
+
+    /// Looks again whether a table is to get other columns; the caller has declared some.
+    pub fn definitions_changed(&self) -> Result<bool> {
+        self.declared.set(None);
+        self.declared_due()
+    }
+
+    /// Notes which declarations the tables follow now, within the transaction that commits them.
+    fn note_declared(&self, plan: &Plan, staged: &Staged) -> Result<()> {
+        let followed = self.catalog.declared()?;
+        for planned in &plan.collections {
+            let table = TableId { collection: planned.id, kind: TableKind::State };
+            let follows = planned.evolve || (!planned.thin && staged.tables.iter().any(|staged| staged.id == table));
+            let checksum = planned.definition.columns_checksum()?;
+            if follows && followed.get(&planned.id).copied().unwrap_or(0) != checksum {
+                self.catalog.set_declared(planned.id, checksum)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether everything is archived.
@@ -189,6 +224,7 @@ impl Snapshotter {
                 self.catalog.add_files(table.id, version, &table.built.added)?;
                 self.catalog.add_garbage(UNTIL_PUBLISHED, &table.built.garbage)?;
             }
+            self.note_declared(plan, &staged)?;
             self.commit_named(plan, name, staged.snapshot.as_ref())?;
             if plan.is_expiry() {
                 let gone = staged.tables.iter().flat_map(|table| &table.removed).map(|file| &file.file.file);
@@ -199,6 +235,7 @@ impl Snapshotter {
             self.hot.plan_ended()
         })?;
         self.catalog_changed();
+        self.declared.set(None);
         self.expiries.set(self.expiries.get().filter(Expiries::stay_true));
         Ok(())
     }

@@ -23,6 +23,8 @@ pub struct Pending {
     pub planned: Option<Timestamp>,
     /// Whether there are files to be merged.
     pub merge: bool,
+    /// Whether a table is to get columns that were declared.
+    pub declared: bool,
     /// When the next garbage may be deleted.
     pub garbage_at: Option<Timestamp>,
     /// When a named snapshot expires.
@@ -38,7 +40,7 @@ pub fn due_ms(config: &SnapshotsConfig, pending: &Pending, now: Timestamp) -> Op
     });
     let publish = pending.unpublished.then(|| publishable_ms(config, pending.published_at, now));
     // Committed states are published before the next changes are archived.
-    let merge = pending.merge.then(|| publishable_ms(config, pending.published_at, now));
+    let merge = (pending.merge || pending.declared).then(|| publishable_ms(config, pending.published_at, now));
     let work = publish.or(flush).or(pending.planned).or(merge);
     // What has expired goes when nothing else waits.
     let expiry = pending.expiry_at.filter(|_| work.is_none());

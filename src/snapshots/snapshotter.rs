@@ -83,6 +83,8 @@ pub struct Snapshotter {
     planned_bytes: Cell<u64>,
     /// The collections that had files to be merged when they were last published.
     pub(super) merge_due: RefCell<Vec<CollectionId>>,
+    /// Whether columns were declared that a table may not have yet; `None` when that is not known.
+    pub(super) declared: Cell<Option<bool>>,
     /// The jobs of the object.
     pub(super) jobs: Rc<Jobs>,
     /// What the restore with this id reads.
@@ -110,6 +112,7 @@ impl Snapshotter {
             changes_since: Cell::new(None),
             planned_bytes: Cell::new(0),
             merge_due: RefCell::default(),
+            declared: Cell::new(None),
             jobs,
             source: RefCell::default(),
             expiries: Cell::new(None),
@@ -146,6 +149,7 @@ impl Snapshotter {
             unpublished: known.unpublished,
             published_at: known.progress.published_at,
             merge: !self.merge_due.borrow().is_empty() && self.running_restore()?.is_none(),
+            declared: self.declared.get() == Some(true),
             planned: known.planned.then(|| retry_ms(self.failures.get(), None, now)),
             garbage_at: known.garbage_at,
             expiry_at: known.expiry_at,
@@ -172,6 +176,7 @@ impl Snapshotter {
     /// Whether the alarm that fires now may be one for archiving: it is due, or what waits was noted before this instance
     /// woke.
     pub fn is_alarm_due(&self, now: Timestamp) -> Result<bool> {
+        self.declared_due()?;
         let noted = self.changes_since.get().is_some();
         Ok(self.next_alarm(now)?.is_some_and(|due| due <= now || !noted))
     }
@@ -193,7 +198,11 @@ impl Snapshotter {
         let mut bytes_written = 0u64;
         for _ in 0..SYNC_ROUNDS {
             self.until_idle().await;
-            if self.published()?.sequence >= wanted && !(force && bytes_written == 0 && self.known()?.unpublished) {
+            let lags = self.declared_due()?;
+            if self.published()?.sequence >= wanted
+                && !lags
+                && !(force && bytes_written == 0 && self.known()?.unpublished)
+            {
                 break;
             }
             bytes_written = bytes_written.saturating_add(self.guarded(Caller::Sync).await?);

@@ -7,6 +7,7 @@
 //!
 //! All stored values are JSON with a `format`; a newer one is refused.
 
+mod declared;
 mod named;
 
 use std::cell::Cell;
@@ -138,12 +139,14 @@ pub struct ColdCatalog {
     exists: Rc<Cell<bool>>,
     /// Whether those of named snapshots do; `None` until it was looked for them.
     has_named: Rc<Cell<Option<bool>>>,
+    /// The same of the table of declarations.
+    has_declared: Rc<Cell<Option<bool>>>,
 }
 
 impl ColdCatalog {
     /// The catalogue in `sql`.
     pub fn new(sql: Rc<dyn SqlStore>) -> Self {
-        Self { sql, exists: Rc::default(), has_named: Rc::default() }
+        Self { sql, exists: Rc::default(), has_named: Rc::default(), has_declared: Rc::default() }
     }
 
     /// Whether anything was ever planned.
@@ -156,16 +159,17 @@ impl ColdCatalog {
 
     /// Learns which tables there are.
     fn look_for_tables(&self) -> Result<()> {
-        let statement =
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('cold_progress', 'cold_snapshots')";
+        let statement = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN \
+             ('cold_progress', 'cold_snapshots', 'cold_declared')";
         for row in self.sql.query(statement, &[])? {
             match expect_text(row.into_iter().next())?.as_str() {
                 "cold_progress" => self.exists.set(true),
+                "cold_declared" => self.has_declared.set(Some(true)),
                 _ => self.has_named.set(Some(true)),
             }
         }
-        if self.has_named.get().is_none() {
-            self.has_named.set(Some(false));
+        for found in [&self.has_named, &self.has_declared] {
+            found.set(Some(found.get() == Some(true)));
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 pub use months::{PlannedMonth, PlannedSegment};
 pub use named::PlannedSnapshot;
-pub use upkeep::{Expiring, change_files, next_thinning};
+pub use upkeep::{Expiring, change_files, declared_since, next_thinning};
 
 use self::months::changed_months;
 use crate::cold::TableKind;
@@ -58,12 +58,20 @@ pub struct PlannedCollection {
     /// Whether snapshots of its tables that are too old leave them, without another commit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub thin: bool,
+    /// Whether its state table gets the columns that are declared, without another commit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub evolve: bool,
 }
 
 impl PlannedCollection {
     /// Whether files of its tables are merged.
     pub fn is_merge(&self) -> bool {
         !self.merge.is_empty() || !self.merge_state.is_empty()
+    }
+
+    /// Whether all files of its state table stay that are not merged. An archiving replaces the tails.
+    pub fn keeps_tails(&self) -> bool {
+        self.is_merge() || self.evolve
     }
 
     /// Its life, if it existed.
@@ -221,6 +229,7 @@ fn named(collection: &Collection) -> PlannedCollection {
         rewrite: Vec::new(),
         expire: Vec::new(),
         thin: false,
+        evolve: false,
     }
 }
 

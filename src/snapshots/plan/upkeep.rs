@@ -57,6 +57,24 @@ impl Plan {
         })
     }
 
+    /// Makes and stores a plan by which tables get the columns that were declared since their last commit; `None` when no
+    /// table needs it.
+    pub fn make_evolution(
+        hot: &Rc<HotStore>,
+        catalog: &ColdCatalog,
+        attempt: Uuid,
+        now: Timestamp,
+    ) -> Result<Option<Self>> {
+        let due = declared_since(hot, catalog)?;
+        if due.is_empty() {
+            return Ok(None);
+        }
+        Self::make_upkeep(hot, catalog, attempt, now, &|collection| {
+            let life = Some(collection.life);
+            Ok(due.contains(&collection.id).then(|| PlannedCollection { life, evolve: true, ..named(collection) }))
+        })
+    }
+
     /// Makes and stores a plan by which what has expired leaves the tables; `None` when nothing has.
     pub fn make_expiry(
         hot: &Rc<HotStore>,
@@ -112,7 +130,9 @@ impl Plan {
 
     /// Whether it merges what is there or lets it go, and archives nothing.
     pub fn is_upkeep(&self) -> bool {
-        let is_upkeep = |planned: &PlannedCollection| planned.is_merge() || !planned.expire.is_empty() || planned.thin;
+        let is_upkeep = |planned: &PlannedCollection| {
+            planned.is_merge() || !planned.expire.is_empty() || planned.thin || planned.evolve
+        };
         self.collections.iter().any(is_upkeep)
     }
 
@@ -134,6 +154,20 @@ impl Plan {
         }
         Ok(due)
     }
+}
+
+/// The collections whose columns were declared otherwise since a commit of their state tables followed.
+pub fn declared_since(hot: &HotStore, catalog: &ColdCatalog) -> Result<Vec<CollectionId>> {
+    let followed = catalog.declared()?;
+    let mut due = Vec::new();
+    for collection in hot.catalog()?.all_live() {
+        let known = followed.get(&collection.id).copied().unwrap_or(0);
+        let table = TableId { collection: collection.id, kind: TableKind::State };
+        if collection.definition.columns_checksum()? != known && catalog.table(table)?.is_some() {
+            due.push(collection.id);
+        }
+    }
+    Ok(due)
 }
 
 /// When snapshots leave the tables of a collection to which nothing is committed: some time after commits would let them go.

@@ -96,6 +96,8 @@ impl Snapshotter {
         if catalog.live(name).is_some_and(|live| *live.definition == definition) {
             return Ok(());
         }
+        // Its table may have to follow.
+        self.declared.set(Some(true));
         self.hot.declare(name, definition)
     }
 

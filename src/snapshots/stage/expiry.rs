@@ -1,11 +1,11 @@
-//! Staging expiry: files leave a change log, and nothing is written but manifests; snapshots that are too old leave a
-//! table, and nothing is written but metadata.
+//! Staging what adds no files: files leave a change log, and nothing is written but manifests; snapshots that are too old
+//! leave a table, or its columns change by declaration, and nothing is written but metadata.
 
 use super::state::StateChange;
 use super::{CollectionStage, Stage, StagedTable};
 use crate::cold::catalog::{CatalogFile, TableId, TableRecord};
 use crate::cold::tags::retag;
-use crate::cold::{CommitOperation, TableKind};
+use crate::cold::{CommitOperation, Schema, TableKind, evolve};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
 
@@ -22,6 +22,15 @@ impl Stage<'_> {
         }
         let change = StateChange { added: Vec::new(), removed };
         self.build_commit(stage, table, change, Some(CommitOperation::Delete))
+    }
+
+    /// Stages the next version of a collection's state table, with the columns that are declared.
+    pub(super) fn stage_evolution(&self, stage: &CollectionStage<'_>) -> Result<Option<StagedTable>> {
+        let id = TableId { collection: stage.planned.id, kind: TableKind::State };
+        let Some(TableRecord { state, .. }) = self.catalog.table(id)? else { return Ok(None) };
+        let (base_version, columns) = (state.version, stage.columns.clone());
+        let built = evolve(&state, &Schema::state(&columns), self.plan.timestamp, self.retention())?;
+        Ok(built.map(|built| StagedTable { id, base_version, built, columns, removed: Vec::new() }))
     }
 
     /// Stages the next versions of a collection's tables, without the snapshots that are too old.

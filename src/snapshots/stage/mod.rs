@@ -120,6 +120,10 @@ impl<'s> Stage<'s> {
             if stage.planned.is_merge() {
                 continue;
             }
+            if stage.planned.evolve {
+                tables.extend(self.stage_evolution(stage)?);
+                continue;
+            }
             if stage.planned.thin {
                 tables.extend(self.stage_thinning(stage)?);
                 continue;
@@ -160,8 +164,7 @@ impl<'s> Stage<'s> {
         let mut columns = record.as_ref().map(|record| record.columns.clone()).unwrap_or_default();
         let version = record.map_or(0, |record| record.state.version);
         let files = self.catalog.files(state, version)?;
-        // An archiving replaces the tails, a merge its inputs.
-        let stays = |file: &&CatalogFile| match planned.is_merge() {
+        let stays = |file: &&CatalogFile| match planned.keeps_tails() {
             true => !planned.merge_state.contains(&file.number),
             false => !file.file.file.parts.is_empty(),
         };
