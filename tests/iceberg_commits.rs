@@ -40,11 +40,13 @@ fn number_of(variable: &str) -> Option<i64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Documents change their form soon, few snapshots are kept, and what is garbage goes soon.
+/// Documents change their form soon, few snapshots are kept, and what is garbage goes soon. A long run is one of several
+/// years, and the log is to keep all of them.
 fn config(base_uri: &str) -> String {
     json!({
         "hot": {"sealRows": 6, "sealMinAgeMs": 0, "directBatch": 8, "maxUnmergedSegments": 2, "evictAboveBytes": 1},
         "cold": {"baseUri": base_uri, "icebergKeepSnapshots": 4, "icebergKeepDays": 1, "orphanMinAgeMs": HOUR_MS},
+        "objects": {"expiryDays": 36_500},
     })
     .to_string()
 }
