@@ -30,6 +30,9 @@ pub struct StorageConfig {
     /// The cache.
     #[garde(dive)]
     pub warm: WarmConfig,
+    /// Who may do what.
+    #[garde(dive)]
+    pub security: SecurityConfig,
     /// Work budgets of a query.
     #[garde(dive)]
     pub query: QueryConfig,
@@ -261,6 +264,24 @@ pub struct WarmConfig {
 impl Default for WarmConfig {
     fn default() -> Self {
         Self { default_ttl_secs: 300 }
+    }
+}
+
+/// What is asked of tokens.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Validate)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct SecurityConfig {
+    /// The audience (`aud`) that tokens must be for; any will do where it is not set.
+    #[garde(inner(length(bytes, min = 1, max = 512)))]
+    pub token_audience: Option<String>,
+    /// How far the clocks of those who issue tokens may be off, in seconds.
+    #[garde(range(min = 0, max = 600))]
+    pub clock_skew_secs: u32,
+}
+
+impl Default for SecurityConfig {
+    fn default() -> Self {
+        Self { token_audience: None, clock_skew_secs: 5 }
     }
 }
 

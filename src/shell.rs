@@ -8,7 +8,8 @@ use worker::{Context, DurableObject, Env, Request, Response, Result, State, cons
 use crate::config::StorageConfig;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, StorageError};
-use crate::http::edge::{Access, Decision, Edge};
+use crate::http::access::{Access, AccessVariables, Callers, PRINCIPAL_HEADER};
+use crate::http::edge::{Decision, Edge};
 use crate::http::object::ObjectService;
 use crate::http::problem_response;
 use crate::platform::{env, http};
@@ -28,8 +29,9 @@ fn edge(env: &Env) -> crate::error::Result<Rc<Edge>> {
     if let Some(edge) = EDGE.with_borrow(Clone::clone) {
         return Ok(edge);
     }
-    let access = Access::new(env::variable(env, "AUTH_MODE").as_deref(), env::variable(env, "AUTH_SECRET"));
-    let edge = Rc::new(Edge::new(env::edge_ports(env)?, &config(env)?, access)?);
+    let (ports, config) = (env::edge_ports(env)?, config(env)?);
+    let access = Access::new(access_variables(env), &config.security, env::signatures(), Rc::clone(&ports.clock))?;
+    let edge = Rc::new(Edge::new(ports, &config, access)?);
     EDGE.set(Some(Rc::clone(&edge)));
     Ok(edge)
 }
@@ -46,7 +48,11 @@ async fn answer(request: Request, env: &Env) -> crate::error::Result<Response> {
             })?;
             Ok(http::response_to_worker(read.serve(&bucket).await))
         }
-        Decision::Forward { name, plan } => {
+        Decision::Forward { name, plan, principal } => {
+            let request = match &principal {
+                Some(principal) => http::with_header(&request, PRINCIPAL_HEADER, principal)?,
+                None => request,
+            };
             let response = env::fetch_object(env, &name, request).await?;
             match plan {
                 None => Ok(response),
@@ -68,9 +74,7 @@ pub struct DigitalObject {
 
 impl DurableObject for DigitalObject {
     fn new(state: State, env: Env) -> Self {
-        let service =
-            config(&env).and_then(|config| ObjectService::new(Engine::new(env::ports(&state, &env)?, config)));
-        Self { service }
+        Self { service: service(&state, &env) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -103,6 +107,16 @@ impl DurableObject for DigitalObject {
             Err(error) => Err(worker::Error::RustError(error.to_string())),
         }
     }
+}
+
+fn service(state: &State, env: &Env) -> crate::error::Result<ObjectService> {
+    let callers = if access_variables(env).is_open() { Callers::Anyone } else { Callers::Named };
+    ObjectService::new(Engine::new(env::ports(state, env)?, config(env)?), callers)
+}
+
+fn access_variables(env: &Env) -> AccessVariables {
+    let [mode, secret, jwks] = ["AUTH_MODE", "AUTH_SECRET", "AUTH_JWKS"].map(|name| env::variable(env, name));
+    AccessVariables { mode, secret, jwks }
 }
 
 fn config(env: &Env) -> crate::error::Result<StorageConfig> {

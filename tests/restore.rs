@@ -19,6 +19,7 @@ use support::archive::{alarms_for, check_tables, fire_next};
 use support::{Object, connect, next_alarm, restore_path};
 use thermocline::config::StorageConfig;
 use thermocline::engine::Engine;
+use thermocline::http::access::Callers;
 use thermocline::http::object::ObjectService;
 use thermocline::ports::PeerAnswer;
 use thermocline::ports::native::{SplitMix64, World, run};
@@ -342,7 +343,8 @@ fn another_object_restores_it() {
     alarms_for(&other, "", MINUTE_MS);
     assert_eq!(object.ok("GET", &job, "")["state"], "done");
     let read = |path: &str, body: &str| {
-        let service = ObjectService::new(Engine::new(other.ports(), StorageConfig::default())).unwrap();
+        let service =
+            ObjectService::new(Engine::new(other.ports(), StorageConfig::default()), Callers::Anyone).unwrap();
         let mut request = support::request("POST", path, &[("content-type", "application/json")], body);
         request.path = request.path.replace("/demo/1", "/demo/2");
         support::parsed(&run(service.handle(request)).done().unwrap())

@@ -19,6 +19,7 @@ use support::archive::{alarms_for, check_tables};
 use support::{Object, connect};
 use thermocline::config::StorageConfig;
 use thermocline::engine::Engine;
+use thermocline::http::access::Callers;
 use thermocline::http::object::ObjectService;
 use thermocline::ports::native::{Fault, FaultPlan, World, run};
 
@@ -226,7 +227,8 @@ fn any_call_of_a_restore_by_another_object_may_fail() {
         alarms_for(&scenario.world, CONFIG, 120_000);
         alarms_for(&other, "", HOUR_MS);
         if begun {
-            let service = ObjectService::new(Engine::new(other.ports(), StorageConfig::default())).unwrap();
+            let service =
+                ObjectService::new(Engine::new(other.ports(), StorageConfig::default()), Callers::Anyone).unwrap();
             let body = r#"{"limit":1000}"#;
             let headers = [("content-type", "application/json")];
             let mut request = support::request("POST", "/collections/movies/query", &headers, body);

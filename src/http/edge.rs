@@ -1,10 +1,12 @@
 //! What the Worker does before a request reaches its object, and after: access, routing, cached reads. The catalogue and
 //! the files of its tables it serves by itself.
 //!
-//! Access fails closed: unless `AUTH_MODE` is `off`, every route but `/healthz` answers 401.
+//! Every route but `/healthz` wants to know who asks. The files of tables are opened by the token of a session, which only
+//! those get who may load the table.
 
 use std::rc::Rc;
 
+use super::access::{Access, Principal, Role};
 use super::documents::GENERATION_HEADER;
 use super::iceberg::IcebergService;
 use super::message::{RequestHead, Response, header};
@@ -13,7 +15,6 @@ use super::params::QueryParams;
 use super::problem;
 use super::routes::{Route, Routes};
 use super::s3::{ObjectRead, S3Service};
-use crate::catalog::SessionKey;
 use crate::config::StorageConfig;
 use crate::engine::DocumentCache;
 use crate::error::{ErrorKind, Result, StorageError};
@@ -33,6 +34,9 @@ pub enum Decision {
         name: ObjectName,
         /// What the answer means for the cache.
         plan: Option<CachePlan>,
+        /// The value of [`PRINCIPAL_HEADER`](super::access::PRINCIPAL_HEADER), which goes with it in place of any that came;
+        /// `None` where everyone may do everything.
+        principal: Option<String>,
     },
 }
 
@@ -54,41 +58,6 @@ pub enum CachePlan {
     },
     /// Many documents may have changed.
     ForgetGeneration,
-}
-
-/// How a deployment decides who may do what.
-pub struct Access {
-    /// The variable `AUTH_MODE` is `off`: whoever gets here may do everything.
-    open: bool,
-    /// The secret `AUTH_SECRET`.
-    secret: Option<String>,
-}
-
-impl Access {
-    /// By the variables `AUTH_MODE` and `AUTH_SECRET`; an empty secret is none.
-    pub fn new(mode: Option<&str>, secret: Option<String>) -> Self {
-        Self { open: mode == Some("off"), secret: secret.filter(|secret| !secret.is_empty()) }
-    }
-
-    /// What sessions are signed with. Where everything is open a key that is no secret will do, and all isolates have the same.
-    fn session_key(&self) -> Option<SessionKey> {
-        match &self.secret {
-            Some(secret) => Some(SessionKey::of_secret(secret)),
-            None => self.open.then(SessionKey::open),
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.open {
-            return Ok(());
-        }
-        Err(StorageError::new(
-            ErrorKind::Unauthenticated,
-            StorageTier::Api,
-            "authenticate",
-            "expected a valid token, got a request that cannot be authenticated; for local work set AUTH_MODE to off",
-        ))
-    }
 }
 
 /// The Worker's part.
@@ -119,27 +88,30 @@ impl Edge {
         if head.path == "/healthz" {
             return Decision::Respond(healthz(&head.method));
         }
-        let denied = self.access.check().err();
-        match head.path.split('/').nth(1) {
-            Some("iceberg") => Decision::Respond(match denied {
-                None => self.iceberg.answer(head).await,
-                Some(error) => IcebergService::refuse(head, &error),
-            }),
-            Some("s3") => match denied {
-                None => self.s3.plan(head).map_or_else(Decision::Respond, Decision::Read),
-                Some(error) => Decision::Respond(S3Service::refuse(head, &error)),
-            },
-            _ => match denied {
-                None => self.route(head).await.unwrap_or_else(|error| Decision::Respond(problem::response(&error))),
-                Some(error) => Decision::Respond(problem::response(&error)),
-            },
+        let first = head.path.split('/').nth(1);
+        if first == Some("s3") {
+            return self.s3.plan(head).map_or_else(Decision::Respond, Decision::Read);
         }
+        let authenticated = self.access.authenticate(head).await;
+        if first == Some("iceberg") {
+            return Decision::Respond(match authenticated.and_then(reader) {
+                Ok(principal) => self.iceberg.answer(head, &principal).await,
+                Err(error) => IcebergService::refuse(head, &error),
+            });
+        }
+        let decided = match authenticated {
+            Ok(principal) => self.route(head, &principal).await,
+            Err(error) => Err(error),
+        };
+        decided.unwrap_or_else(|error| Decision::Respond(problem::response(&error)))
     }
 
-    async fn route(&self, head: &RequestHead) -> Result<Decision> {
+    async fn route(&self, head: &RequestHead, principal: &Principal) -> Result<Decision> {
         let (name, route) = self.routes.find_public(&head.path)?;
+        principal.check_object(&name)?;
         let plan = match (route, head.method.as_str()) {
             (Route::Document(collection, id), "GET") if wants_cached(head) => {
+                principal.check_role(Role::Reader)?;
                 if let Some(response) = self.cached(head, &name, &collection, &id).await {
                     return Ok(Decision::Respond(response));
                 }
@@ -153,7 +125,8 @@ impl Edge {
             }
             _ => None,
         };
-        Ok(Decision::Forward { name, plan })
+        let principal = (!self.access.is_open()).then(|| principal.to_header());
+        Ok(Decision::Forward { name, plan, principal })
     }
 
     async fn cached(&self, head: &RequestHead, name: &ObjectName, collection: &str, id: &str) -> Option<Response> {
@@ -197,6 +170,10 @@ impl Edge {
         }
         response
     }
+}
+
+fn reader(principal: Principal) -> Result<Principal> {
+    principal.check_role(Role::Reader).map(|()| principal)
 }
 
 /// A conditional read goes to the object, which answers it.

@@ -1,8 +1,9 @@
 //! Requests in, responses out: routes, parameters, problem documents.
 //!
 //! [`object`] answers what was routed to a digital object; [`edge`] is what the Worker does before and after that, and
-//! what it answers by itself: the catalogue for other engines, and the files of its tables.
+//! what it answers by itself: the catalogue for other engines, and the files of its tables. [`access`] decides who may.
 
+pub mod access;
 pub mod edge;
 pub mod object;
 
@@ -30,4 +31,5 @@ mod sync;
 
 pub use crate::ports::message;
 pub use problem::response as problem_response;
+pub use routes::{Route, Routes};
 pub use s3::ObjectRead;

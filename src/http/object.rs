@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::access::{Callers, Principal};
 use super::body::invalid;
 use super::message::{Body, Request, Response};
 use super::metered::Metered;
@@ -22,12 +23,13 @@ pub struct ObjectService {
     /// Shared with the bodies of responses that are still sent.
     engine: Rc<Engine>,
     routes: Routes,
+    callers: Callers,
 }
 
 impl ObjectService {
-    /// Serves an engine.
-    pub fn new(engine: Engine) -> Result<Self> {
-        Ok(Self { engine: Rc::new(engine), routes: Routes::new()? })
+    /// Serves an engine to these callers.
+    pub fn new(engine: Engine, callers: Callers) -> Result<Self> {
+        Ok(Self { engine: Rc::new(engine), routes: Routes::new()?, callers })
     }
 
     /// The object itself.
@@ -67,6 +69,10 @@ impl ObjectService {
         if let Err(error) = route.check_method(&request.method) {
             return Ok(problem::response(&error).with_header("allow", route.methods().join(", ")));
         }
+        let principal = match route.role(&request.method) {
+            Some(role) => self.callers.holding(role, request)?,
+            None => Principal::anyone(),
+        };
         self.engine.bind(&name)?;
         if let Some(wanted) = min_sequence(request)? {
             self.engine.check_min_sequence(wanted)?;
@@ -95,7 +101,7 @@ impl ObjectService {
             (Route::Snapshots, _) => snapshots::list(engine, request),
             (Route::Snapshot(id), "DELETE") => snapshots::delete(engine, request, id).await,
             (Route::Snapshot(id), _) => snapshots::get(engine, request, id),
-            (Route::Restore(id), _) => restore::restore(engine, request, id).await,
+            (Route::Restore(id), _) => restore::restore(engine, request, id, &principal).await,
             (Route::ForeignRestore, _) => restore::restore_foreign(engine, request).await,
             (Route::Job(id), "DELETE") => restore::cancel(engine, request, id),
             (Route::Job(id), _) => restore::job(engine, request, id).await,

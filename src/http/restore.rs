@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::access::Principal;
 use super::body::{invalid, json_text, parse, to_json};
 use super::message::{Request, Response};
 use super::params::QueryParams;
@@ -40,11 +41,19 @@ struct Told<'j> {
 }
 
 /// `POST /snapshots/{id}/restore`
-pub async fn restore(engine: &Engine, request: &mut Request, snapshot: Uuid) -> Result<Response> {
+pub async fn restore(
+    engine: &Engine,
+    request: &mut Request,
+    snapshot: Uuid,
+    principal: &Principal,
+) -> Result<Response> {
     QueryParams::read(&request.query, &[])?;
     let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
     let wanted: Wanted = if text.trim().is_empty() { Wanted::default() } else { parse(&text, "restore snapshot")? };
     let into = wanted.into.as_deref().map(object_name).transpose()?;
+    if let Some(into) = &into {
+        principal.check_object(into)?;
+    }
     if wanted.collections.as_ref().is_some_and(Vec::is_empty) {
         return Err(invalid("restore snapshot").at("/collections", "expected at least one collection, got none"));
     }

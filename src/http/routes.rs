@@ -7,6 +7,7 @@ use matchit::{Params, Router};
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
+use super::access::Role;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
 use crate::types::names::{ObjectName, check_collection, check_document_id};
@@ -97,6 +98,11 @@ impl Routes {
         router(&PATTERNS).map(Self)
     }
 
+    /// All paths that there are, with the names of their parameters in braces.
+    pub fn paths() -> impl Iterator<Item = &'static str> {
+        PATTERNS.iter().map(|(path, _)| *path)
+    }
+
     /// The same of a request from outside, which has no routes that are between objects.
     pub fn find_public(&self, path: &str) -> Result<(ObjectName, Route)> {
         match self.find(path)? {
@@ -151,6 +157,15 @@ impl Route {
             Self::Document(..) => &["GET", "HEAD", "PUT", "PATCH", "DELETE"],
             Self::Sync | Self::Snapshots => &["GET", "HEAD", "POST"],
             Self::Snapshot(_) | Self::Job(_) => &["GET", "HEAD", "DELETE"],
+        }
+    }
+
+    /// The role that a method of this route asks for; `None` for what only objects ask each other.
+    pub fn role(&self, method: &str) -> Option<Role> {
+        match (self, method) {
+            (Self::ForeignRestore, _) => None,
+            (_, "GET" | "HEAD") | (Self::Query(_), _) => Some(Role::Reader),
+            _ => Some(Role::Writer),
         }
     }
 

@@ -13,9 +13,10 @@ use super::cache::WorkerCache;
 use super::clock::{WorkerAlarm, WorkerClock, WorkerIds};
 use super::exception::Exception;
 use super::peers::WorkerPeers;
+use super::signatures::WorkerSignatures;
 use super::sql::WorkerSql;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::{EdgePorts, ObjectFolders, ObjectStore, Ports};
+use crate::ports::{EdgePorts, ObjectFolders, ObjectStore, Ports, Signatures};
 use crate::types::StorageTier;
 use crate::types::names::ObjectName;
 
@@ -70,6 +71,11 @@ pub async fn fetch_object(env: &Env, name: &ObjectName, request: Request) -> Res
     };
     let stub = objects(env)?.get_by_name(&name.path()).map_err(unavailable)?;
     stub.fetch_with_request(request).await.map_err(unavailable)
+}
+
+/// What checks the signatures of tokens.
+pub fn signatures() -> Rc<dyn Signatures> {
+    Rc::new(WorkerSignatures)
 }
 
 /// The ports of one object.

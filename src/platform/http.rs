@@ -15,7 +15,7 @@ use js_sys::{ArrayBuffer, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use worker::web_sys::ReadableStream;
+use worker::web_sys::{self, ReadableStream};
 use worker::{Headers, ResponseBuilder, console_error};
 
 use super::exception::Exception;
@@ -145,6 +145,14 @@ pub fn request_from_worker(request: &worker::Request) -> Result<Request> {
         }
     };
     Ok(Request { method: raw.method().to_ascii_uppercase(), path, query, headers, body })
+}
+
+/// The same request with a header set, in place of any of its name. The body goes along and is not read here.
+pub fn with_header(request: &worker::Request, name: &str, value: &str) -> Result<worker::Request> {
+    let copied = web_sys::Request::new_with_request(request.inner())
+        .and_then(|copy| copy.headers().set(name, value).map(|()| copy))
+        .map_err(|thrown| not_bytes().caused_by(Exception::from(thrown)))?;
+    Ok(worker::Request::from(copied))
 }
 
 /// What is decided on before a request's body is looked at.

@@ -11,4 +11,5 @@ mod cache;
 mod clock;
 mod exception;
 mod peers;
+mod signatures;
 mod sql;

@@ -11,6 +11,7 @@ mod multipart;
 mod object_folders;
 mod object_store;
 mod peers;
+mod signatures;
 mod sql;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -27,6 +28,7 @@ pub use object_store::{
     UploadedPart,
 };
 pub use peers::{PeerAnswer, Peers};
+pub use signatures::{PublicKey, Signatures};
 pub use sql::{SqlCounters, SqlParam, SqlRow, SqlStore, SqlValue, expect_blob, expect_integer, expect_text, transact};
 
 /// All ports of one object.

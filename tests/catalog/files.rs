@@ -1,9 +1,9 @@
 //! Files of tables through the S3 endpoint: what a session opens, and how bytes are answered.
 
 use thermocline::catalog::SESSION_MS;
-use thermocline::http::edge::Access;
+use thermocline::http::access::AccessVariables;
 
-use super::support::{Answer, Front, ask, data};
+use super::support::{Answer, Front, ask, data, open};
 
 const FILE: &str = "/s3/cold/iceberg/demo/1/movies/data/year%3D2026/month%3D01/0-0.parquet";
 const HINT: &str = "/s3/cold/iceberg/demo/1/movies/metadata/version-hint.text";
@@ -138,15 +138,15 @@ fn a_token_must_be_there_hold_and_be_in_time() {
 #[test]
 fn sessions_hold_in_every_isolate_with_the_same_secret() {
     let (front, token) = filled();
-    let secret = |secret: &str| Access::new(Some("off"), Some(secret.to_owned()));
-    let get = |access: Access, token: &str| -> Answer {
-        ask(&front.again("", access), &front.bucket, "GET", FILE, &[(TOKEN, token)])
+    let secret = |secret: &str| open(Some(secret));
+    let get = |access: AccessVariables, token: &str| -> Answer {
+        ask(&front.again("", &access), &front.bucket, "GET", FILE, &[(TOKEN, token)])
     };
-    assert_eq!(get(Access::new(Some("off"), None), &token).status(), 200);
+    assert_eq!(get(open(None), &token).status(), 200);
     assert_eq!(get(secret(""), &token).status(), 200, "an empty secret is none");
     get(secret("one"), &token).refused_by_s3(403, "InvalidToken");
     let load = ask(
-        &front.again("", secret("one")),
+        &front.again("", &secret("one")),
         &front.bucket,
         "GET",
         "/iceberg/v1/namespaces/demo%1F1/tables/movies",

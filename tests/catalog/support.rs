@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use serde_json::Value;
 use thermocline::config::StorageConfig;
-use thermocline::http::edge::{Access, Decision, Edge};
+use thermocline::http::access::{Access, AccessVariables};
+use thermocline::http::edge::{Decision, Edge};
 use thermocline::ports::EdgePorts;
 use thermocline::ports::message::{Body, RequestHead, Response};
-use thermocline::ports::native::{ManualClock, MemoryBucket, World, run};
+use thermocline::ports::native::{ManualClock, MemoryBucket, NativeSignatures, World, run};
 
 /// The bytes of each data file: 0 to 99.
 pub fn data() -> Vec<u8> {
@@ -25,17 +26,17 @@ pub struct Front {
 impl Front {
     /// A Worker that is open to everyone, with this `STORAGE_CONFIG`.
     pub fn new(config: &str) -> Self {
-        Self::with(config, Access::new(Some("off"), None), true)
+        Self::with(config, &open(None), true)
     }
 
-    pub fn with(config: &str, access: Access, bound: bool) -> Self {
+    pub fn with(config: &str, access: &AccessVariables, bound: bool) -> Self {
         let world = World::new(1).unwrap();
         let edge = edge(&world, config, access, bound);
         Self { bucket: world.bucket.clone(), clock: Rc::clone(&world.clock), world, edge }
     }
 
     /// Another isolate over the same bucket.
-    pub fn again(&self, config: &str, access: Access) -> Edge {
+    pub fn again(&self, config: &str, access: &AccessVariables) -> Edge {
         edge(&self.world, config, access, true)
     }
 
@@ -68,13 +69,21 @@ impl Front {
     }
 }
 
-fn edge(world: &World, config: &str, access: Access, bound: bool) -> Edge {
+/// Everything open to everyone, with this secret.
+pub fn open(secret: Option<&str>) -> AccessVariables {
+    AccessVariables { mode: Some("off".to_owned()), secret: secret.map(str::to_owned), jwks: None }
+}
+
+fn edge(world: &World, config: &str, access: &AccessVariables, bound: bool) -> Edge {
     let ports = EdgePorts {
         cache: Rc::new(world.cache.clone()),
         bucket: bound.then(|| -> Rc<dyn thermocline::ports::ObjectFolders> { Rc::new(world.bucket.clone()) }),
         clock: world.clock.clone(),
     };
-    Edge::new(ports, &StorageConfig::parse(config).unwrap(), access).unwrap()
+    let config = StorageConfig::parse(config).unwrap();
+    let signatures = Rc::new(NativeSignatures);
+    let access = Access::new(access.clone(), &config.security, signatures, world.clock.clone()).unwrap();
+    Edge::new(ports, &config, access).unwrap()
 }
 
 /// Sends a request to a Worker.

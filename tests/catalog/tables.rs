@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use serde_json::json;
 use thermocline::catalog::{TablePath, Tables};
 use thermocline::error::{ErrorKind, Result};
-use thermocline::http::edge::Access;
+use thermocline::http::access::AccessVariables;
 use thermocline::ports::native::{MemoryBucket, run};
 use thermocline::ports::{
     FolderPage, ObjectFolders, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StoredObject,
 };
 use thermocline::types::names::ObjectName;
 
-use super::support::Front;
+use super::support::{Front, open};
 
 const MOVIES: &str = "/iceberg/v1/namespaces/demo%1F1/tables/movies";
 
@@ -146,13 +146,14 @@ fn writes_are_refused_and_say_who_writes() {
 
 #[test]
 fn without_access_a_bucket_or_a_secret_nothing_is_shown() {
-    let closed = Front::with("", Access::new(None, Some("secret".to_owned())), true);
+    let secret = Some("secret".to_owned());
+    let closed = Front::with("", &AccessVariables { secret, ..AccessVariables::default() }, true);
     closed.publish("demo/1/movies", 1);
     for path in ["/iceberg/v1/config", "/iceberg/v1/namespaces", MOVIES, "/iceberg"] {
         closed.get(path).refused(401, "NotAuthorizedException");
     }
-    closed.get("/s3/cold/iceberg/demo/1/movies/metadata/v1.metadata.json").refused_by_s3(401, "AccessDenied");
-    let unbound = Front::with("", Access::new(Some("off"), None), false);
+    closed.get("/s3/cold/iceberg/demo/1/movies/metadata/v1.metadata.json").refused_by_s3(403, "AccessDenied");
+    let unbound = Front::with("", &open(None), false);
     assert_eq!(unbound.get("/iceberg/v1/config").status(), 200);
     for path in ["/iceberg/v1/namespaces", "/iceberg/v1/namespaces/demo", MOVIES] {
         unbound.get(path).refused(503, "ServiceUnavailableException");

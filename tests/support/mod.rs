@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use thermocline::config::StorageConfig;
 use thermocline::engine::Engine;
 use thermocline::error::StorageError;
+use thermocline::http::access::Callers;
 use thermocline::http::message::{Body, Request, Response, WholeBody};
 use thermocline::http::object::ObjectService;
 use thermocline::ports::native::{World, run};
@@ -30,7 +31,7 @@ impl Object {
     }
 
     pub fn configured(ports: Ports, config: StorageConfig) -> Self {
-        Self { service: ObjectService::new(Engine::new(ports, config)).unwrap() }
+        Self { service: ObjectService::new(Engine::new(ports, config), Callers::Anyone).unwrap() }
     }
 
     /// A new instance over a world's stores, as after an eviction.
@@ -132,7 +133,8 @@ pub fn connect(world: &World, other: &Rc<World>) {
     world.peers.answer_for(
         "demo/2",
         Rc::new(move |method, path, body| {
-            let service = ObjectService::new(Engine::new(other.ports(), StorageConfig::default())).unwrap();
+            let service =
+                ObjectService::new(Engine::new(other.ports(), StorageConfig::default()), Callers::Anyone).unwrap();
             let request = Request {
                 method: method.to_owned(),
                 path: path.to_owned(),

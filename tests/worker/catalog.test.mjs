@@ -189,7 +189,7 @@ test("without a bucket both say so; without access nothing is told", async () =>
   const closed = await startWorker({ vars: { AUTH_MODE: undefined, AUTH_SECRET: "x" } });
   try {
     assertIcebergError(await closed.json("GET", "/iceberg/v1/namespaces"), 401, "NotAuthorizedException");
-    await assertS3Error(await closed.fetch("/s3/cold/iceberg/demo/1/movies/metadata/version-hint.text"), 401, "AccessDenied");
+    await assertS3Error(await closed.fetch("/s3/cold/iceberg/demo/1/movies/metadata/version-hint.text"), 403, "AccessDenied");
   } finally {
     await closed.dispose();
   }

@@ -10,6 +10,7 @@ mod routes;
 
 use std::rc::Rc;
 
+use super::access::Principal;
 use super::message::{RequestHead, Response};
 use super::params::find_param;
 use crate::catalog::{Namespace, Page, PageRequest, S3Base, SessionKey, TablePath, Tables};
@@ -68,9 +69,9 @@ impl IcebergService {
         })
     }
 
-    /// Answers a request.
-    pub async fn answer(&self, head: &RequestHead) -> Response {
-        let mut response = match self.route(head).await {
+    /// Answers a request of whoever may read; of what is not theirs nothing is told, not even whether it exists.
+    pub async fn answer(&self, head: &RequestHead, principal: &Principal) -> Response {
+        let mut response = match self.route(head, principal).await {
             Ok(response) => response,
             Err(refusal) => refusal.response(),
         };
@@ -90,14 +91,17 @@ impl IcebergService {
         response
     }
 
-    async fn route(&self, head: &RequestHead) -> Result<Response, Refusal> {
+    async fn route(&self, head: &RequestHead, principal: &Principal) -> Result<Response, Refusal> {
         let route = self.routes.find(&head.path, &head.method)?;
         match route {
             Route::Config => Ok(answers::config()),
-            Route::Namespaces => self.namespaces(head).await,
-            Route::Namespace(namespace) => self.namespace(head, &namespace).await,
-            Route::Tables(namespace) => self.table_list(head, &namespace).await,
-            Route::Table(namespace, table) => self.table(head, &namespace, &table).await,
+            Route::Namespaces => self.namespaces(head, principal).await,
+            Route::Namespace(name) => self.namespace(head, &name, &namespace_of(&name, principal)?).await,
+            Route::Tables(name) => self.table_list(head, &name, &namespace_of(&name, principal)?).await,
+            Route::Table(namespace, table) => {
+                let path = table_path(&namespace, &table, principal)?;
+                self.table(head, path, || Refusal::no_table(&namespace, &table)).await
+            }
         }
     }
 
@@ -105,15 +109,16 @@ impl IcebergService {
         self.tables.as_ref().ok_or_else(Refusal::no_bucket)
     }
 
-    async fn namespaces(&self, head: &RequestHead) -> Result<Response, Refusal> {
+    async fn namespaces(&self, head: &RequestHead, principal: &Principal) -> Result<Response, Refusal> {
         let (tables, page) = (self.tables()?, page_request(&head.query)?);
         let parent = find_param(&head.query, "parent")?.filter(|parent| !parent.is_empty());
         let Some(parent) = parent else {
-            let listed = tables.types(&page).await?;
+            let mut listed = tables.types(&page).await?;
+            listed.names.retain(|doc_type| principal.covers_some_of(doc_type));
             return Ok(answers::namespaces(&listed, &[]));
         };
-        let namespace = routes::namespace_of(&parent).ok_or_else(|| Refusal::no_namespace(&parent))?;
-        let listed = match &namespace {
+        let namespace = namespace_of(&parent, principal)?;
+        let mut listed = match &namespace {
             Namespace::Type(doc_type) => tables.objects(doc_type, &page).await?,
             // An object has tables and no namespaces.
             Namespace::Object(_) => Page { names: Vec::new(), cursor: None },
@@ -121,36 +126,42 @@ impl IcebergService {
         if listed.names.is_empty() && listed.cursor.is_none() {
             self.expect(&namespace, &parent).await?;
         }
+        if let Namespace::Type(doc_type) = &namespace {
+            let is_theirs = |id: &str| ObjectName::new(doc_type, id).is_ok_and(|name| principal.covers(&name));
+            listed.names.retain(|id| is_theirs(id));
+        }
         Ok(answers::namespaces(&listed, &namespace.levels()))
     }
 
-    async fn namespace(&self, head: &RequestHead, name: &str) -> Result<Response, Refusal> {
-        let namespace = routes::namespace_of(name).ok_or_else(|| Refusal::no_namespace(name))?;
-        self.expect(&namespace, name).await?;
+    async fn namespace(&self, head: &RequestHead, name: &str, namespace: &Namespace) -> Result<Response, Refusal> {
+        self.expect(namespace, name).await?;
         if head.method == "HEAD" {
             return Ok(Response::empty(204));
         }
         Ok(answers::namespace(&namespace.levels(), &format!("{}/{}", self.base_uri, namespace.folder())))
     }
 
-    async fn table_list(&self, head: &RequestHead, name: &str) -> Result<Response, Refusal> {
+    async fn table_list(&self, head: &RequestHead, name: &str, namespace: &Namespace) -> Result<Response, Refusal> {
         let (tables, page) = (self.tables()?, page_request(&head.query)?);
-        let namespace = routes::namespace_of(name).ok_or_else(|| Refusal::no_namespace(name))?;
-        let listed = match &namespace {
+        let listed = match namespace {
             // A type has namespaces and no tables.
             Namespace::Type(_) => Page { names: Vec::new(), cursor: None },
             Namespace::Object(object) => tables.tables(object, &page).await?,
         };
         if listed.names.is_empty() && listed.cursor.is_none() {
-            self.expect(&namespace, name).await?;
+            self.expect(namespace, name).await?;
         }
         Ok(answers::tables(&listed, &namespace.levels()))
     }
 
-    async fn table(&self, head: &RequestHead, namespace: &str, name: &str) -> Result<Response, Refusal> {
+    async fn table(
+        &self,
+        head: &RequestHead,
+        path: Option<TablePath>,
+        missing: impl Fn() -> Refusal,
+    ) -> Result<Response, Refusal> {
         let tables = self.tables()?;
-        let missing = || Refusal::no_table(namespace, name);
-        let path = table_path(namespace, name).ok_or_else(missing)?;
+        let path = path.ok_or_else(&missing)?;
         if head.method == "HEAD" {
             return if tables.exists(&path).await? { Ok(Response::empty(204)) } else { Err(missing()) };
         }
@@ -187,12 +198,21 @@ impl IcebergService {
     }
 }
 
-fn table_path(namespace: &str, name: &str) -> Option<TablePath> {
-    let object: ObjectName = match routes::namespace_of(namespace)? {
-        Namespace::Object(object) => object,
-        Namespace::Type(_) => return None,
-    };
-    TablePath::named(&object, name)
+/// The namespace of a name, if it is theirs.
+fn namespace_of(name: &str, principal: &Principal) -> Result<Namespace, Refusal> {
+    let namespace = routes::namespace_of(name).ok_or_else(|| Refusal::no_namespace(name))?;
+    match &namespace {
+        Namespace::Type(doc_type) => principal.check_type(doc_type)?,
+        Namespace::Object(object) => principal.check_object(object)?,
+    }
+    Ok(namespace)
+}
+
+/// Where a table of theirs lies; `None` for what can be no table.
+fn table_path(namespace: &str, name: &str, principal: &Principal) -> Result<Option<TablePath>, Refusal> {
+    let Some(Namespace::Object(object)) = routes::namespace_of(namespace) else { return Ok(None) };
+    principal.check_object(&object)?;
+    Ok(TablePath::named(&object, name))
 }
 
 /// By the specification a client asks for pages by sending a token, an empty one at first; PyIceberg sends a size alone.

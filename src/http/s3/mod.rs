@@ -16,7 +16,6 @@ use super::message::{RequestHead, Response, header};
 use super::params::find_param;
 use crate::catalog::{Refusal as SessionRefusal, S3Base, SessionKey, TablePath};
 use crate::config::ColdConfig;
-use crate::error::StorageError;
 use crate::ports::Clock;
 use refusal::Refusal;
 pub use serve::ObjectRead;
@@ -41,11 +40,6 @@ impl S3Service {
     /// What a request wants read; or the answer to one that is refused.
     pub fn plan(&self, head: &RequestHead) -> Result<ObjectRead, Response> {
         self.check(head).map_err(|refusal| refusal.response(&head.method))
-    }
-
-    /// The answer to whoever may not be told anything.
-    pub fn refuse(head: &RequestHead, error: &StorageError) -> Response {
-        Refusal::of(error).response(&head.method)
     }
 
     fn check(&self, head: &RequestHead) -> Result<ObjectRead, Refusal> {

@@ -34,7 +34,6 @@ impl Refusal {
         Self::new(501, "NotImplemented", "this endpoint gives the bytes of objects, and nothing else of them");
     pub const NO_BUCKET: Self =
         Self::new(503, "ServiceUnavailable", "expected a bucket bound as COLD, got none; bind one in wrangler.toml");
-    const SIGN_IN: Self = Self::new(401, "AccessDenied", "expected a request that can be authenticated");
     const UNAVAILABLE: Self = Self::new(503, "ServiceUnavailable", "the bucket did not answer; try again");
 
     const fn new(status: u16, code: &'static str, message: &'static str) -> Self {
@@ -44,7 +43,6 @@ impl Refusal {
     /// The failure of a tier.
     pub fn of(error: &StorageError) -> Self {
         match error.kind() {
-            ErrorKind::Unauthenticated => Self::SIGN_IN,
             ErrorKind::Unavailable => Self::UNAVAILABLE,
             kind => Self::new(problem::status(kind).0, "InternalError", "the request failed here"),
         }
@@ -58,7 +56,6 @@ impl Refusal {
             .with_header("content-type", "application/xml")
             .with_header("cache-control", "private, no-store");
         match self.status {
-            401 => response.with_header("www-authenticate", "Bearer"),
             405 => response.with_header("allow", "GET, HEAD"),
             _ => response,
         }

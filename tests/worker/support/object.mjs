@@ -166,6 +166,13 @@ export function useWorker(options = {}, prepare = () => {}) {
   };
 }
 
+/** A worker of a test's own, stopped at the end, and an object of it. */
+export async function workerWith(options) {
+  const worker = await startWorker({ scriptPath: process.env.THERMOCLINE_SCRIPT, ...options });
+  after(() => worker.dispose());
+  return { worker, it: new ObjectClient(() => worker, "demo/1") };
+}
+
 /** The answer is a problem document of this status; its `errors` name these pointers, its detail matches. */
 export function assertProblem(answer, status, { pointers, detail, tier, retryable = status === 503 } = {}) {
   assert.equal(answer.status, status, answer.text.slice(0, 500));

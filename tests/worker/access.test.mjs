@@ -1,0 +1,158 @@
+// Tokens, roles and tenants against the built worker: who gets what, through every route.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertProblem, workerWith } from "./support/object.mjs";
+import { bearer, hs256, issuer } from "./support/tokens.mjs";
+
+const SECRET = "a secret of more than thirty-two bytes";
+const ID = "00000000-0000-0000-0000-000000000001";
+const secret = { AUTH_MODE: undefined, AUTH_SECRET: SECRET };
+
+/** Every route of an object with the role it asks for, and what those who hold it are answered. */
+const ROUTES = [
+  ["GET", "", "reader", 200],
+  ["GET", "/collections", "reader", 200],
+  ["PUT", "/collections/films", "writer", 201, {}],
+  ["GET", "/collections/films", "reader", 200],
+  ["POST", "/collections/films/docs", "writer", 201, { title: "Alien" }],
+  ["PUT", "/collections/films/docs/a", "writer", [200, 201], { title: "Alien" }],
+  ["PATCH", "/collections/films/docs/a", "writer", 200, { year: 1979 }],
+  ["GET", "/collections/films/docs/a", "reader", 200],
+  ["GET", "/collections/films/docs/a?consistency=cached", "reader", 200],
+  ["GET", "/collections/films/docs/a?consistency=cached", "reader", 200],
+  ["POST", "/collections/films/query", "reader", 200, {}],
+  ["GET", "/collections/films/export", "reader", 200],
+  ["POST", "/collections/films/import?mode=upsert", "writer", 200, '{"id":"b"}\n', { "content-type": "application/x-ndjson" }],
+  ["POST", "/batch", "writer", 200, { operations: [{ op: "upsert", collection: "films", id: "b", doc: {} }] }],
+  ["GET", "/cdc", "reader", 200],
+  ["POST", "/sync", "writer", 200, {}],
+  ["GET", "/sync", "reader", 200],
+  ["POST", "/snapshots", "writer", 201, { type: "full" }],
+  ["GET", "/snapshots", "reader", 200],
+  ["GET", `/snapshots/${ID}`, "reader", 404],
+  ["POST", `/snapshots/${ID}/restore`, "writer", 404, {}],
+  ["DELETE", `/snapshots/${ID}`, "writer", 404],
+  ["GET", `/jobs/${ID}`, "reader", 404],
+  ["DELETE", `/jobs/${ID}`, "writer", 404],
+  ["DELETE", "/collections/films/docs/b", "writer", [200, 204]],
+  ["DELETE", "/collections/films", "writer", [200, 204]],
+];
+const HOLDERS = { reader: ["reader", "writer", "reviewer", "admin"], writer: ["writer", "admin"] };
+
+test("every route looks at the role and at the tenant", async () => {
+  const { it } = await workerWith({ vars: secret });
+  let refused = 0;
+  for (const [method, path, role, expected, body, headers] of ROUTES) {
+    const ask = (claims) => it.call(method, path, body, { ...headers, ...bearer(hs256(SECRET, claims)) });
+    for (const own of ["reader", "writer", "reviewer", "auditor", "admin", "none"]) {
+      const theirs = await ask({ roles: [own], objects: ["other/*", `${it.name}x`, "*/*"] });
+      assertProblem(theirs, 403, { tier: /^api$/ });
+      refused += 1;
+      if (HOLDERS[role].includes(own)) continue;
+      const answer = await ask({ roles: [own], objects: [it.name] });
+      assertProblem(answer, 403, { tier: /^api$/ });
+      assert.match(answer.body.detail, new RegExp(`role ${role}`), `${method} ${path} as ${own}`);
+      refused += 1;
+    }
+    // One who may, after all who may not: they have left everything as it was.
+    const answer = await ask({ roles: [role], objects: [`${it.name.split("/")[0]}/*`] });
+    assert.ok([expected].flat().includes(answer.status), `${method} ${path} as ${role}: ${answer.status} ${answer.text}`);
+  }
+  assert.ok(refused > 220, `${refused} refusals`);
+});
+
+test("tokens of public keys are checked by their keys", async () => {
+  const [ann, bob, foreign] = [issuer("ES256", "ann"), issuer("EdDSA", "bob"), issuer("ES256", "ann")];
+  const rsa = { kty: "RSA", n: "AQAB", e: "AQAB", kid: "rsa" };
+  const vars = { AUTH_MODE: "jwt", AUTH_JWKS: JSON.stringify({ keys: [rsa, ann.jwk, bob.jwk] }) };
+  const { it, worker } = await workerWith({ vars });
+  const get = (token) => it.call("GET", "/collections", undefined, bearer(token));
+  for (const token of [ann.token(), bob.token(), ann.token({}, { kid: undefined }), bob.token({}, { alg: "Ed25519" })]) {
+    assert.equal((await get(token)).status, 200);
+  }
+  const changed = (token) => token.replace(/.$/, (last) => (last === "A" ? "Q" : "A"));
+  for (const token of [
+    foreign.token(), ann.token({}, { kid: "bob" }), ann.token({}, { alg: "EdDSA" }), bob.token({}, { alg: "ES256" }), changed(ann.token()), changed(bob.token()),
+    hs256(JSON.stringify(ann.jwk)), hs256(ann.jwk.x), hs256(SECRET), `${ann.token().split(".").slice(0, 2).join(".")}.`,
+  ]) {
+    const answer = await get(token);
+    assertProblem(answer, 401, { tier: /^api$/ });
+    assert.match(answer.headers.get("www-authenticate"), /^Bearer/);
+  }
+  // A key of its own in the header is not looked at.
+  assert.equal((await get(foreign.token({}, { jwk: foreign.jwk, kid: undefined }))).status, 401);
+  await worker.restart({ vars: { ...vars, AUTH_JWKS: "{" } });
+  const broken = await get(ann.token());
+  assertProblem(broken, 500, { tier: /^api$/ });
+  assert.match(broken.body.detail, /AUTH_JWKS/);
+});
+
+test("times and audience are checked", async () => {
+  const now = Math.floor(Date.now() / 1_000);
+  const { it } = await workerWith({ vars: { ...secret, STORAGE_CONFIG: { security: { tokenAudience: "films", clockSkewSecs: 0 } } } });
+  const status = async (claims) => (await it.call("GET", "", undefined, bearer(hs256(SECRET, { aud: "films", ...claims })))).status;
+  assert.equal(await status({}), 200);
+  assert.equal(await status({ aud: ["x", "films"], nbf: now - 1 }), 200);
+  for (const claims of [{ exp: now - 1 }, { exp: undefined }, { nbf: now + 60 }, { aud: "x" }, { aud: undefined }]) assert.equal(await status(claims), 401, JSON.stringify(claims));
+});
+
+test("nobody can say by a header who they are", async () => {
+  const { it } = await workerWith({ vars: secret });
+  const admin = Buffer.from(JSON.stringify({ subject: "eve", roles: ["admin"], objects: ["*"] })).toString("base64url");
+  const forged = { "thermocline-principal": admin };
+  assertProblem(await it.call("PUT", "/collections/films/docs/a", {}, forged), 401);
+  const reader = bearer(hs256(SECRET, { roles: ["reader"] }));
+  assertProblem(await it.call("PUT", "/collections/films/docs/a", {}, { ...forged, ...reader }), 403);
+  assert.equal((await it.call("GET", "/sync", undefined, reader)).body.lastHotSequence, 0);
+  const internal = await it.worker.json("POST", `/internal/${it.name}/restores`, {}, bearer(hs256(SECRET, { roles: ["admin"] })));
+  assert.equal(internal.status, 404);
+});
+
+test("what is cached is answered to those alone who may read it", async () => {
+  const { it } = await workerWith({ vars: secret });
+  const as = (claims) => bearer(hs256(SECRET, claims));
+  await it.ok("PUT", "/collections/films/docs/a", { title: "Alien" }, as({}));
+  const cached = (headers) => it.call("GET", "/collections/films/docs/a?consistency=cached", undefined, headers);
+  await cached(as({}));
+  const hit = await cached(as({ roles: ["reader"], objects: [it.name] }));
+  assert.equal(hit.headers.get("thermocline-cache"), "hit");
+  for (const claims of [{ roles: ["auditor"] }, { roles: [] }, { objects: ["other/*"] }, { objects: [] }]) assertProblem(await cached(as(claims)), 403);
+  assertProblem(await cached({}), 401);
+});
+
+test("a snapshot is restored into objects alone that the token has too", async () => {
+  const { it } = await workerWith({ vars: secret });
+  const own = bearer(hs256(SECRET, { objects: [it.name] }));
+  await it.ok("PUT", "/collections/films/docs/a", { title: "Alien" }, own);
+  const { body } = await it.ok("POST", "/snapshots", { type: "full" }, own);
+  const restore = (headers) => it.call("POST", `/snapshots/${body.id}/restore`, { into: `${it.name}-copy` }, headers);
+  assertProblem(await restore(own), 403);
+  const both = bearer(hs256(SECRET, { objects: [it.name, `${it.name}-copy`] }));
+  assert.equal((await restore(both)).status, 202);
+});
+
+test("the catalogue shows each what is theirs", async () => {
+  const { it, worker } = await workerWith({ vars: secret });
+  const [doc, id] = it.name.split("/");
+  const as = (objects, roles = ["writer"]) => bearer(hs256(SECRET, { objects, roles }));
+  await it.ok("PUT", "/collections/films/docs/a", { title: "Alien" }, as(["*"]));
+  await it.ok("POST", "/sync", {}, as(["*"]));
+  const iceberg = (path, headers) => worker.json("GET", `/iceberg/v1${path}`, undefined, headers);
+  const listed = async (path, headers) => (await iceberg(path, headers)).body.namespaces;
+  for (const objects of [["*"], [`${doc}/*`], [it.name]]) {
+    assert.deepEqual(await listed("/namespaces", as(objects)), [[doc]]);
+    assert.deepEqual(await listed(`/namespaces?parent=${doc}`, as(objects)), [[doc, id]]);
+    assert.equal((await iceberg(`/namespaces/${doc}%1F${id}/tables/films`, as(objects))).status, 200);
+  }
+  assert.deepEqual(await listed("/namespaces", as(["other/*"])), []);
+  assert.deepEqual(await listed(`/namespaces?parent=${doc}`, as([`${doc}/other`])), []);
+  for (const path of [`/namespaces/${doc}%1F${id}`, `/namespaces/${doc}%1F${id}/tables`, `/namespaces/${doc}%1F${id}/tables/films`, `/namespaces/${doc}%1Fnone/tables/films`]) {
+    assert.equal((await iceberg(path, as([`${doc}/other`]))).status, 403, path);
+    assert.equal((await iceberg(path, as(["*"], ["auditor"]))).status, 403, path);
+    assert.equal((await iceberg(path, {})).status, 401, path);
+  }
+  const { config, "metadata-location": location } = (await iceberg(`/namespaces/${doc}%1F${id}/tables/films`, as([it.name], ["reader"]))).body;
+  const file = location.replace("s3://", "/s3/");
+  assert.equal((await worker.fetch(file, { headers: { "x-amz-security-token": config["s3.session-token"] } })).status, 200);
+  assert.equal((await worker.fetch(file, { headers: as(["*"], ["admin"]) })).status, 403);
+});
