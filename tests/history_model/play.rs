@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use thermocline::cold::catalog::ColdCatalog;
 use thermocline::ports::native::{SplitMix64, World, run};
 
+use crate::config::objects;
 use crate::model::{Model, Refusal};
 use crate::reads::{Reader, document_path};
 use crate::support::archive::{self, check_whole, settle_with};
@@ -56,8 +57,9 @@ impl<'t> Play<'t> {
     }
 
     /// A history whose configurations all have the keys of `base`.
-    pub fn under(seed: u64, config: &str, tally: &'t Tally, base: Value) -> Self {
+    pub fn under(seed: u64, config: &str, tally: &'t Tally, mut base: Value) -> Self {
         let world = World::new(seed).unwrap();
+        base["objects"] = objects();
         let config = with(&base, config);
         let object = Object::wake_with(&world, &config);
         Self { world, base, config, object, model: Model::default(), tally }
