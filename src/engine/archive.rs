@@ -115,8 +115,9 @@ impl Engine {
         }
     }
 
-    /// Maintains the hot tier, a turn a step.
+    /// Maintains the hot tier, a turn a step, and drops answers that count no more.
     async fn maintain(&self) -> Result<()> {
+        self.hot.transaction(|| self.hot.answers().drop_old(self.now_ms()))?;
         for _ in 0..MAINTENANCE_STEPS {
             if !self.hot.maintain(self.now_ms())? {
                 return Ok(());

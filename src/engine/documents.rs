@@ -35,6 +35,17 @@ impl Engine {
         context: &ChangeContext,
         refused: &mut dyn FnMut(usize, StorageError) -> Result<()>,
     ) -> Result<Vec<WriteOutcome>> {
+        self.write_and(writes, context, refused, &mut |_| Ok(())).await
+    }
+
+    /// The same, and `then` as the last part of the transaction.
+    pub(super) async fn write_and(
+        &self,
+        writes: &[Write],
+        context: &ChangeContext,
+        refused: &mut dyn FnMut(usize, StorageError) -> Result<()>,
+        then: &mut dyn FnMut(&[WriteOutcome]) -> Result<()>,
+    ) -> Result<Vec<WriteOutcome>> {
         let name = self.name()?;
         self.learn_alarm().await?;
         self.recall_replaced(writes).await?;
@@ -46,7 +57,9 @@ impl Engine {
             if several && self.warm.may_hold_documents() {
                 self.hot.bump_cache_generation()?;
             }
-            self.hot.write(writes, context, now, refused)
+            let outcomes = self.hot.write(writes, context, now, refused)?;
+            then(&outcomes)?;
+            Ok(outcomes)
         })?;
         self.hot.take_back_lent();
         let alarm = self.schedule_archive();

@@ -3,6 +3,7 @@
 //! Invariants: no await lies between a check and its write; no borrow of a cell is held across an await; a write is
 //! acknowledged only after its transaction has committed and its archiving is scheduled.
 
+mod answers;
 mod archive;
 mod cached;
 mod changes;
@@ -21,9 +22,10 @@ use std::rc::Rc;
 
 pub use crate::hot::query;
 pub use crate::hot::{
-    CollectionDefinition, Columnar, Condition, DeclaredColumn, Mutation, Retention, SegmentFigures, Versions, Write,
-    WriteOutcome, document::NewDocument,
+    CollectionDefinition, Columnar, Condition, DeclaredColumn, KeptAnswer, Mutation, Retention, SegmentFigures,
+    Versions, Write, WriteOutcome, document::NewDocument,
 };
+pub use answers::{Once, Ticket};
 pub use cached::DocumentCache;
 pub use collections::{CollectionInfo, ColumnInfo};
 pub use documents::Tier;
@@ -32,6 +34,7 @@ pub use history::AsOf;
 pub use restore::{Job, JobAnswer, JobState, Restore};
 pub use snapshots::{LABEL_MAX_BYTES, SnapshotRequest};
 
+use self::answers::KeysInFlight;
 use self::export::Exports;
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
@@ -50,6 +53,7 @@ pub struct Engine {
     snapshotter: Snapshotter,
     warm: Warm,
     exports: Exports,
+    keys_in_flight: KeysInFlight,
     /// The name this object is called by; known from its first request, or from its tables.
     name: RefCell<Option<ObjectName>>,
     /// When the alarm is due, as far as this instance knows; the outer `None` until it has asked.
@@ -68,6 +72,7 @@ impl Engine {
             snapshotter: Snapshotter::new(ports.clone(), config.clone(), Rc::clone(&hot)),
             warm: Warm::new(Rc::clone(&ports.cache)),
             exports: Exports::default(),
+            keys_in_flight: KeysInFlight::default(),
             hot,
             ports,
             config,

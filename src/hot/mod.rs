@@ -5,6 +5,7 @@
 //! transaction; a document is in exactly one row of one row generation or at one undeleted row of one segment; names from
 //! outside are never part of a statement, tables are named by numbers.
 
+pub mod answers;
 pub mod archiving;
 pub mod catalog;
 pub mod definition;
@@ -36,6 +37,7 @@ use std::rc::Rc;
 
 pub use crate::cdc::feed::event_namespace;
 pub use crate::cdc::{LoggedEvent, References};
+pub use answers::KeptAnswer;
 pub use archiving::PlannedSegments;
 pub use catalog::{Catalog, Collection};
 pub use definition::{CollectionDefinition, Columnar, DeclaredColumn, Retention};
@@ -47,6 +49,7 @@ pub use schema::ObjectRecord;
 pub use sources::QuerySources;
 pub use write::{Condition, Mutation, Versions, Write, WriteGate, WriteOutcome};
 
+use self::answers::Answers;
 use self::directory::{Directory, Extent, Segment};
 use self::evicted::Lent;
 use self::expiry::Expiry;
@@ -75,6 +78,7 @@ pub struct HotStore {
     holds: Rc<Holds>,
     /// Transactions open now, one inside the other.
     depth: Cell<u32>,
+    answers: Answers,
 }
 
 impl HotStore {
@@ -84,6 +88,7 @@ impl HotStore {
         Self {
             log: ChangeLog::new(Rc::clone(&sql)),
             directory: Directory::new(Rc::clone(&sql), memory_bytes),
+            answers: Answers::new(Rc::clone(&sql)),
             sql,
             config,
             catalog: RefCell::new(None),
@@ -95,6 +100,11 @@ impl HotStore {
             holds: Rc::default(),
             depth: Cell::new(0),
         }
+    }
+
+    /// The answers to requests with a key.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// The change log.
@@ -139,6 +149,9 @@ impl HotStore {
         self.depth.set(depth.saturating_add(1));
         let result = transact(self.sql.as_ref(), work);
         self.depth.set(depth);
+        if result.is_err() {
+            self.answers.forget();
+        }
         match &result {
             Ok(_) if depth == 0 => self.directory.committed(),
             Ok(_) => {}

@@ -7,12 +7,14 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use super::access::Principal;
 use super::body::{MapOnly, json_text, parse, to_json};
 use super::documents::{check_patch, checked_id};
+use super::idempotency::{Begun, begin, finish};
 use super::message::{Request, Response};
 use super::object::{SEQUENCE_HEADER, change_context};
 use super::params::QueryParams;
-use crate::engine::{Condition, Engine, Mutation, NewDocument, Versions, Write};
+use crate::engine::{Condition, Engine, Mutation, NewDocument, Versions, Write, WriteOutcome};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::{BATCH_MAX_BYTES, BATCH_MAX_OPERATIONS};
 use crate::types::names::check_collection;
@@ -91,17 +93,25 @@ struct Outcome<'a> {
 }
 
 /// `POST /batch`
-pub async fn batch(engine: &Engine, request: &mut Request) -> Result<Response> {
+pub async fn batch(engine: &Engine, request: &mut Request, principal: &Principal) -> Result<Response> {
     QueryParams::read(&request.query, &[])?;
     let context = change_context(request)?;
     let text = json_text(request, BATCH_MAX_BYTES, &["application/json"]).await?;
+    let ticket = match begin(engine, request, &text, principal)? {
+        Begun::Answered(response) => return Ok(response),
+        Begun::New(ticket) => ticket,
+    };
     let writes = read(engine, &text)?;
     drop(text);
     if writes.is_empty() {
         let answer = Answer { first_sequence: None, last_sequence: engine.last_sequence()?, results: Vec::new() };
         return Ok(Response::json(200, to_json(&answer)?));
     }
-    let outcomes = engine.write_with(&writes, &context, &mut |position, error| Err(placed(error, position))).await?;
+    let mut refused = |position, error| Err(placed(error, position));
+    finish(engine, ticket.as_ref(), &writes, &context, &mut refused, &answer).await
+}
+
+fn answer(outcomes: &[WriteOutcome]) -> Result<Response> {
     let last_sequence = outcomes.last().map_or(0, |outcome| outcome.sequence);
     let results = outcomes
         .iter()

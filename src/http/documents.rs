@@ -1,8 +1,10 @@
 //! Single documents.
 
+use super::access::Principal;
 use super::as_of;
 use super::body::{invalid, json_text};
 use super::etag::{etag, known_versions, write_condition};
+use super::idempotency::{Begun, begin, finish};
 use super::message::{Request, Response};
 use super::object::{SEQUENCE_HEADER, change_context};
 use super::params::{QueryParams, refuse};
@@ -21,18 +23,30 @@ const PATCHES: &[&str] = &["application/json", "application/merge-patch+json"];
 pub const GENERATION_HEADER: &str = "thermocline-cache-generation";
 
 /// `POST …/docs`
-pub async fn insert(engine: &Engine, request: &mut Request, collection: &str) -> Result<Response> {
+pub async fn insert(
+    engine: &Engine,
+    request: &mut Request,
+    collection: &str,
+    principal: &Principal,
+) -> Result<Response> {
     QueryParams::read(&request.query, &[])?;
     let context = change_context(request)?;
     let text = json_text(request, BODY_MAX_BYTES, JSON).await?;
+    let ticket = match begin(engine, request, &text, principal)? {
+        Begun::Answered(response) => return Ok(response),
+        Begun::New(ticket) => ticket,
+    };
     let document = NewDocument::read(&text, None, || engine.new_id())?;
     let write =
         Write { collection: collection.into(), mutation: Mutation::Insert(document), condition: Condition::default() };
-    let outcome = one(engine.write(&[write], &context).await?)?;
     let name = engine.name()?;
-    let id = percent_encoding::utf8_percent_encode(&outcome.id, percent_encoding::NON_ALPHANUMERIC);
-    let location = format!("/v1/{}/collections/{collection}/docs/{id}", name.path());
-    Ok(written(201, &outcome).with_header("location", location))
+    let answer = |outcomes: &[WriteOutcome]| {
+        let outcome = outcomes.first().ok_or_else(no_outcome)?;
+        let id = percent_encoding::utf8_percent_encode(&outcome.id, percent_encoding::NON_ALPHANUMERIC);
+        let location = format!("/v1/{}/collections/{collection}/docs/{id}", name.path());
+        Ok(written(201, outcome).with_header("location", location))
+    };
+    finish(engine, ticket.as_ref(), &[write], &context, &mut |_, error| Err(error), &answer).await
 }
 
 /// `PUT …/docs/{id}`
@@ -124,7 +138,9 @@ fn written(status: u16, outcome: &WriteOutcome) -> Response {
 }
 
 fn one(outcomes: Vec<WriteOutcome>) -> Result<WriteOutcome> {
-    outcomes.into_iter().next().ok_or_else(|| {
-        StorageError::new(ErrorKind::Internal, StorageTier::Api, "write document", "expected one outcome, got none")
-    })
+    outcomes.into_iter().next().ok_or_else(no_outcome)
+}
+
+fn no_outcome() -> StorageError {
+    StorageError::new(ErrorKind::Internal, StorageTier::Api, "write document", "expected one outcome, got none")
 }

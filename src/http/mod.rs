@@ -17,6 +17,7 @@ mod documents;
 mod etag;
 mod export;
 mod iceberg;
+mod idempotency;
 mod import;
 mod metered;
 mod object_info;

@@ -156,3 +156,18 @@ test("the catalogue shows each what is theirs", async () => {
   assert.equal((await worker.fetch(file, { headers: { "x-amz-security-token": config["s3.session-token"] } })).status, 200);
   assert.equal((await worker.fetch(file, { headers: as(["*"], ["admin"]) })).status, 403);
 });
+
+test("a key of a request is its principal's own", async () => {
+  const { it } = await workerWith({ vars: secret });
+  const insert = (sub, title) => it.insert("films", { title }, { "idempotency-key": "k", ...bearer(hs256(SECRET, { sub })) });
+  const first = await insert("ann", "Alien");
+  assert.equal(first.status, 201);
+  await it.evict();
+  const again = await insert("ann", "Alien");
+  assert.equal(again.headers.get("idempotency-replayed"), "true");
+  assert.deepEqual([again.status, again.text, again.headers.get("location")], [201, first.text, first.headers.get("location")]);
+  assertProblem(await insert("ann", "Aliens"), 422);
+  const other = await insert("bob", "Alien");
+  assert.notEqual(other.body.id, first.body.id);
+  assert.equal((await it.call("GET", "/sync", undefined, bearer(hs256(SECRET)))).body.lastHotSequence, 2);
+});
