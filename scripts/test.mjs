@@ -14,7 +14,7 @@ import { Failure, main } from "./lib/failure.mjs";
 import { at, root } from "./lib/paths.mjs";
 import { run } from "./lib/process.mjs";
 
-const limits = { cargoMs: 30 * 60_000, fileMs: 3 * 60_000, filesAtOnce: 2 };
+const limits = { cargoMs: 30 * 60_000, fileMs: 3 * 60_000, atOnce: 2 };
 const wasiTarget = "wasm32-wasip1";
 const colour = process.stdout.isTTY ? { FORCE_COLOR: "1", CARGO_TERM_COLOR: "always" } : {};
 
@@ -33,7 +33,60 @@ async function cargoTest(name, args) {
   return judged(name, fromCargo(result.output), result);
 }
 
-const native = (args) => cargoTest("cargo test", args);
+/** The test binaries of `cargo test` with these arguments, built. */
+async function nativeBinaries(args) {
+  const build = ["test", "--no-run", "--message-format=json-render-diagnostics", ...args];
+  const result = await run("cargo", build, { cwd: root, timeoutMs: limits.cargoMs, env: { ...process.env, ...colour } });
+  const lines = result.output.split("\n");
+  const isMessage = (text) => text.startsWith('{"reason"');
+  if (result.code !== 0) {
+    console.log(lines.filter((text) => !isMessage(text)).join("\n"));
+    return undefined;
+  }
+  const built = lines.filter(isMessage).map((text) => JSON.parse(text));
+  return built.filter(({ executable, profile }) => executable && profile.test).map(({ executable, target }) => ({ executable, name: target.name }));
+}
+
+async function nativeBinary({ executable, name }, filters, args) {
+  const result = await run(executable, [...filters, ...args], { cwd: root, timeoutMs: limits.cargoMs, env: { ...process.env, ...colour } });
+  const counts = fromCargo(result.output);
+  // A filter may be for the tests of another binary.
+  if (filters.length && result.code === 0 && counts.passed === 0) return none;
+  console.log(`${name}\n${result.output.trimEnd()}`);
+  return judged(name, counts, result);
+}
+
+/** Cargo's tests, several binaries at once: most of them end with one long test, which leaves the other cores idle. */
+async function native(args) {
+  const split = args.includes("--") ? args.indexOf("--") : args.length;
+  const [ofCargo, ofTests] = [args.slice(0, split), args.slice(split + 1)];
+  const filters = ofCargo.filter((arg, i) => !arg.startsWith("-") && !/^--(test|bin|example|package|features)$/.test(ofCargo[i - 1] ?? ""));
+  const waiting = await nativeBinaries(ofCargo.filter((arg) => !filters.includes(arg)));
+  if (!waiting) return failure;
+  const counts = await atOnce(waiting, (binary) => nativeBinary(binary, filters, ofTests));
+  if (!args.length) return add(counts, await documented());
+  return counts.passed + counts.failed ? counts : failure;
+}
+
+/** The examples in the documentation of the code; that there are none is no failure. */
+async function documented() {
+  const result = await run("cargo", ["test", "--doc"], { cwd: root, timeoutMs: limits.cargoMs });
+  if (result.code !== 0) console.log(result.output.trimEnd());
+  return result.code === 0 ? fromCargo(result.output) : failure;
+}
+
+/** Does `work` with each of `waiting`, some at once, and sums the counts. */
+async function atOnce(waiting, work) {
+  let counts = none;
+  const take = async () => {
+    for (let next; (next = waiting.shift()) !== undefined;) {
+      const own = await work(next);
+      counts = add(counts, own);
+    }
+  };
+  await Promise.all(Array.from({ length: limits.atOnce }, take));
+  return counts;
+}
 
 function wasm(args) {
   // Node's direct calls of WASI may collect garbage where nothing may move, and crash: nodejs/node#46777.
@@ -66,15 +119,7 @@ async function worker(files) {
   process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
   try {
     await build({ quick: true });
-    let counts = none;
-    const takeFiles = async () => {
-      for (let file; (file = waiting.shift());) {
-        const own = await workerFile(file, scratch);
-        counts = add(counts, own);
-      }
-    };
-    await Promise.all(Array.from({ length: limits.filesAtOnce }, takeFiles));
-    return counts;
+    return await atOnce(waiting, (file) => workerFile(file, scratch));
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     console.log(`✖ ${error.message}`);
