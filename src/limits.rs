@@ -73,6 +73,12 @@ pub const CDC_SOCKET_WINDOW_BYTES: usize = 1024 * 1024;
 pub const CDC_FRAME_MAX_BYTES: usize = 256 * 1024;
 /// Bytes of a message from a socket.
 pub const CDC_MESSAGE_MAX_BYTES: usize = 4 * 1024;
+/// Messages of one batch to a queue. <https://developers.cloudflare.com/queues/platform/limits/>
+pub const QUEUE_BATCH_MAX_MESSAGES: usize = 100;
+/// Bytes of one batch, with room for what the platform adds to 256 KB of them. Same source.
+pub const QUEUE_BATCH_MAX_BYTES: usize = 240_000;
+/// Bytes of one message, likewise of 128 KB. Same source.
+pub const QUEUE_MESSAGE_MAX_BYTES: usize = 120_000;
 /// What a hibernating socket carries with it.
 /// <https://developers.cloudflare.com/durable-objects/api/websockets/>
 pub const SOCKET_ATTACHMENT_MAX_BYTES: usize = 2_048;

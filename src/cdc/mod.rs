@@ -2,15 +2,18 @@
 //!
 //! [`record`] is the packed bytes of a log row, [`segment_events`] those of one that refers to a segment, [`log`] the tables that hold them, [`feed`] what readers are answered,
 //! [`subscription`] what of it a reader is shown, [`envelope`] the text of it; [`consumers`] how far
-//! named ones have come, [`bell`] how those who wait are woken.
+//! named ones have come, [`bell`] how those who wait are woken, [`socket`] what a socket is sent,
+//! [`push`] what a queue is.
 
 pub mod bell;
 pub mod consumers;
 pub mod envelope;
 pub mod feed;
 pub mod log;
+pub mod push;
 pub mod record;
 pub mod segment_events;
+pub mod socket;
 pub mod subscription;
 
 pub use bell::Bell;

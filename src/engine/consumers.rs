@@ -75,8 +75,8 @@ impl Engine {
 /// The error for a position whose next event is kept no longer.
 pub(super) fn gone(operation: &'static str, oldest: Sequence, got: Sequence) -> StorageError {
     let message = format!(
-        "expected a position from {oldest} on, because {} is the oldest sequence that is kept, got {got}; \
-         read the documents again, and go on from there",
+        "expected a position from sequence {oldest} on, because {} is the oldest that is kept, got {got}; \
+         read the documents, and go on from there",
         oldest.saturating_add(1)
     );
     StorageError::new(ErrorKind::Gone, StorageTier::Hot, operation, message)

@@ -15,9 +15,11 @@ mod expiry;
 mod export;
 mod follow;
 mod history;
+mod push;
 mod queries;
 mod restore;
 mod snapshots;
+mod sockets;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -37,10 +39,13 @@ pub use follow::Follower;
 pub use history::AsOf;
 pub use restore::{Job, JobAnswer, JobState, Restore};
 pub use snapshots::{LABEL_MAX_BYTES, SnapshotRequest};
+pub use sockets::Pumped;
 
 use self::answers::KeysInFlight;
 use self::export::Exports;
 use self::follow::Places;
+use self::push::Pushing;
+use self::sockets::SocketFeed;
 use crate::cdc::Consumers;
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
@@ -62,6 +67,8 @@ pub struct Engine {
     keys_in_flight: KeysInFlight,
     consumers: Consumers,
     places: Places,
+    socket_feed: SocketFeed,
+    pushing: Pushing,
     /// The name this object is called by; known from its first request, or from its tables.
     name: RefCell<Option<ObjectName>>,
     /// When the alarm is due, as far as this instance knows; the outer `None` until it has asked.
@@ -83,6 +90,8 @@ impl Engine {
             keys_in_flight: KeysInFlight::default(),
             consumers: Consumers::new(Rc::clone(&ports.sql)),
             places: Places::default(),
+            socket_feed: SocketFeed::default(),
+            pushing: Pushing::default(),
             hot,
             ports,
             config,

@@ -37,6 +37,11 @@ impl ObjectService {
         &self.engine
     }
 
+    /// The object itself, for what goes on beside requests.
+    pub fn shared_engine(&self) -> Rc<Engine> {
+        Rc::clone(&self.engine)
+    }
+
     /// Answers a request; errors become problem documents.
     pub async fn handle(&self, mut request: Request) -> Response {
         let head = request.method == "HEAD";

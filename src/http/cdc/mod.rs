@@ -1,11 +1,11 @@
-//! `/cdc`: the change feed, as pages and as a stream, and who reads it under a name.
+//! `/cdc`: the change feed, as pages, as a stream and over a socket, and who reads it under a name.
 
 pub mod consumers;
 mod stream;
 
 use std::rc::Rc;
 
-use super::message::{Request, Response};
+use super::message::{Body, Request, Response};
 use super::params::{QueryParams, refuse};
 use crate::cdc::{FeedFilter, Format, Subscription, envelope};
 use crate::engine::Engine;
@@ -23,14 +23,29 @@ pub async fn read(engine: &Rc<Engine>, request: &Request) -> Result<Response> {
     let subscription = subscription(&params)?;
     let wait_ms = params.number("waitMs", 0, 0..=WAIT_MAX_MS)?;
     let limit = params.limit()?;
-    let streams = accepts_stream(request);
-    let after = position(engine, request, &params, streams)?;
+    let (streams, opens_socket) = (accepts_stream(request), is_upgrade(request)?);
+    let after = position(engine, request, &params, streams || opens_socket)?;
+    if opens_socket {
+        let attachment = engine.new_socket(subscription, after)?;
+        return Ok(Response::empty(101).with_body(Body::Socket(attachment)));
+    }
     let filter = FeedFilter { limit, ..FeedFilter::page(subscription, after) };
     if streams {
         return stream::answer(engine, filter).await;
     }
     let page = engine.changes(&filter, wait_ms).await?;
     Ok(Response::json(200, envelope::page(&page, filter.subscription.format, &engine.name()?)?))
+}
+
+/// Whether the connection is to become a WebSocket.
+fn is_upgrade(request: &Request) -> Result<bool> {
+    match request.header("upgrade") {
+        Some(protocol) if protocol.eq_ignore_ascii_case("websocket") && request.method == "GET" => Ok(true),
+        Some(protocol) if protocol.eq_ignore_ascii_case("websocket") => {
+            Err(refuse("expected GET to open a WebSocket, got another method".to_owned()))
+        }
+        _ => Ok(false),
+    }
 }
 
 fn accepts_stream(request: &Request) -> bool {
