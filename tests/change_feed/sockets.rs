@@ -110,7 +110,7 @@ fn acknowledgements_and_writes_that_interleave_with_a_pump_lose_and_repeat_nothi
             for n in 0..6 {
                 write(&object, 1 + n % 2, 150_000);
                 yield_now().await;
-                engine.socket_message(&socket, SocketMessage::Text(r#"{"ack":1}"#));
+                engine.socket_message(&socket, SocketMessage::Text(r#"{"ack":0}"#));
             }
         }));
         join_seeded(seed, futures);
