@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(made.to_text().unwrap(), golden);
         assert_eq!(Subscriber::from_text(golden).unwrap(), made);
         for end in 0..golden.len() {
-            assert!(Subscriber::from_text(&golden[..end]).is_err());
+            assert!(Subscriber::from_text(golden.get(..end).unwrap()).is_err());
         }
         for broken in
             [golden.replace("\"v\":1", "\"v\":2"), golden.replace("\"f\":2", "\"f\":3"), golden.replace("[0,2]", "[3]")]

@@ -52,20 +52,6 @@ impl Stream {
         assert!(self.text.is_empty(), "a chunk ends with a block");
         Some(blocks)
     }
-
-    /// The events of the next chunks, until there are some; none when the stream has nothing more to tell now.
-    pub fn events(&mut self) -> Vec<Value> {
-        while let Some(blocks) = self.next() {
-            let events: Vec<Value> = blocks.iter().filter_map(|block| block.data.clone()).collect();
-            if !events.is_empty() {
-                return events;
-            }
-            if !blocks.iter().any(|block| block.id.is_some()) && blocks.len() == 1 {
-                return events;
-            }
-        }
-        Vec::new()
-    }
 }
 
 fn block(text: &str) -> Block {
