@@ -1,6 +1,7 @@
 // The long runs, each behind one command that prints its seeds and counts.
 //   npm run proof -- histories   tables that random histories came to, read by engines that others wrote
 //   npm run proof -- R2          every port call of a flush: failed, failed but happened, crashed before, crashed after
+//   npm run proof -- R4          the change feed, by pages, streams and sockets: no gap, no repeat; natively and in workerd
 //   npm run proof -- R6          commits of unknown outcome: nothing that is referred to is ever missing
 //   npm run proof -- R1          the same seeds give the same trace, then random histories (as npm run soak) and commits
 //   … --full                     as much as the figure asks for, at most 10 minutes; without it a minute, as CI has it
@@ -59,6 +60,13 @@ const figures = {
     if (code !== 0) throw new Failure("a random history failed, see above");
   },
   R2: ({ full }) => tests("archive_faults", full ? [] : ["any_call_of_a_flush_may_happen_and_be_told_as_failed"]),
+  R4: async ({ full, seed }) => {
+    const env = { SEED: seed, EVENTS: full ? 1_000_000 : 60_000 };
+    await tests("change_feed", ["proof::readers_that_switch_transports_over_restarts_and_archivings_miss_and_repeat_nothing"], env);
+    const size = full ? ["--events", "50000", "--evictions", "24"] : ["--events", "4000", "--evictions", "6"];
+    const { code } = await run(process.execPath, [at("scripts", "feed-proof.mjs"), ...size, "--seed", String(seed)], { cwd: root, stdio: "inherit" });
+    if (code !== 0) throw new Failure("the change feed went wrong in workerd, see above");
+  },
   R6: async ({ full, seed }) => {
     const env = { SEED: seed, COMMITS: full ? 1_000 : 60 };
     await tests("iceberg_commits", ["no_referenced_file_is_missing_after_any_step_of_commits_of_unknown_outcome"], env);

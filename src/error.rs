@@ -34,6 +34,8 @@ pub enum ErrorKind {
     UnsupportedMedia,
     /// Well-formed, but not valid here.
     Invalid,
+    /// As many as there may be at once; trying again later may help.
+    TooMany,
     /// A tier cannot answer now; trying again later may help.
     Unavailable,
     /// The object is out of space.
@@ -136,7 +138,7 @@ impl StorageError {
 
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Unavailable)
+        matches!(self.0.kind, ErrorKind::Unavailable | ErrorKind::TooMany)
     }
 }
 

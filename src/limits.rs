@@ -55,6 +55,34 @@ pub const TABLE_MAX_COLUMNS: usize = 500;
 /// A correlation id in bytes.
 pub const CORRELATION_ID_MAX_BYTES: usize = 128;
 
+/// Named consumers of one object.
+pub const CDC_CONSUMERS_MAX: usize = 100;
+/// Streams of server-sent events of one object at once (API.md).
+pub const CDC_STREAMS_MAX: usize = 100;
+/// How long such a stream lasts before the client has to come again (API.md).
+pub const CDC_STREAM_MAX_MS: i64 = 300_000;
+/// How often a stream without events says that it is alive.
+pub const CDC_HEARTBEAT_MS: u32 = 15_000;
+/// Bytes of documents that a stream brings into memory at a time, but one event at least.
+pub const CDC_STREAM_PAGE_BYTES: usize = 1024 * 1024;
+/// WebSockets of one object at once.
+pub const CDC_SOCKETS_MAX: usize = 1_000;
+/// Bytes of frames to one socket that are not acknowledged (API.md); one event may be larger, alone.
+pub const CDC_SOCKET_WINDOW_BYTES: usize = 1024 * 1024;
+/// Bytes of one frame, but one event at least.
+pub const CDC_FRAME_MAX_BYTES: usize = 256 * 1024;
+/// Bytes of a message from a socket.
+pub const CDC_MESSAGE_MAX_BYTES: usize = 4 * 1024;
+/// Messages of one batch to a queue. <https://developers.cloudflare.com/queues/platform/limits/>
+pub const QUEUE_BATCH_MAX_MESSAGES: usize = 100;
+/// Bytes of one batch, with room for what the platform adds to 256 KB of them. Same source.
+pub const QUEUE_BATCH_MAX_BYTES: usize = 240_000;
+/// Bytes of one message, likewise of 128 KB. Same source.
+pub const QUEUE_MESSAGE_MAX_BYTES: usize = 120_000;
+/// What a hibernating socket carries with it.
+/// <https://developers.cloudflare.com/durable-objects/api/websockets/>
+pub const SOCKET_ATTACHMENT_MAX_BYTES: usize = 2_048;
+
 /// Bytes of row data that one read of the row table brings into memory.
 pub const SCAN_PAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Rows of one such read.
@@ -73,3 +101,4 @@ const _: () =
 const _: () = assert!(SEGMENT_ROW_MAX_BYTES + 4_096 < SQL_VALUE_MAX_BYTES, "a segment's row fits");
 const _: () = assert!(LOG_CHUNK_MAX_BYTES < SQL_VALUE_MAX_BYTES, "a log chunk fits one row");
 const _: () = assert!(SCAN_PAGE_MAX_BYTES >= DOCUMENT_MAX_BYTES, "a scan page holds any document");
+const _: () = assert!(CDC_FRAME_MAX_BYTES * 2 <= CDC_SOCKET_WINDOW_BYTES, "a window has room for frames on their way");

@@ -3,7 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use worker::{Context, DurableObject, Env, Request, Response, Result, State, console_error};
+use wasm_bindgen_futures::spawn_local;
+use worker::{
+    Context, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, console_error,
+};
 
 use crate::config::StorageConfig;
 use crate::engine::Engine;
@@ -12,7 +15,10 @@ use crate::http::access::{Access, AccessVariables, Callers, PRINCIPAL_HEADER};
 use crate::http::edge::{Decision, Edge};
 use crate::http::object::ObjectService;
 use crate::http::problem_response;
+use crate::platform::sockets::{WorkerSocket, WorkerSockets};
 use crate::platform::{env, http};
+use crate::ports::message::Body;
+use crate::ports::{Socket, SocketMessage};
 use crate::types::StorageTier;
 
 #[worker_macros::event(fetch)]
@@ -66,15 +72,16 @@ async fn answer(request: Request, env: &Env) -> crate::error::Result<Response> {
 }
 
 /// A digital object.
-#[worker_macros::durable_object(alarm)]
+#[worker_macros::durable_object]
 pub struct DigitalObject {
     /// `Err` when the object cannot be served as it is configured; every request is told so.
     service: crate::error::Result<ObjectService>,
+    sockets: WorkerSockets,
 }
 
 impl DurableObject for DigitalObject {
     fn new(state: State, env: Env) -> Self {
-        Self { service: service(&state, &env) }
+        Self { service: service(&state, &env), sockets: WorkerSockets::new(&state) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -82,6 +89,7 @@ impl DurableObject for DigitalObject {
             Ok(service) => service,
             Err(error) => return Ok(refused(error)),
         };
+        self.follow(false);
         match http::request_from_worker(&request) {
             Ok(request) => {
                 let operation = format!("{} {}", request.method, request.path);
@@ -89,7 +97,10 @@ impl DurableObject for DigitalObject {
                 if response.status >= 500 {
                     console_error!("{operation}: {}", String::from_utf8_lossy(response.body.bytes()));
                 }
-                Ok(http::response_to_worker(response))
+                match response.body {
+                    Body::Socket(attachment) => Ok(self.open_socket(&attachment)),
+                    _ => Ok(http::response_to_worker(response)),
+                }
             }
             Err(error) => Ok(refused(&error)),
         }
@@ -98,6 +109,7 @@ impl DurableObject for DigitalObject {
     /// Fails, so that the platform tries again, only when the object could not set its own next alarm.
     async fn alarm(&self) -> Result<Response> {
         let Ok(service) = &self.service else { return Response::empty() };
+        self.follow(false);
         match service.engine().alarm().await {
             Ok(Ok(())) => Response::empty(),
             Ok(Err(error)) => {
@@ -105,6 +117,57 @@ impl DurableObject for DigitalObject {
                 Response::empty()
             }
             Err(error) => Err(worker::Error::RustError(error.to_string())),
+        }
+    }
+
+    async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> Result<()> {
+        let Ok(service) = &self.service else { return Ok(()) };
+        self.follow(false);
+        let message = match &message {
+            WebSocketIncomingMessage::String(text) => SocketMessage::Text(text),
+            WebSocketIncomingMessage::Binary(bytes) => SocketMessage::Bytes(bytes.len()),
+        };
+        service.engine().socket_message(&WorkerSocket::from(&socket), message);
+        Ok(())
+    }
+
+    /// The other end closes: so does this one.
+    async fn websocket_close(&self, socket: WebSocket, code: usize, reason: String, _was_clean: bool) -> Result<()> {
+        // Some codes say that there was none, and are never sent.
+        let code = u16::try_from(code).ok().filter(|code| !matches!(code, 1005 | 1006 | 1015)).unwrap_or(1000);
+        WorkerSocket::from(&socket).close(code, &reason);
+        Ok(())
+    }
+
+    async fn websocket_error(&self, socket: WebSocket, error: worker::Error) -> Result<()> {
+        console_error!("a socket failed: {error}");
+        WorkerSocket::from(&socket).close(1011, "");
+        Ok(())
+    }
+
+    /// Objects take no connections but requests.
+    async fn connect(&self, _socket: worker::Socket) -> Result<()> {
+        Err(worker::Error::RustError("expected a request, got a connection".to_owned()))
+    }
+}
+
+impl DigitalObject {
+    /// Sees to it that sockets are sent what is written.
+    fn follow(&self, opened: bool) {
+        if let Ok(service) = &self.service
+            && service.engine().sockets_wait(opened)
+        {
+            spawn_local(service.shared_engine().follow_sockets());
+        }
+    }
+
+    fn open_socket(&self, attachment: &str) -> Response {
+        match self.sockets.accept(attachment) {
+            Ok(response) => {
+                self.follow(true);
+                response
+            }
+            Err(error) => refused(&error),
         }
     }
 }

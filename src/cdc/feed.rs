@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::log::{ChangeLog, Referenced, References};
 use super::record::LoggedEvent;
+use super::subscription::{Subscription, outgoing};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::limits::PAGE_MAX_BYTES;
-use crate::types::json::by_name;
+use crate::limits::{PAGE_MAX_BYTES, PAGE_MAX_ITEMS};
 use crate::types::names::ObjectName;
-use crate::types::{CdcEvent, Json, Operation, Sequence, StorageTier, Timestamp};
+use crate::types::{CdcEvent, Sequence, StorageTier, Timestamp};
 
 /// Events that one page may look at: bounds the work of a filter that matches nothing.
 const PAGE_MAX_SCANNED: usize = 100_000;
@@ -25,24 +25,26 @@ pub struct FeedFilter {
     pub after: Sequence,
     /// At most so many events.
     pub limit: usize,
-    /// Only of these collections; `None` for all.
-    pub collections: Option<Vec<String>>,
-    /// Only these operations; `None` for all.
-    pub operations: Option<Vec<Operation>>,
-    /// Whether the documents are wanted.
-    pub documents: bool,
+    /// At most so many bytes of documents, but one event at least.
+    pub max_bytes: usize,
+    /// Which events, and how they are told.
+    pub subscription: Subscription,
 }
 
 impl FeedFilter {
+    /// What a subscription wants after a sequence, as a page.
+    pub fn page(subscription: Subscription, after: Sequence) -> Self {
+        Self { after, limit: PAGE_MAX_ITEMS, max_bytes: PAGE_MAX_BYTES, subscription }
+    }
+
     /// Whether an event passes.
     pub fn wants(&self, event: &CdcEvent) -> bool {
-        self.wants_collection(&event.collection)
-            && self.operations.as_ref().is_none_or(|wanted| wanted.contains(&event.operation))
+        self.subscription.wants(event)
     }
 
     /// Whether events of a collection can pass.
     pub fn wants_collection(&self, name: &str) -> bool {
-        self.collections.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted == name))
+        self.subscription.wants_collection(name)
     }
 }
 
@@ -77,7 +79,7 @@ impl<'f> PageBuilder<'f> {
     /// Looks at the next event; breaks when the page is full, and then `event` is not in it.
     pub fn push(&mut self, event: CdcEvent) -> Result<ControlFlow<()>> {
         let full = self.page.events.len() >= self.filter.limit
-            || (self.bytes > PAGE_MAX_BYTES && !self.page.events.is_empty())
+            || (self.bytes > self.filter.max_bytes && !self.page.events.is_empty())
             || self.scanned >= PAGE_MAX_SCANNED;
         if full {
             self.page.has_more = true;
@@ -87,7 +89,7 @@ impl<'f> PageBuilder<'f> {
         self.page.sequence = event.sequence;
         self.page.timestamp = event.timestamp;
         if self.filter.wants(&event) {
-            let event = told(event, self.filter.documents)?;
+            let event = outgoing(event, &self.filter.subscription)?;
             let images = [&event.before, &event.after].into_iter().flatten().map(String::len);
             self.bytes = self.bytes.saturating_add(images.fold(0, usize::saturating_add));
             self.page.events.push(event);
@@ -165,40 +167,9 @@ impl LoggedEvent {
     }
 }
 
-/// Adds what follows from an event's images, and drops them unless documents are wanted.
-fn told(mut event: CdcEvent, documents: bool) -> Result<CdcEvent> {
-    if let (Some(before), Some(after)) = (&event.before, &event.after) {
-        event.changed_fields = Some(changed_fields(before, after)?);
-    }
-    if !documents {
-        event.before = None;
-        event.after = None;
-    }
-    Ok(event)
-}
-
-/// The top-level fields that differ: first those changed or removed, in the order before, then those added.
-fn changed_fields(before: &str, after: &str) -> Result<Vec<String>> {
-    let (before, after) = (Json::parse(before)?, Json::parse(after)?);
-    let (Json::Object(old), Json::Object(new)) = (&before, &after) else { return Ok(Vec::new()) };
-    let (old_by_name, new_by_name) = (by_name(old), by_name(new));
-    let changed =
-        old.iter().filter(|(name, value)| !new_by_name.get(name.as_ref()).is_some_and(|other| other.same(value)));
-    let added = new.iter().filter(|(name, _)| !old_by_name.contains_key(name.as_ref()));
-    Ok(changed.chain(added).map(|(name, _)| name.to_string()).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn changed_fields_are_those_changed_removed_and_added() {
-        let fields =
-            changed_fields(r#"{"id":"x","a":1,"b":2,"c":{"d":1}}"#, r#"{"id":"x","b":2.0,"c":{"d":1},"e":null}"#)
-                .unwrap();
-        assert_eq!(fields, ["a", "b", "e"]);
-    }
 
     #[test]
     fn event_ids_depend_on_the_object_and_the_sequence_alone() {

@@ -50,7 +50,9 @@ impl Engine {
     /// When archiving, maintenance or a restore is due; `None` when there is nothing to do.
     fn next_work(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let maintenance = self.hot.maintenance_due(now)?.map(|due| soon(due, now));
-        Ok([self.snapshotter.next_alarm(now)?, maintenance, self.restore_due(now)].into_iter().flatten().min())
+        let push = self.push_due(now)?.map(|due| soon(due, now));
+        let restore = self.restore_due(now);
+        Ok([self.snapshotter.next_alarm(now)?, maintenance, restore, push].into_iter().flatten().min())
     }
 
     /// When documents or archived events expire next.
@@ -104,15 +106,18 @@ impl Engine {
         let restored = self.restore_some().await;
         let asked = self.ask_others().await;
         let expired = self.expire().await;
+        // What a queue does concerns nobody else.
+        let pushed = self.push().await;
         maintained.and(archived).and(evicted).and(restored).and(asked).and(expired)?;
         let now = self.now_ms();
         let (work, expiry) = (self.next_work(now)?, self.next_expiry()?.map(|due| soon(due, now)));
         match [work, expiry].into_iter().flatten().min() {
             // The alarm that is set finds what is far off, and is set to it then, unless there was a write before. What was
             // found out by a pass is not found out again.
-            Some(next) if work.is_some() || next <= retry || has_expired => self.set_alarm(next).await,
-            _ => Ok(()),
+            Some(next) if work.is_some() || next <= retry || has_expired => self.set_alarm(next).await?,
+            _ => {}
         }
+        pushed
     }
 
     /// Maintains the hot tier, a turn a step, and drops answers that count no more.

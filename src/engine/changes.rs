@@ -1,17 +1,18 @@
 //! The change feed: from the hot log, and from the archived one for what is trimmed.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+
+use futures_util::future::select;
 
 use super::Engine;
+use super::consumers::gone;
 use crate::cdc::feed::{PageBuilder, check_position, read_page};
 use crate::cdc::{FeedFilter, FeedPage};
-use crate::error::{ErrorKind, Result, StorageError};
-use crate::limits::PAGE_MAX_BYTES;
+use crate::error::Result;
 use crate::snapshots::replanning;
-use crate::types::{CdcEvent, Sequence, StorageTier};
+use crate::types::{CdcEvent, Sequence};
 
-/// How often a waiting reader looks for events, in ms.
-const POLL_MS: u32 = 50;
 /// Sequences that one page of archived events covers at most.
 const ARCHIVED_WINDOW: i64 = 100_000;
 
@@ -19,16 +20,29 @@ impl Engine {
     /// A page of events. When there is none yet, waits up to `wait_ms` for one.
     pub async fn changes(&self, filter: &FeedFilter, wait_ms: u32) -> Result<FeedPage> {
         check_position(self.hot.log(), filter.after)?;
-        let mut waited = 0;
-        while waited < wait_ms && self.last_sequence()? <= filter.after {
-            self.ports.clock.sleep_ms(POLL_MS).await;
-            waited = waited.saturating_add(POLL_MS);
-        }
+        self.wait_for_events(filter.after, wait_ms).await?;
         if filter.after.saturating_add(1) >= self.hot.log().first_sequence()? {
             let name = self.name()?;
             return self.with_recalls(|| read_page(self.hot.log(), &name, self.hot.as_ref(), filter)).await;
         }
         self.archived_changes(filter).await
+    }
+
+    /// Waits up to `wait_ms` for an event after a position; whether there is one.
+    pub(super) async fn wait_for_events(&self, after: Sequence, wait_ms: u32) -> Result<bool> {
+        let until = self.now_ms().saturating_add(i64::from(wait_ms));
+        let bell = self.hot.log().bell();
+        loop {
+            let seen = bell.rung();
+            if self.last_sequence()? > after {
+                return Ok(true);
+            }
+            let left = u32::try_from(until.saturating_sub(self.now_ms())).unwrap_or(0);
+            if left == 0 {
+                return Ok(false);
+            }
+            select(pin!(bell.wait(seen)), pin!(self.ports.clock.sleep_ms(left))).await;
+        }
     }
 
     /// A page that starts before the hot log does.
@@ -39,18 +53,13 @@ impl Engine {
     async fn archived_page(&self, filter: &FeedFilter) -> Result<FeedPage> {
         let archived = self.snapshotter.archived()?;
         if filter.after >= archived {
-            return Err(StorageError::new(
-                ErrorKind::Gone,
-                StorageTier::Hot,
-                "read change feed",
-                format!(
-                    "expected a position from sequence {} on, the oldest that is kept, got {}",
-                    self.hot.log().first_sequence()?.saturating_sub(1),
-                    filter.after
-                ),
-            ));
+            let oldest = self.hot.log().first_sequence()?.saturating_sub(1);
+            return Err(gone("read change feed", oldest, filter.after));
         }
-        self.snapshotter.check_archived_from(filter.after)?;
+        let oldest = self.snapshotter.archived_from()?;
+        if filter.after < oldest {
+            return Err(gone("read change feed", oldest, filter.after));
+        }
         let mut wanted = Wanted::new(filter, archived.min(filter.after.saturating_add(ARCHIVED_WINDOW)));
         self.snapshotter
             .scan_archived_changes(filter.after, wanted.until, &|name| filter.wants_collection(name), &mut |event| {
@@ -92,7 +101,7 @@ impl<'f> Wanted<'f> {
         }
         self.bytes = self.bytes.saturating_add(size(&event));
         self.events.insert(event.sequence, event);
-        while self.events.len() > self.filter.limit || (self.bytes > PAGE_MAX_BYTES && self.events.len() > 1) {
+        while self.events.len() > self.filter.limit || (self.bytes > self.filter.max_bytes && self.events.len() > 1) {
             let Some((sequence, event)) = self.events.pop_last() else { return };
             self.bytes = self.bytes.saturating_sub(size(&event));
             self.until = sequence.saturating_sub(1);

@@ -8,14 +8,18 @@ mod archive;
 mod cached;
 mod changes;
 mod collections;
+mod consumers;
 mod documents;
 mod evicted;
 mod expiry;
 mod export;
+mod follow;
 mod history;
+mod push;
 mod queries;
 mod restore;
 mod snapshots;
+mod sockets;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -28,14 +32,21 @@ pub use crate::hot::{
 pub use answers::{Once, Ticket};
 pub use cached::DocumentCache;
 pub use collections::{CollectionInfo, ColumnInfo};
+pub use consumers::ConsumerState;
 pub use documents::Tier;
 pub use export::{EXPORT_ABANDONED_MS, EXPORT_CHUNK_BYTES, EXPORT_IDLE_MAX_MS, EXPORTS_MAX, Export};
+pub use follow::Follower;
 pub use history::AsOf;
 pub use restore::{Job, JobAnswer, JobState, Restore};
 pub use snapshots::{LABEL_MAX_BYTES, SnapshotRequest};
+pub use sockets::Pumped;
 
 use self::answers::KeysInFlight;
 use self::export::Exports;
+use self::follow::Places;
+use self::push::Pushing;
+use self::sockets::SocketFeed;
+use crate::cdc::Consumers;
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
@@ -54,6 +65,10 @@ pub struct Engine {
     warm: Warm,
     exports: Exports,
     keys_in_flight: KeysInFlight,
+    consumers: Consumers,
+    places: Places,
+    socket_feed: SocketFeed,
+    pushing: Pushing,
     /// The name this object is called by; known from its first request, or from its tables.
     name: RefCell<Option<ObjectName>>,
     /// When the alarm is due, as far as this instance knows; the outer `None` until it has asked.
@@ -73,6 +88,10 @@ impl Engine {
             warm: Warm::new(Rc::clone(&ports.cache)),
             exports: Exports::default(),
             keys_in_flight: KeysInFlight::default(),
+            consumers: Consumers::new(Rc::clone(&ports.sql)),
+            places: Places::default(),
+            socket_feed: SocketFeed::default(),
+            pushing: Pushing::default(),
             hot,
             ports,
             config,

@@ -153,7 +153,10 @@ impl HotStore {
             self.answers.forget();
         }
         match &result {
-            Ok(_) if depth == 0 => self.directory.committed(),
+            Ok(_) if depth == 0 => {
+                self.directory.committed();
+                self.log.committed();
+            }
             Ok(_) => {}
             Err(error) if is_refusal(error.kind()) || error.cause_as::<NeedsCold>().is_some() => {
                 self.catalog.replace(catalog);

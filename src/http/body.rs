@@ -1,7 +1,6 @@
 //! Request bodies that are JSON.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_path_to_error::Segment;
 
 use super::message::Request;
@@ -89,19 +88,6 @@ fn malformed(operation: &'static str, error: &serde_json::Error) -> StorageError
         operation,
         format!("expected JSON, got an error: {error}"),
     )
-}
-
-/// JSON text that is known to be valid, to be put into a larger one as it is.
-pub fn raw(text: &str) -> Result<&RawValue> {
-    serde_json::from_str(text).map_err(|error| {
-        StorageError::new(
-            ErrorKind::Corrupt,
-            StorageTier::Hot,
-            "render document",
-            "expected a stored document to be JSON",
-        )
-        .caused_by(error)
-    })
 }
 
 /// A value as JSON bytes.

@@ -37,6 +37,11 @@ impl ObjectService {
         &self.engine
     }
 
+    /// The object itself, for what goes on beside requests.
+    pub fn shared_engine(&self) -> Rc<Engine> {
+        Rc::clone(&self.engine)
+    }
+
     /// Answers a request; errors become problem documents.
     pub async fn handle(&self, mut request: Request) -> Response {
         let head = request.method == "HEAD";
@@ -94,7 +99,11 @@ impl ObjectService {
             (Route::Import(collection), _) => import::import(engine, request, &collection).await,
             (Route::Query(collection), _) => query::query(engine, request, &collection).await,
             (Route::Batch, _) => batch::batch(engine, request, &principal).await,
-            (Route::Cdc, _) => cdc::page(engine, request).await,
+            (Route::Cdc, _) => cdc::read(engine, request).await,
+            (Route::Consumers, _) => cdc::consumers::list(engine, request),
+            (Route::Consumer(name), "PUT") => cdc::consumers::acknowledge(engine, request, &name).await,
+            (Route::Consumer(name), "DELETE") => cdc::consumers::forget(engine, request, &name),
+            (Route::Consumer(name), _) => cdc::consumers::get(engine, request, &name),
             (Route::Sync, "POST") => sync::sync(engine, request).await,
             (Route::Sync, _) => sync::state(engine, request),
             (Route::Snapshots, "POST") => snapshots::create(engine, request).await,

@@ -42,6 +42,7 @@ pub fn status(kind: ErrorKind) -> (u16, &'static str) {
         ErrorKind::TooLarge => (413, "Too large"),
         ErrorKind::UnsupportedMedia => (415, "Unsupported media type"),
         ErrorKind::Invalid => (422, "Not valid"),
+        ErrorKind::TooMany => (429, "Too many"),
         ErrorKind::Unavailable => (503, "Unavailable"),
         ErrorKind::Full => (507, "Out of storage"),
         ErrorKind::Corrupt => (500, "Stored data is damaged"),
@@ -65,7 +66,7 @@ pub fn response(error: &StorageError) -> Response {
     let body = Body::Whole(serde_json::to_vec(&problem).unwrap_or_default());
     let mut response = Response::empty(status).with_body(body).with_header("content-type", "application/problem+json");
     match error.kind() {
-        ErrorKind::Unavailable => response = response.with_header("retry-after", RETRY_AFTER_SECS),
+        ErrorKind::Unavailable | ErrorKind::TooMany => response = response.with_header("retry-after", RETRY_AFTER_SECS),
         ErrorKind::Unauthenticated => response = response.with_header("www-authenticate", "Bearer"),
         _ => {}
     }

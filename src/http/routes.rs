@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::access::Role;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
-use crate::types::names::{ObjectName, check_collection, check_document_id};
+use crate::types::names::{ObjectName, check_collection, check_document_id, check_name};
 
 /// A route below `/v1/{type}/{id}`, with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,10 @@ pub enum Route {
     Batch,
     /// The change feed.
     Cdc,
+    /// All consumers of the change feed.
+    Consumers,
+    /// One consumer.
+    Consumer(String),
     /// Archiving.
     Sync,
     /// All snapshots.
@@ -61,6 +65,8 @@ enum Pattern {
     Query,
     Batch,
     Cdc,
+    Consumers,
+    Consumer,
     Sync,
     Snapshots,
     Snapshot,
@@ -69,7 +75,7 @@ enum Pattern {
     ForeignRestore,
 }
 
-const PATTERNS: [(&str, Pattern); 17] = [
+const PATTERNS: [(&str, Pattern); 19] = [
     ("/v1/{type}/{id}", Pattern::Object),
     ("/v1/{type}/{id}/", Pattern::Object),
     ("/v1/{type}/{id}/collections", Pattern::Collections),
@@ -81,6 +87,8 @@ const PATTERNS: [(&str, Pattern); 17] = [
     ("/v1/{type}/{id}/collections/{collection}/query", Pattern::Query),
     ("/v1/{type}/{id}/batch", Pattern::Batch),
     ("/v1/{type}/{id}/cdc", Pattern::Cdc),
+    ("/v1/{type}/{id}/cdc/consumers", Pattern::Consumers),
+    ("/v1/{type}/{id}/cdc/consumers/{consumer}", Pattern::Consumer),
     ("/v1/{type}/{id}/sync", Pattern::Sync),
     ("/v1/{type}/{id}/snapshots", Pattern::Snapshots),
     ("/v1/{type}/{id}/snapshots/{snapshot}", Pattern::Snapshot),
@@ -131,6 +139,8 @@ impl Routes {
             Pattern::Query => Route::Query(collection(params)?),
             Pattern::Batch => Route::Batch,
             Pattern::Cdc => Route::Cdc,
+            Pattern::Consumers => Route::Consumers,
+            Pattern::Consumer => Route::Consumer(consumer(params)?),
             Pattern::Sync => Route::Sync,
             Pattern::Snapshots => Route::Snapshots,
             Pattern::Snapshot => Route::Snapshot(uuid(params, "snapshot")?),
@@ -146,8 +156,8 @@ impl Route {
     /// The methods that this route has.
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
-            Self::Object | Self::Collections | Self::Export(_) | Self::Cdc => &["GET", "HEAD"],
-            Self::Collection(_) => &["GET", "HEAD", "PUT", "DELETE"],
+            Self::Object | Self::Collections | Self::Export(_) | Self::Cdc | Self::Consumers => &["GET", "HEAD"],
+            Self::Collection(_) | Self::Consumer(_) => &["GET", "HEAD", "PUT", "DELETE"],
             Self::Documents(_)
             | Self::Import(_)
             | Self::Query(_)
@@ -198,6 +208,12 @@ pub fn router<P: Copy>(patterns: &[(&str, P)]) -> Result<Router<P>> {
 fn collection(params: &Params<'_, '_>) -> Result<String> {
     let name = decoded(params, "collection")?;
     check_collection(&name)?;
+    Ok(name.into_owned())
+}
+
+fn consumer(params: &Params<'_, '_>) -> Result<String> {
+    let name = decoded(params, "consumer")?;
+    check_name("consumer", &name)?;
     Ok(name.into_owned())
 }
 

@@ -13,15 +13,19 @@ use super::cache::WorkerCache;
 use super::clock::{WorkerAlarm, WorkerClock, WorkerIds};
 use super::exception::Exception;
 use super::peers::WorkerPeers;
+use super::queue::WorkerQueue;
 use super::signatures::WorkerSignatures;
+use super::sockets::WorkerSockets;
 use super::sql::WorkerSql;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::{EdgePorts, ObjectFolders, ObjectStore, Ports, Signatures};
+use crate::ports::{EdgePorts, ObjectFolders, ObjectStore, Ports, Queue, Signatures};
 use crate::types::StorageTier;
 use crate::types::names::ObjectName;
 
 /// The bucket of the cold tier.
 const BUCKET: &str = "COLD";
+/// The queue that events are pushed to.
+const QUEUE: &str = "CDC_QUEUE";
 /// The namespace of the Durable Objects.
 const OBJECTS: &str = "OBJECTS";
 
@@ -89,6 +93,8 @@ pub fn ports(state: &State, env: &Env) -> Result<Ports> {
         ids: Rc::new(WorkerIds),
         alarm: Rc::new(WorkerAlarm::new(state)),
         peers: Rc::new(WorkerPeers::new(env.clone())),
+        sockets: Rc::new(WorkerSockets::new(state)),
+        queue: binding(env, QUEUE).map(|queue| -> Rc<dyn Queue> { Rc::new(WorkerQueue::new(queue)) }),
     })
 }
 

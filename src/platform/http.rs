@@ -204,6 +204,8 @@ pub fn response_to_worker(response: Response) -> worker::Response {
     match response.body {
         Body::Whole(bytes) if bytes.is_empty() => builder.empty(),
         Body::Whole(bytes) => builder.fixed(bytes),
+        // Only the object itself can open one.
+        Body::Socket(_) => refused(),
         Body::Stream(source) if (source.as_ref() as &dyn Any).is::<PassedOn>() => {
             let passed: Box<dyn Any> = source;
             passed.downcast::<PassedOn>().map_or_else(|_| refused(), |passed| builder.stream(passed.0))

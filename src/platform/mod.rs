@@ -5,6 +5,7 @@
 
 pub mod env;
 pub mod http;
+pub mod sockets;
 
 mod bucket;
 mod cache;
@@ -12,4 +13,5 @@ mod clock;
 mod exception;
 mod peers;
 mod signatures;
+mod queue;
 mod sql;

@@ -111,6 +111,8 @@ pub enum Body {
     Whole(Vec<u8>),
     /// It comes while it is sent.
     Stream(Box<dyn BodySource>),
+    /// There is none: the connection becomes a socket, with this attached to it.
+    Socket(String),
 }
 
 impl Body {
@@ -123,7 +125,7 @@ impl Body {
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Whole(bytes) => bytes,
-            Self::Stream(_) => &[],
+            Self::Stream(_) | Self::Socket(_) => &[],
         }
     }
 
@@ -138,6 +140,7 @@ impl fmt::Debug for Body {
         match self {
             Self::Whole(bytes) => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
             Self::Stream(_) => f.write_str("a stream"),
+            Self::Socket(_) => f.write_str("a socket"),
         }
     }
 }

@@ -12,6 +12,8 @@ mod object_folders;
 mod object_store;
 mod peers;
 mod signatures;
+mod queue;
+mod sockets;
 mod sql;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -29,6 +31,8 @@ pub use object_store::{
 };
 pub use peers::{PeerAnswer, Peers};
 pub use signatures::{PublicKey, Signatures};
+pub use queue::Queue;
+pub use sockets::{Socket, SocketMessage, Sockets};
 pub use sql::{SqlCounters, SqlParam, SqlRow, SqlStore, SqlValue, expect_blob, expect_integer, expect_text, transact};
 
 /// All ports of one object.
@@ -48,6 +52,10 @@ pub struct Ports {
     pub alarm: Rc<dyn Alarm>,
     /// Other objects.
     pub peers: Rc<dyn Peers>,
+    /// The sockets that follow the object's feed.
+    pub sockets: Rc<dyn Sockets>,
+    /// The queue that events are pushed to; `None` when none is bound.
+    pub queue: Option<Rc<dyn Queue>>,
 }
 
 /// The ports of the Worker in front of the objects.

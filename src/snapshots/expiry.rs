@@ -1,11 +1,11 @@
-//! When archived events and snapshots expire, and who asks for events that have.
+//! When archived events and snapshots expire, and which events are left.
 
 use super::Snapshotter;
 use super::plan::{Expiring, change_files, next_thinning};
 use crate::cold::expiry::last_event_ms;
-use crate::error::{ErrorKind, Result, StorageError};
+use crate::error::Result;
 use crate::types::time::DAY_MS;
-use crate::types::{Sequence, StorageTier, Timestamp};
+use crate::types::{Sequence, Timestamp};
 
 /// When something expires next, at the earliest. What comes later expires later.
 #[derive(Clone, Copy)]
@@ -59,13 +59,8 @@ impl Snapshotter {
         }
     }
 
-    /// Refuses a position of the change feed after which archived events have expired.
-    pub fn check_archived_from(&self, after: Sequence) -> Result<()> {
-        let through = self.catalog.expired()?.through;
-        if after >= through {
-            return Ok(());
-        }
-        let message = format!("expected a position from sequence {through} on, the oldest that is kept, got {after}");
-        Err(StorageError::new(ErrorKind::Gone, StorageTier::Cold, "read change feed", message))
+    /// Archived events after this sequence are kept.
+    pub fn archived_from(&self) -> Result<Sequence> {
+        Ok(self.catalog.expired()?.through)
     }
 }

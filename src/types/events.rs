@@ -14,7 +14,7 @@ pub type Timestamp = i64;
 pub type CollectionId = i64;
 
 /// What an event did to its document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// The document did not exist before.
     Insert,

@@ -177,7 +177,6 @@ test("what this version does not have yet is refused, never ignored", async () =
   const it = await populated();
   for (const [method, path, body] of [
     ["PUT", "/collections/more", { immutable: true }],
-    ["GET", "/cdc?format=debezium"],
   ]) {
     assertProblem(await it.call(method, path, body), 422, { detail: /does not have yet/ });
   }

@@ -19,6 +19,7 @@ pub use append::Appender;
 pub use read::{Referenced, References, RowsPosition};
 
 use self::generations::create_generation;
+use super::bell::Bell;
 use super::record::{Header, Record};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{SqlStore, expect_blob, expect_integer, expect_text};
@@ -48,12 +49,21 @@ pub struct ChangeLog {
     sql: Rc<dyn SqlStore>,
     state: RefCell<Option<LogState>>,
     appended_bytes: Cell<u64>,
+    bell: Bell,
+    /// The last sequence that the bell was rung for.
+    rung_for: Cell<Sequence>,
 }
 
 impl ChangeLog {
     /// The log in `sql`. Nothing is read before it is needed.
     pub fn new(sql: Rc<dyn SqlStore>) -> Self {
-        Self { sql, state: RefCell::new(None), appended_bytes: Cell::new(0) }
+        Self {
+            sql,
+            state: RefCell::new(None),
+            appended_bytes: Cell::new(0),
+            bell: Bell::default(),
+            rung_for: Cell::new(0),
+        }
     }
 
     /// Makes the first generation, within the object's first transaction.
@@ -99,6 +109,21 @@ impl ChangeLog {
             }
         }
         Ok(state.last_sequence.saturating_add(1))
+    }
+
+    /// What wakes those who wait for events.
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// Rings when something was logged: for whoever commits, once the commit has succeeded.
+    pub fn committed(&self) {
+        let last = self.state.borrow().as_ref().map(|state| state.last_sequence);
+        if let Some(last) = last
+            && self.rung_for.replace(last) != last
+        {
+            self.bell.ring();
+        }
     }
 
     /// Bytes logged by this instance since it started, those of segments included that the log refers to: the difference of

@@ -94,6 +94,8 @@ impl FaultPlan {
             ids: Rc::clone(&ports.ids),
             alarm: Rc::new(FaultyAlarm { inner: Rc::clone(&ports.alarm), plan: self.clone() }),
             peers: Rc::new(FaultyPeers { inner: Rc::clone(&ports.peers), plan: self.clone() }),
+            sockets: Rc::clone(&ports.sockets),
+            queue: ports.queue.clone(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{LocalPeers, ManualAlarm, ManualClock, MemoryBucket, MemoryCache, NativeSql, SeededIds};
+use super::{LocalPeers, LocalSockets, ManualAlarm, ManualClock, MemoryBucket, MemoryCache, NativeSql, SeededIds};
 use crate::error::Result;
 use crate::ports::Ports;
 
@@ -25,6 +25,8 @@ pub struct World {
     pub alarm: Rc<ManualAlarm>,
     /// Other objects.
     pub peers: Rc<LocalPeers>,
+    /// The sockets that follow the object.
+    pub sockets: Rc<LocalSockets>,
 }
 
 impl World {
@@ -44,6 +46,7 @@ impl World {
             ids: Rc::new(SeededIds::new(seed)),
             alarm: Rc::new(ManualAlarm::new()),
             peers: Rc::default(),
+            sockets: Rc::default(),
         }
     }
 
@@ -57,6 +60,8 @@ impl World {
             ids: self.ids.clone(),
             alarm: self.alarm.clone(),
             peers: self.peers.clone(),
+            sockets: self.sockets.clone(),
+            queue: None,
         }
     }
 }

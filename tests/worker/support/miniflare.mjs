@@ -54,19 +54,19 @@ class Worker {
   #ownsPersist;
   #marker = `THERMOCLINE_INSTANCE=${randomUUID()}`;
 
-  constructor({ persist, vars = {}, bucket = true, faults, scriptPath = quickBuild, className = "DigitalObject", extra = {} }) {
+  constructor({ persist, vars = {}, bucket = true, faults, scriptPath = quickBuild, className = "DigitalObject", beside = [], own = {}, extra = {} }) {
     this.#ownsPersist = persist === undefined;
     /** The folder that holds the objects' SQLite files, the bucket and the cache. */
     this.persist = resolve(persist ?? mkdtempSync(join(tmpdir(), "thermocline-")));
     /** The last lines the worker and workerd printed. */
     this.logs = [];
-    this.#options = { vars, bucket, faults, scriptPath, className, extra };
+    this.#options = { vars, bucket, faults, scriptPath, className, beside, own, extra };
   }
 
   /** Starts workerd; `vars` given here are added to those of before. */
   async start({ vars } = {}) {
     Object.assign(this.#options.vars, vars);
-    const { bucket, faults, scriptPath, className, extra } = this.#options;
+    const { bucket, faults, scriptPath, className, beside, own, extra } = this.#options;
     const [variable, value] = this.#marker.split("=");
     const main = {
       name: scriptName,
@@ -75,9 +75,10 @@ class Worker {
       bindings: bindingsOf(this.#options.vars),
       durableObjects: { OBJECTS: { className, useSQLite: true } },
       ...(bucket && { r2Buckets: { COLD: "thermocline-cold" } }),
+      ...own,
     };
     this.mf = new Miniflare({
-      ...(faults ? { workers: wrapped(main, faults, (...answer) => new Response(...answer)) } : main),
+      ...(faults ? { workers: wrapped(main, faults, (...answer) => new Response(...answer)) } : beside.length ? { workers: [main, ...beside] } : main),
       durableObjectsPersist: join(this.persist, "do"),
       ...(bucket && { r2Persist: join(this.persist, "r2") }),
       cachePersist: join(this.persist, "cache"),
@@ -177,6 +178,7 @@ class Worker {
  *   bucket      false: no COLD binding
  *   faults      a `Faults` of flaky-bucket.mjs, which says what becomes of every call of COLD
  *   scriptPath  `quickBuild` (default), `releaseBuild`, or another worker's module, with its `className`
+ *   beside      further workers, and `own`, further options of this one
  *   extra       further options of Miniflare
  */
 export async function startWorker(options = {}) {

@@ -1,0 +1,111 @@
+//! Events pushed to a queue by the alarm, where one is bound; otherwise nothing happens.
+//!
+//! The position is that of a consumer of the program's own, stored when a batch was sent: what fails, or is cut off in
+//! between, is sent again with the same ids. The first push begins at the oldest event that is kept. Failures wait longer
+//! and longer, and concern nobody else.
+
+use std::cell::Cell;
+
+use super::Engine;
+use crate::cdc::push::{Batch, batch, gap};
+use crate::cdc::{FeedFilter, Subscription};
+use crate::error::Result;
+use crate::limits::{QUEUE_BATCH_MAX_BYTES, QUEUE_BATCH_MAX_MESSAGES};
+use crate::types::{Sequence, Timestamp};
+
+/// The name of the consumer; the colon keeps it apart from those of requests.
+const CONSUMER: &str = "queue:CDC_QUEUE";
+/// Batches of one alarm; what is left is for the next.
+const BATCHES: usize = 100;
+/// The first pause after a failure, in ms; it doubles with each that follows.
+const RETRY_MS: i64 = 5_000;
+/// The longest pause, in ms.
+const RETRY_MAX_MS: i64 = 600_000;
+
+/// What an instance remembers of its pushes.
+#[derive(Default)]
+pub(super) struct Pushing {
+    pushed: Cell<Option<Sequence>>,
+    failures: Cell<u32>,
+    not_before: Cell<Timestamp>,
+}
+
+impl Engine {
+    /// When to push next; `None` when there is nothing to push, or no queue.
+    pub(super) fn push_due(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        if self.ports.queue.is_none() || self.last_sequence()? <= self.pushed()? {
+            return Ok(None);
+        }
+        Ok(Some(self.pushing.not_before.get().max(now)))
+    }
+
+    /// Pushes what waits.
+    pub(super) async fn push(&self) -> Result<()> {
+        let now = self.now_ms();
+        if self.push_due(now)?.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        let pushed = self.push_batches().await;
+        match &pushed {
+            Ok(()) => {
+                self.pushing.failures.set(0);
+                self.pushing.not_before.set(0);
+            }
+            Err(_) => {
+                let failures = self.pushing.failures.get();
+                let pause = RETRY_MS.saturating_mul(1_i64.checked_shl(failures.min(16)).unwrap_or(i64::MAX));
+                self.pushing.not_before.set(self.now_ms().saturating_add(pause.min(RETRY_MAX_MS)));
+                self.pushing.failures.set(failures.saturating_add(1));
+            }
+        }
+        pushed
+    }
+
+    async fn push_batches(&self) -> Result<()> {
+        let Some(queue) = self.ports.queue.clone() else { return Ok(()) };
+        // An alarm has no name to route by.
+        if let Some(record) = self.hot.object_record()? {
+            self.bind(&record.name)?;
+        }
+        for _ in 0..BATCHES {
+            let after = self.pushed()?;
+            if after >= self.last_sequence()? {
+                return Ok(());
+            }
+            let Batch { messages, through } = self.next_batch(after).await?;
+            if !messages.is_empty() {
+                queue.send(&messages).await?;
+            }
+            self.consumers.put(CONSUMER, through, self.now_ms())?;
+            self.pushing.pushed.set(Some(through));
+        }
+        Ok(())
+    }
+
+    async fn next_batch(&self, after: Sequence) -> Result<Batch> {
+        let oldest = self.oldest_position()?;
+        if after < oldest {
+            return Ok(Batch { messages: vec![gap(after, oldest)], through: oldest });
+        }
+        let filter = FeedFilter {
+            limit: QUEUE_BATCH_MAX_MESSAGES,
+            max_bytes: QUEUE_BATCH_MAX_BYTES,
+            ..FeedFilter::page(Subscription::default(), after)
+        };
+        batch(&self.changes(&filter, 0).await?, &self.name()?)
+    }
+
+    /// Everything up to here was pushed.
+    fn pushed(&self) -> Result<Sequence> {
+        if let Some(pushed) = self.pushing.pushed.get() {
+            return Ok(pushed);
+        }
+        let stored = self.consumers.get(CONSUMER)?.map(|consumer| consumer.sequence);
+        let pushed = match stored {
+            Some(stored) => stored,
+            None => self.oldest_position()?,
+        };
+        self.pushing.pushed.set(Some(pushed));
+        Ok(pushed)
+    }
+}

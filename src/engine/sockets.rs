@@ -1,0 +1,224 @@
+//! Sockets that follow the feed, and sleep with the object: after a commit, an acknowledgement or a wake each is sent
+//! what its window has room for.
+//!
+//! Invariants: one pump at a time; between a look at what is attached to a socket, the frame sent, and what is attached
+//! then, there is no await, so that an event is sent once; a socket that does not read costs its window and no more.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::pin::pin;
+use std::rc::Rc;
+
+use futures_util::future::select;
+
+use super::Engine;
+use crate::cdc::envelope::{Frame, frame};
+use crate::cdc::socket::{Closing, FAILED, Next, Subscriber};
+use crate::cdc::{Bell, FeedFilter, Subscription};
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::limits::{CDC_FRAME_MAX_BYTES, CDC_SOCKETS_MAX, PAGE_MAX_ITEMS};
+use crate::ports::{Socket, SocketMessage};
+use crate::types::{Sequence, StorageTier};
+
+/// Frames that one socket gets before others get theirs.
+const FRAMES_A_ROUND: usize = 4;
+/// Frames kept for other sockets of the same subscription at the same position.
+const FRAMES_KEPT: usize = 8;
+/// When to try again to read what could not be read, in ms.
+const RETRY_MS: u32 = 5_000;
+/// The code of a close for a problem's status: 4410 for 410.
+const STATUS_CODES: u16 = 4_000;
+
+/// What the sockets of an instance share.
+#[derive(Default)]
+pub(super) struct SocketFeed {
+    following: Cell<bool>,
+    /// Whether this instance has looked for sockets since it started.
+    looked: Cell<bool>,
+    /// Rung by acknowledgements, and by sockets that open.
+    acknowledged: Bell,
+}
+
+/// What a round over all sockets came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pumped {
+    /// How many are open.
+    pub sockets: usize,
+    /// Whether some have room for more.
+    pub more: bool,
+    /// Whether something could not be read that may be read later.
+    pub failed: bool,
+}
+
+type Frames = HashMap<(Sequence, Subscription), Rc<Frame>>;
+
+/// Marks the one that follows until it is dropped.
+struct Following<'f>(&'f SocketFeed);
+
+impl Drop for Following<'_> {
+    fn drop(&mut self) {
+        self.0.following.set(false);
+    }
+}
+
+impl Engine {
+    /// What is to be attached to a new socket. One that cannot be served is refused.
+    pub fn new_socket(&self, subscription: Subscription, after: Sequence) -> Result<String> {
+        let oldest = self.oldest_position()?;
+        crate::cdc::feed::check_position(self.hot.log(), after)?;
+        if after < oldest {
+            return Err(super::consumers::gone("follow change feed", oldest, after));
+        }
+        if self.ports.sockets.open()?.len() >= CDC_SOCKETS_MAX {
+            let message =
+                format!("expected at most {CDC_SOCKETS_MAX} sockets of an object, got one more; try again later");
+            return Err(StorageError::new(ErrorKind::TooMany, StorageTier::Api, "follow change feed", message));
+        }
+        Subscriber::new(subscription, after)?.to_text()
+    }
+
+    /// Whether somebody has to begin [`follow_sockets`](Self::follow_sockets): once in an instance's life, and when a socket
+    /// was opened.
+    pub fn sockets_wait(&self, opened: bool) -> bool {
+        let looked = self.socket_feed.looked.replace(true);
+        if self.socket_feed.following.get() {
+            if opened {
+                self.socket_feed.acknowledged.ring();
+            }
+            return false;
+        }
+        opened || !looked
+    }
+
+    /// Sends sockets what is written, until none is left.
+    pub async fn follow_sockets(self: Rc<Self>) {
+        if self.socket_feed.following.replace(true) {
+            return;
+        }
+        let _following = Following(&self.socket_feed);
+        loop {
+            let bell = self.hot.log().bell();
+            let (rung, acknowledged) = (bell.rung(), self.socket_feed.acknowledged.rung());
+            let pumped = self.pump_sockets().await;
+            let pumped = pumped.unwrap_or(Pumped { sockets: 1, more: false, failed: true });
+            if pumped.sockets == 0 {
+                return;
+            }
+            // Whoever has written gets an answer first.
+            if !pumped.more {
+                let rings = select(bell.wait(rung), self.socket_feed.acknowledged.wait(acknowledged));
+                if pumped.failed {
+                    select(rings, pin!(self.ports.clock.sleep_ms(RETRY_MS))).await;
+                } else {
+                    rings.await;
+                }
+            }
+            self.ports.clock.sleep_ms(0).await;
+        }
+    }
+
+    /// Sends each socket what it has room for, in turns.
+    pub async fn pump_sockets(&self) -> Result<Pumped> {
+        let sockets = self.ports.sockets.open()?;
+        let mut pumped = Pumped { sockets: sockets.len(), ..Pumped::default() };
+        if sockets.is_empty() || self.last_sequence()? == 0 {
+            return Ok(pumped);
+        }
+        // An alarm and a message have no name to route by.
+        if let Some(record) = self.hot.object_record()? {
+            self.bind(&record.name)?;
+        }
+        let mut frames = Frames::new();
+        for socket in sockets {
+            match self.pump(socket.as_ref(), &mut frames).await {
+                Ok(more) => pumped.more |= more,
+                Err(error) if error.kind() == ErrorKind::Unavailable => pumped.failed = true,
+                Err(error) => close(socket.as_ref(), &closing(&error)),
+            }
+        }
+        Ok(pumped)
+    }
+
+    /// Sends one socket some frames; `true` when there is more for it.
+    async fn pump(&self, socket: &dyn Socket, frames: &mut Frames) -> Result<bool> {
+        for _ in 0..FRAMES_A_ROUND {
+            let before = subscriber(socket)?;
+            if before.sent() >= self.last_sequence()? || before.room() == 0 {
+                return Ok(false);
+            }
+            let next = self.next_frame(&before, frames).await?;
+            // What is attached may have changed meanwhile. No await from here on.
+            let mut now = subscriber(socket)?;
+            if now.sent() != before.sent() {
+                return Ok(true);
+            }
+            let decided = now.next(&next);
+            if decided == Next::Wait {
+                return Ok(false);
+            }
+            let told = match decided {
+                Next::Send => socket.send(&next.text),
+                Next::PassOver | Next::Wait => Ok(()),
+            };
+            // A client that has gone asks for what it has not seen when it comes again; and what cannot be noted as sent
+            // would be sent twice.
+            let noted = told.and_then(|()| now.to_text()).and_then(|text| socket.attach(&text));
+            if noted.is_err() {
+                close(socket, &Closing::new(FAILED, "expected an open socket, got a failure; connect again"));
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn next_frame(&self, subscriber: &Subscriber, frames: &mut Frames) -> Result<Rc<Frame>> {
+        let key = (subscriber.sent(), subscriber.subscription.clone());
+        if let Some(known) = frames.get(&key) {
+            return Ok(Rc::clone(known));
+        }
+        let (after, subscription) = key.clone();
+        let filter = FeedFilter {
+            limit: PAGE_MAX_ITEMS,
+            max_bytes: CDC_FRAME_MAX_BYTES,
+            ..FeedFilter::page(subscription, after)
+        };
+        let page = self.changes(&filter, 0).await?;
+        let made = Rc::new(frame(&page, filter.subscription.format, &self.name()?, CDC_FRAME_MAX_BYTES)?);
+        if frames.len() >= FRAMES_KEPT {
+            frames.clear();
+        }
+        frames.insert(key, Rc::clone(&made));
+        Ok(made)
+    }
+
+    /// Takes a message from a socket.
+    pub fn socket_message(&self, socket: &dyn Socket, message: SocketMessage<'_>) {
+        let taken = subscriber(socket).map_err(|error| closing(&error)).and_then(|mut subscriber| {
+            subscriber.receive(message)?;
+            let text = subscriber.to_text().map_err(|error| closing(&error))?;
+            socket.attach(&text).map_err(|error| closing(&error))
+        });
+        match taken {
+            Ok(()) => self.socket_feed.acknowledged.ring(),
+            Err(closing) => close(socket, &closing),
+        }
+    }
+}
+
+fn subscriber(socket: &dyn Socket) -> Result<Subscriber> {
+    Subscriber::from_text(&socket.attachment()?.unwrap_or_default())
+}
+
+fn close(socket: &dyn Socket, closing: &Closing) {
+    socket.close(closing.code, &closing.reason);
+}
+
+/// How a socket learns of an error.
+fn closing(error: &StorageError) -> Closing {
+    let code = match error.kind() {
+        ErrorKind::Gone => STATUS_CODES + 410,
+        ErrorKind::Precondition => STATUS_CODES + 412,
+        _ => FAILED,
+    };
+    Closing::new(code, error.message())
+}
