@@ -308,7 +308,7 @@ fn wycheproofs_tokens_are_judged_right() {
 }
 
 /// What each route asks for, by path and method. A route that is not here fails the test below.
-const ROLES: [(&str, &str, Role); 30] = [
+const ROLES: [(&str, &str, Role); 34] = [
     ("", "GET", Role::Reader),
     ("/collections", "GET", Role::Reader),
     ("/collections/c", "GET", Role::Reader),
@@ -324,6 +324,10 @@ const ROLES: [(&str, &str, Role); 30] = [
     ("/collections/c/query", "POST", Role::Reader),
     ("/batch", "POST", Role::Writer),
     ("/cdc", "GET", Role::Reader),
+    ("/cdc/consumers", "GET", Role::Reader),
+    ("/cdc/consumers/w", "GET", Role::Reader),
+    ("/cdc/consumers/w", "PUT", Role::Reader),
+    ("/cdc/consumers/w", "DELETE", Role::Writer),
     ("/sync", "GET", Role::Reader),
     ("/sync", "POST", Role::Writer),
     ("/snapshots", "GET", Role::Reader),
@@ -354,6 +358,7 @@ fn every_route_asks_for_its_role() {
     }
     for path in Routes::paths() {
         let path = path.replace("/v1/{type}/{id}", "").replace("{collection}", "c").replace("{document}", "d");
+        let path = path.replace("{consumer}", "w");
         let path = path.replace("{snapshot}", "ID").replace("{job}", "ID");
         if path.starts_with("/internal") || path == "/" {
             continue;

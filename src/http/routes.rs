@@ -174,7 +174,8 @@ impl Route {
     pub fn role(&self, method: &str) -> Option<Role> {
         match (self, method) {
             (Self::ForeignRestore, _) => None,
-            (_, "GET" | "HEAD") | (Self::Query(_), _) => Some(Role::Reader),
+            // Whoever may read the feed may say how far they have come.
+            (_, "GET" | "HEAD") | (Self::Query(_), _) | (Self::Consumer(_), "PUT") => Some(Role::Reader),
             _ => Some(Role::Writer),
         }
     }

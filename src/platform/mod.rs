@@ -12,6 +12,6 @@ mod cache;
 mod clock;
 mod exception;
 mod peers;
-mod signatures;
 mod queue;
+mod signatures;
 mod sql;

@@ -11,8 +11,8 @@ mod multipart;
 mod object_folders;
 mod object_store;
 mod peers;
-mod signatures;
 mod queue;
+mod signatures;
 mod sockets;
 mod sql;
 
@@ -30,8 +30,8 @@ pub use object_store::{
     UploadedPart,
 };
 pub use peers::{PeerAnswer, Peers};
-pub use signatures::{PublicKey, Signatures};
 pub use queue::Queue;
+pub use signatures::{PublicKey, Signatures};
 pub use sockets::{Socket, SocketMessage, Sockets};
 pub use sql::{SqlCounters, SqlParam, SqlRow, SqlStore, SqlValue, expect_blob, expect_integer, expect_text, transact};
 
