@@ -200,6 +200,17 @@ pub fn reads(world: &World, work: impl FnOnce()) -> OperationCounts {
     }
 }
 
+/// Whether engines see the last commit of each table, such too as change no document.
+fn is_published(world: &World) -> bool {
+    let ports = world.ports();
+    let catalog = ColdCatalog::new(Rc::clone(&ports.sql));
+    let collections = HotStore::new(Rc::clone(&ports.sql), HotConfig::default(), 1 << 24).catalog().unwrap();
+    let ids = collections.all().iter().flat_map(|collection| {
+        [TableKind::State, TableKind::Changes].map(|kind| TableId { collection: collection.id, kind })
+    });
+    ids.filter_map(|id| catalog.table(id).unwrap()).all(|record| record.published == record.state.version)
+}
+
 /// Fires the alarm until nothing is pending, as the platform would.
 pub fn settle(world: &World) {
     settle_with(world, "");
@@ -209,13 +220,13 @@ pub fn settle(world: &World) {
 pub fn settle_with(world: &World, config: &str) {
     let object = Object::wake_with(world, config);
     for _ in 0..20 {
-        if object.ok("GET", "/sync", "")["pendingChanges"] == 0 {
+        if object.ok("GET", "/sync", "")["pendingChanges"] == 0 && is_published(world) {
             return;
         }
-        let due = world.alarm.at_ms().expect("an alarm is set while changes are pending");
+        let due = world.alarm.at_ms().expect("an alarm is set while something is pending");
         fire(world, &object, due).unwrap();
     }
-    panic!("changes are still pending after 20 alarms");
+    panic!("something is still pending after 20 alarms");
 }
 
 /// Fires the alarms that are due within some time, as the platform would.
