@@ -50,7 +50,7 @@ use crate::cdc::Consumers;
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
-use crate::ports::{InParts, ObjectStore, PartSizes, Ports, SqlCounters, uuid_v7};
+use crate::ports::{InParts, ObjectStore, PartSizes, Ports, Retries, Retrying, SqlCounters, uuid_v7};
 use crate::snapshots::Snapshotter;
 use crate::types::names::ObjectName;
 use crate::types::{Sequence, StorageTier, SyncState, Timestamp};
@@ -79,7 +79,10 @@ impl Engine {
     /// An object over its ports. Nothing is read before it is needed.
     pub fn new(mut ports: Ports, config: StorageConfig) -> Self {
         let sizes = PartSizes::from(&config.objects);
-        ports.objects = ports.objects.map(|objects| -> Rc<dyn ObjectStore> { Rc::new(InParts::new(objects, sizes)) });
+        let (clock, ids, retries) = (Rc::clone(&ports.clock), Rc::clone(&ports.ids), Retries::from(&config.timeouts));
+        ports.objects = ports.objects.map(|objects| -> Rc<dyn ObjectStore> {
+            Rc::new(InParts::new(Rc::new(Retrying::new(objects, clock, ids, retries)), sizes))
+        });
         // The rest is for what requests and the alarm build.
         let memory_bytes = config.memory.budget_bytes / 5 * 2;
         let hot = Rc::new(HotStore::new(Rc::clone(&ports.sql), config.hot.clone(), memory_bytes));

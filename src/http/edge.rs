@@ -76,7 +76,7 @@ impl Edge {
         let key = access.session_key();
         Ok(Self {
             routes: Routes::new()?,
-            cache: DocumentCache::new(cache, config.warm.default_ttl_secs),
+            cache: DocumentCache::new(config.performance.query_caching.then_some(cache), config.warm.default_ttl_secs),
             s3: S3Service::new(bucket.is_some(), Rc::clone(&clock), &config.cold, key.clone()),
             iceberg: IcebergService::new(bucket, clock, &config.cold, key)?,
             access,
@@ -174,6 +174,15 @@ impl Edge {
 
 fn reader(principal: Principal) -> Result<Principal> {
     principal.check_role(Role::Reader).map(|()| principal)
+}
+
+/// The answer to every request when the Worker cannot work as it is configured. Who watches `/healthz` is told that it is
+/// unavailable, and why.
+pub fn misconfigured(path: &str, error: &StorageError) -> Response {
+    if path != "/healthz" {
+        return problem::response(error);
+    }
+    problem::response(&StorageError::new(ErrorKind::Unavailable, StorageTier::Api, "start", error.message()))
 }
 
 /// A conditional read goes to the object, which answers it.

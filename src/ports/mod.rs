@@ -12,6 +12,7 @@ mod object_folders;
 mod object_store;
 mod peers;
 mod queue;
+mod retrying;
 mod signatures;
 mod sockets;
 mod sql;
@@ -31,6 +32,7 @@ pub use object_store::{
 };
 pub use peers::{PeerAnswer, Peers};
 pub use queue::Queue;
+pub use retrying::{Retries, Retrying};
 pub use signatures::{PublicKey, Signatures};
 pub use sockets::{Socket, SocketMessage, Sockets};
 pub use sql::{SqlCounters, SqlParam, SqlRow, SqlStore, SqlValue, expect_blob, expect_integer, expect_text, transact};

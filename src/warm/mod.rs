@@ -80,48 +80,49 @@ impl Warm {
 
 /// The cache as the Worker uses it: to answer without the object.
 pub struct DocumentCache {
-    cache: Rc<dyn EdgeCache>,
+    /// `None` where nothing is to be cached.
+    cache: Option<Rc<dyn EdgeCache>>,
     ttl_secs: u32,
 }
 
 impl DocumentCache {
-    /// Documents live for `ttl_secs`.
-    pub fn new(cache: Rc<dyn EdgeCache>, ttl_secs: u32) -> Self {
+    /// Documents live for `ttl_secs`. Without a cache every document is missed, and none is kept.
+    pub fn new(cache: Option<Rc<dyn EdgeCache>>, ttl_secs: u32) -> Self {
         Self { cache, ttl_secs }
     }
 
     /// The generation last seen here, unless that was too long ago.
     async fn generation(&self, name: &ObjectName) -> Option<i64> {
-        let entry = self.cache.get(&generation_key(name)).await.ok().flatten()?;
+        let entry = self.cache.as_ref()?.get(&generation_key(name)).await.ok().flatten()?;
         std::str::from_utf8(&entry.body).ok()?.parse().ok()
     }
 
     /// A cached document.
     pub async fn get(&self, name: &ObjectName, collection: &str, id: &str) -> Option<CachedEntry> {
         let generation = self.generation(name).await?;
-        self.cache.get(&document_key(name, generation, collection, id)).await.ok().flatten()
+        self.cache.as_ref()?.get(&document_key(name, generation, collection, id)).await.ok().flatten()
     }
 
     /// Keeps a document that was loaded in `generation`, unless it is large.
     pub async fn put(&self, name: &ObjectName, generation: i64, collection: &str, id: &str, entry: &CachedEntry) {
-        if entry.body.len() > CACHE_MAX_BYTES {
-            return;
-        }
+        let Some(cache) = self.cache.as_ref().filter(|_| entry.body.len() <= CACHE_MAX_BYTES) else { return };
         let current = CachedEntry { headers: Vec::new(), body: generation.to_string().into_bytes() };
-        let _ = self.cache.put(&generation_key(name), &current, GENERATION_TTL_SECS).await;
-        let _ = self.cache.put(&document_key(name, generation, collection, id), entry, self.ttl_secs).await;
+        let _ = cache.put(&generation_key(name), &current, GENERATION_TTL_SECS).await;
+        let _ = cache.put(&document_key(name, generation, collection, id), entry, self.ttl_secs).await;
     }
 
     /// Takes a document back after its change went through here.
     pub async fn forget(&self, name: &ObjectName, collection: &str, id: &str) {
-        if let Some(generation) = self.generation(name).await {
-            let _ = self.cache.delete(&document_key(name, generation, collection, id)).await;
+        if let (Some(cache), Some(generation)) = (&self.cache, self.generation(name).await) {
+            let _ = cache.delete(&document_key(name, generation, collection, id)).await;
         }
     }
 
     /// Takes everything of an object back: the next cached read asks the object for its generation.
     pub async fn forget_generation(&self, name: &ObjectName) {
-        let _ = self.cache.delete(&generation_key(name)).await;
+        if let Some(cache) = &self.cache {
+            let _ = cache.delete(&generation_key(name)).await;
+        }
     }
 }
 
