@@ -10,7 +10,9 @@ use super::metered::Metered;
 use super::params::refuse;
 use super::problem;
 use super::routes::{Route, Routes};
-use super::{batch, cdc, collections, documents, export, import, object_info, query, restore, snapshots, sync};
+use super::{
+    batch, cdc, collections, documents, export, import, metrics, object_info, query, restore, snapshots, sync,
+};
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::CORRELATION_ID_MAX_BYTES;
@@ -108,6 +110,7 @@ impl ObjectService {
             (Route::Consumer(name), "PUT") => cdc::consumers::acknowledge(engine, request, &name).await,
             (Route::Consumer(name), "DELETE") => cdc::consumers::forget(engine, request, &name),
             (Route::Consumer(name), _) => cdc::consumers::get(engine, request, &name),
+            (Route::Metrics, _) => metrics::get(engine, request),
             (Route::Sync, "POST") => sync::sync(engine, request).await,
             (Route::Sync, _) => sync::state(engine, request),
             (Route::Snapshots, "POST") => snapshots::create(engine, request).await,

@@ -7,6 +7,8 @@
 mod cache;
 mod clock;
 pub mod message;
+mod meter;
+mod metered;
 mod multipart;
 mod object_folders;
 mod object_store;
@@ -24,6 +26,8 @@ use std::rc::Rc;
 
 pub use cache::{CachedEntry, EdgeCache};
 pub use clock::{Alarm, Clock, Ids, uuid_v7};
+pub use meter::{BillingClass, BucketCall, BucketFigures, CallFigures, LATENCY_BOUNDS_MS, Latency, Meter};
+pub use metered::{MeteredBucket, MeteredSql};
 pub use multipart::{InParts, PartSizes};
 pub use object_folders::{ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectStreams, Opened};
 pub use object_store::{

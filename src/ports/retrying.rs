@@ -13,12 +13,11 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::object_store::{
-    ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StoredObject, UploadedPart,
+    ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StoredObject, UploadedPart, expect_uploads,
 };
 use super::{Clock, Ids};
 use crate::config::TimeoutsConfig;
-use crate::error::{ErrorKind, Result, StorageError};
-use crate::types::StorageTier;
+use crate::error::Result;
 
 /// How often a failed call is tried again, and after how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +69,7 @@ impl Retrying {
     }
 
     fn parts(&self) -> Result<&dyn PartUploads> {
-        self.objects.uploads().ok_or_else(|| {
-            let message = "expected a bucket that takes parts, got another";
-            StorageError::new(ErrorKind::Internal, StorageTier::Cold, "put object", message)
-        })
+        expect_uploads(self.objects.as_ref())
     }
 }
 
@@ -131,6 +127,7 @@ impl PartUploads for Retrying {
 mod tests {
     use super::super::native::{Fault, FaultPlan, World, run};
     use super::*;
+    use crate::error::ErrorKind;
 
     const RETRIES: Retries = Retries { count: 3, delay_ms: 100 };
 
