@@ -27,6 +27,10 @@ pub const SQL_ROW_WRITTEN_NANO_USD: u64 = 1_000;
 pub const R2_CLASS_A_NANO_USD: u64 = 4_500;
 /// An R2 call of class B. Same source.
 pub const R2_CLASS_B_NANO_USD: u64 = 360;
+/// A GB of an object's database for a month. Source as for rows.
+pub const SQL_GB_MONTH_NANO_USD: u64 = 200_000_000;
+/// A GB in R2's standard class for a month. Source as for calls.
+pub const R2_GB_MONTH_NANO_USD: u64 = 15_000_000;
 
 /// A document's JSON text (API.md, common rules).
 pub const DOCUMENT_MAX_BYTES: usize = 1024 * 1024;

@@ -81,6 +81,8 @@ fn rows_and_statements_grow_by_what_requests_did() {
     let (rows_read, rows_written) = (number(&after["hot"]["rowsRead"]), number(&after["hot"]["rowsWritten"]));
     assert_eq!((nano(&after, "rowsReadUsd"), nano(&after, "rowsWrittenUsd")), (rows_read, 1_000 * rows_written));
     assert_eq!(nano(&after, "totalUsd"), rows_read + 1_000 * rows_written, "nothing else was done");
+    let month = after["cost"]["databaseUsdPerMonth"].as_f64().unwrap();
+    assert!((month - number(&after["hot"]["databaseBytes"]) as f64 * 0.2e-9).abs() < 1e-9, "{month}");
     assert_eq!(after["hot"]["pendingChanges"], 2);
     drop(object);
     world.clock.advance(60_000);

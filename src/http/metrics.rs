@@ -11,7 +11,10 @@ use super::message::{Body, Request, Response};
 use super::params::QueryParams;
 use crate::engine::{Engine, Metrics, WarmFigures};
 use crate::error::Result;
-use crate::limits::{R2_CLASS_A_NANO_USD, R2_CLASS_B_NANO_USD, SQL_ROW_READ_NANO_USD, SQL_ROW_WRITTEN_NANO_USD};
+use crate::limits::{
+    R2_CLASS_A_NANO_USD, R2_CLASS_B_NANO_USD, R2_GB_MONTH_NANO_USD, SQL_GB_MONTH_NANO_USD, SQL_ROW_READ_NANO_USD,
+    SQL_ROW_WRITTEN_NANO_USD,
+};
 use crate::ports::{BillingClass, BucketCall, CallFigures};
 use crate::types::names::ObjectName;
 use crate::types::time::rfc3339;
@@ -138,6 +141,14 @@ fn cost(metrics: &Metrics) -> Vec<Figure> {
         figures.push(Figure::new("cost", priced, metric, Kind::Counter, "What they cost, in USD.", usd(price)));
     }
     figures.push(Figure::new("cost", "totalUsd", "cost_usd", Kind::Counter, "What it all costs, in USD.", usd(total)));
+    let stored = [
+        ("databaseUsdPerMonth", "cost_database_usd_per_month", metrics.database_bytes, SQL_GB_MONTH_NANO_USD),
+        ("filesUsdPerMonth", "cost_files_usd_per_month", metrics.file_bytes, R2_GB_MONTH_NANO_USD),
+    ];
+    for (name, metric, bytes, nano_usd) in stored {
+        let price = usd(for_bytes(bytes, nano_usd));
+        figures.push(Figure::new("cost", name, metric, Kind::Gauge, "What keeping them costs, in USD a month.", price));
+    }
     figures
 }
 
@@ -182,6 +193,12 @@ fn ratio(number: u64, of: u64) -> String {
     }
 }
 
+/// What bytes cost of which a GB costs so much.
+fn for_bytes(bytes: u64, nano_usd: u64) -> u64 {
+    let price = u128::from(bytes).saturating_mul(u128::from(nano_usd)) / 1_000_000_000;
+    u64::try_from(price).unwrap_or(u64::MAX)
+}
+
 fn usd(nano: u64) -> String {
     format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000)
 }
@@ -206,6 +223,7 @@ mod tests {
     #[test]
     fn quotients_and_prices_are_exact() {
         assert_eq!([ratio(1, 3), ratio(0, 5), ratio(7, 2), ratio(1, 0)], ["0.333", "0.000", "3.500", "null"]);
+        assert_eq!([for_bytes(5_000_000_000, 200_000_000), for_bytes(4, 200_000_000)], [1_000_000_000, 0]);
         assert_eq!([usd(0), usd(1), usd(1_234_567_890_123)], ["0.000000000", "0.000000001", "1234.567890123"]);
     }
 }
