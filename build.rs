@@ -8,6 +8,7 @@ mod config;
 
 const WRANGLER: &str = "wrangler.toml";
 
+#[allow(clippy::print_stdout, reason = "what a build script prints is for cargo")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={WRANGLER}");
     println!("cargo:rerun-if-changed=src/config");

@@ -48,5 +48,5 @@ pub const ABSENT: &[(&[&str], &str)] = &[
 pub fn reason(path: &str) -> Option<&'static str> {
     let (group, last) = (path.split('.').next(), path.rsplit('.').next());
     let is_named = |name: &&str| *name == path || Some(*name) == last || Some(*name) == group;
-    ABSENT.iter().find(|(names, _)| names.iter().any(|name| is_named(name))).map(|(_, reason)| *reason)
+    ABSENT.iter().find(|(names, _)| names.iter().any(is_named)).map(|(_, reason)| *reason)
 }

@@ -124,6 +124,7 @@ impl PartUploads for Retrying {
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::super::native::{Fault, FaultPlan, World, run};
     use super::*;
