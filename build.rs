@@ -2,21 +2,24 @@
 
 use std::error::Error;
 
-#[path = "src/config.rs"]
+#[path = "src/config/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "only what refuses is needed here")]
 mod config;
 
 const WRANGLER: &str = "wrangler.toml";
 
+#[allow(clippy::print_stdout, reason = "what a build script prints is for cargo")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={WRANGLER}");
-    println!("cargo:rerun-if-changed=src/config.rs");
+    println!("cargo:rerun-if-changed=src/config");
     println!("cargo:rerun-if-changed=build.rs");
     config::StorageConfig::parse("")?;
     let text = std::fs::read_to_string(WRANGLER).map_err(|error| format!("{WRANGLER}: {error}"))?;
     check_wrangler(&text.parse()?).map_err(|problem| format!("{WRANGLER}: {problem}").into())
 }
 
-fn check_wrangler(file: &toml::Table) -> Result<(), String> {
+/// Refuses a `wrangler.toml` that the worker could not run with.
+pub fn check_wrangler(file: &toml::Table) -> Result<(), String> {
     expect(file, "main", "build/index.js")?;
     expect(file, "compatibility_date", "2026-04-01")?;
     if file.contains_key("compatibility_flags") {
@@ -36,13 +39,25 @@ fn check_wrangler(file: &toml::Table) -> Result<(), String> {
     if !array(file.get("r2_buckets")).iter().any(|bucket| says(bucket, "binding", "COLD")) {
         return Err("expected an r2_buckets binding COLD".to_owned());
     }
-    match file.get("vars").and_then(|vars| vars.get("STORAGE_CONFIG")) {
-        None => Ok(()),
-        Some(toml::Value::String(text)) => {
-            config::StorageConfig::parse(text).map(|_| ()).map_err(|error| error.to_string())
+    check_vars("[vars]", file)?;
+    // Environments inherit no variables.
+    let environments = file.get("env").and_then(toml::Value::as_table);
+    for (name, environment) in environments.into_iter().flatten() {
+        if let Some(environment) = environment.as_table() {
+            check_vars(&format!("[env.{name}.vars]"), environment)?;
         }
-        Some(_) => Err("expected STORAGE_CONFIG to be a string of JSON".to_owned()),
     }
+    Ok(())
+}
+
+/// Checks the STORAGE_CONFIG of one environment: text, or tables, which the worker gets as JSON.
+fn check_vars(place: &str, file: &toml::Table) -> Result<(), String> {
+    let text = match file.get("vars").and_then(|vars| vars.get("STORAGE_CONFIG")) {
+        None => return Ok(()),
+        Some(toml::Value::String(text)) => text.clone(),
+        Some(value) => serde_json::to_string(value).map_err(|error| format!("{place}: STORAGE_CONFIG: {error}"))?,
+    };
+    config::StorageConfig::parse(&text).map(|_| ()).map_err(|error| format!("{place}: {error}"))
 }
 
 fn expect(file: &toml::Table, key: &str, value: &str) -> Result<(), String> {

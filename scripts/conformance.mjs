@@ -4,6 +4,7 @@
 //   npm run conformance -- native    tables written natively by the tests' fixture, and checked by fsck too
 //   npm run conformance -- worker    tables written by the built worker in workerd, over HTTP, and checked by fsck too
 //   npm run conformance -- catalog   the same, read through the worker's REST catalogue and S3 endpoint while it runs
+//   npm run conformance -- metrics   an object's metrics, read by Prometheus' own parser
 //   npm run conformance -- histories tables that random histories came to; `npm run proof -- histories` plays more
 //   npm run conformance -- foreign   tables written by PyIceberg
 // The last line is `N passed, N failed`.
@@ -141,11 +142,18 @@ function attached() {
   return withCatalog(freshFolder("catalog"), (url, warehouse) => compare("catalog.py", [url, warehouse, join(warehouse, "expected.json")]));
 }
 
+/** Has an object's metrics read by Prometheus' own parser. */
+function parsed() {
+  console.log("\nmetrics");
+  return withCatalog(freshFolder("metrics"), (url) => compare("metrics.py", [url]));
+}
+
 const writeWorker = () => writeWorkerTables(freshFolder("worker"));
 const parts = {
   native: () => written("tables written natively", writeNativeTables, [comparePython, compareRust, checkThemselves]),
   worker: () => written("tables written by the worker", writeWorker, [comparePython, compareRust, checkThemselves]),
   catalog: attached,
+  metrics: parsed,
   histories: () => written("tables that random histories came to", writeHistories, [comparePython]),
   foreign: () => written("tables written by PyIceberg", writeForeignTables, [compareForeign]),
 };

@@ -18,6 +18,20 @@ pub const R2_KEY_MAX_BYTES: usize = 1_024;
 /// R2: writes to one key, at most one in this many milliseconds. Same source.
 pub const R2_SAME_KEY_INTERVAL_MS: i64 = 1_000;
 
+/// What the platform bills, in billionths of a dollar: a row that SQLite reads.
+/// <https://developers.cloudflare.com/durable-objects/platform/pricing/>
+pub const SQL_ROW_READ_NANO_USD: u64 = 1;
+/// A row that SQLite writes. Same source.
+pub const SQL_ROW_WRITTEN_NANO_USD: u64 = 1_000;
+/// An R2 call of class A. <https://developers.cloudflare.com/r2/pricing/>
+pub const R2_CLASS_A_NANO_USD: u64 = 4_500;
+/// An R2 call of class B. Same source.
+pub const R2_CLASS_B_NANO_USD: u64 = 360;
+/// A GB of an object's database for a month. Source as for rows.
+pub const SQL_GB_MONTH_NANO_USD: u64 = 200_000_000;
+/// A GB in R2's standard class for a month. Source as for calls.
+pub const R2_GB_MONTH_NANO_USD: u64 = 15_000_000;
+
 /// A document's JSON text (API.md, common rules).
 pub const DOCUMENT_MAX_BYTES: usize = 1024 * 1024;
 /// A request body, a batch, or one commit of an import (API.md).

@@ -12,7 +12,7 @@ use crate::config::StorageConfig;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, StorageError};
 use crate::http::access::{Access, AccessVariables, Callers, PRINCIPAL_HEADER};
-use crate::http::edge::{Decision, Edge};
+use crate::http::edge::{Decision, Edge, misconfigured};
 use crate::http::object::ObjectService;
 use crate::http::problem_response;
 use crate::platform::sockets::{WorkerSocket, WorkerSockets};
@@ -43,8 +43,14 @@ fn edge(env: &Env) -> crate::error::Result<Rc<Edge>> {
 }
 
 async fn answer(request: Request, env: &Env) -> crate::error::Result<Response> {
-    let edge = edge(env)?;
     let head = http::head_from_worker(&request);
+    let edge = match edge(env) {
+        Ok(edge) => edge,
+        Err(error) => {
+            console_error!("{error:?}");
+            return Ok(http::response_to_worker(misconfigured(&head.path, &error)));
+        }
+    };
     match edge.decide(&head).await {
         Decision::Respond(response) => Ok(http::response_to_worker(response)),
         Decision::Read(read) => {

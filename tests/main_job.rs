@@ -87,7 +87,7 @@ fn an_alarm_that_was_lost_is_set_again_by_the_next_request() {
 #[test]
 fn writes_but_deletes_are_refused_above_the_configured_size() {
     let world = World::new(5).unwrap();
-    let object = Object::wake_with(&world, r#"{"hot":{"refuseAboveBytes":2097152}}"#);
+    let object = Object::wake_with(&world, r#"{"hot":{"evictAboveBytes":2097152,"refuseAboveBytes":2097152}}"#);
     let large = format!(r#"{{"x":"{}"}}"#, "x".repeat(600_000));
     object.ok("PUT", "/collections/docs/docs/a", &large);
     object.ok("PUT", "/collections/docs/docs/b", &large);

@@ -6,7 +6,7 @@ use crate::hot::Write;
 use crate::types::names::ObjectName;
 use crate::warm::document_key;
 
-pub use crate::warm::DocumentCache;
+pub use crate::warm::{DocumentCache, WarmFigures};
 
 impl Engine {
     /// The generation under which a document read now may be cached.

@@ -42,6 +42,10 @@ impl Engine {
 
     /// Answers a query over a collection as of a moment.
     pub async fn query_as_of(&self, collection: &str, query: &Query, as_of: AsOf) -> Result<QueryAnswer> {
+        self.within_time(self.query_past(collection, query, as_of)).await
+    }
+
+    async fn query_past(&self, collection: &str, query: &Query, as_of: AsOf) -> Result<QueryAnswer> {
         let moment = self.moment(as_of)?;
         let wanted = Wanted { id: None, may_match: &|statistics| query.may_match(statistics) };
         replanning(async || {

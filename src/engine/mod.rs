@@ -15,6 +15,7 @@ mod expiry;
 mod export;
 mod follow;
 mod history;
+mod metrics;
 mod push;
 mod queries;
 mod restore;
@@ -30,13 +31,14 @@ pub use crate::hot::{
     Versions, Write, WriteOutcome, document::NewDocument,
 };
 pub use answers::{Once, Ticket};
-pub use cached::DocumentCache;
+pub use cached::{DocumentCache, WarmFigures};
 pub use collections::{CollectionInfo, ColumnInfo};
 pub use consumers::ConsumerState;
 pub use documents::Tier;
 pub use export::{EXPORT_ABANDONED_MS, EXPORT_CHUNK_BYTES, EXPORT_IDLE_MAX_MS, EXPORTS_MAX, Export};
 pub use follow::Follower;
 pub use history::AsOf;
+pub use metrics::Metrics;
 pub use restore::{Job, JobAnswer, JobState, Restore};
 pub use snapshots::{LABEL_MAX_BYTES, SnapshotRequest};
 pub use sockets::Pumped;
@@ -50,7 +52,9 @@ use crate::cdc::Consumers;
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
-use crate::ports::{InParts, ObjectStore, PartSizes, Ports, SqlCounters, uuid_v7};
+use crate::ports::{
+    InParts, Meter, MeteredBucket, MeteredSql, ObjectStore, PartSizes, Ports, Retries, Retrying, SqlCounters, uuid_v7,
+};
 use crate::snapshots::Snapshotter;
 use crate::types::names::ObjectName;
 use crate::types::{Sequence, StorageTier, SyncState, Timestamp};
@@ -69,6 +73,7 @@ pub struct Engine {
     places: Places,
     socket_feed: SocketFeed,
     pushing: Pushing,
+    meter: Rc<Meter>,
     /// The name this object is called by; known from its first request, or from its tables.
     name: RefCell<Option<ObjectName>>,
     /// When the alarm is due, as far as this instance knows; the outer `None` until it has asked.
@@ -78,8 +83,14 @@ pub struct Engine {
 impl Engine {
     /// An object over its ports. Nothing is read before it is needed.
     pub fn new(mut ports: Ports, config: StorageConfig) -> Self {
+        let meter = Rc::new(Meter::new(ports.clock.now_ms()));
+        ports.sql = Rc::new(MeteredSql::new(Rc::clone(&ports.sql), Rc::clone(&meter)));
         let sizes = PartSizes::from(&config.objects);
-        ports.objects = ports.objects.map(|objects| -> Rc<dyn ObjectStore> { Rc::new(InParts::new(objects, sizes)) });
+        let (clock, ids, retries) = (Rc::clone(&ports.clock), Rc::clone(&ports.ids), Retries::from(&config.timeouts));
+        ports.objects = ports.objects.map(|objects| -> Rc<dyn ObjectStore> {
+            let metered = MeteredBucket::new(objects, Rc::clone(&clock), Rc::clone(&meter));
+            Rc::new(InParts::new(Rc::new(Retrying::new(Rc::new(metered), clock, ids, retries)), sizes))
+        });
         // The rest is for what requests and the alarm build.
         let memory_bytes = config.memory.budget_bytes / 5 * 2;
         let hot = Rc::new(HotStore::new(Rc::clone(&ports.sql), config.hot.clone(), memory_bytes));
@@ -92,6 +103,7 @@ impl Engine {
             places: Places::default(),
             socket_feed: SocketFeed::default(),
             pushing: Pushing::default(),
+            meter,
             hot,
             ports,
             config,

@@ -5,28 +5,50 @@
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::task::Poll;
 
 use super::query::{Budget, Execution, Query, QueryAnswer, run_hot_after};
 use super::{AsOf, Engine, Tier};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::QuerySources;
 use crate::hot::directory::Segment;
 use crate::snapshots::{EvictedFiles, Replans, replanning};
-use crate::types::Document;
 use crate::types::statistics::ColumnStatistics;
+use crate::types::{Document, StorageTier};
 
 /// How often a query begins again because evicted documents were changed while it read them. Then it reads the present as if
 /// it were the past, which takes longer, but does not change.
 const TRIES: usize = 4;
 
 impl Engine {
-    /// Answers a query over one collection; one that does not exist is empty.
+    /// Answers a query over one collection, within the time that is configured; one that does not exist is empty.
     pub async fn query(&self, collection: &str, query: &Query, tier: Tier) -> Result<QueryAnswer> {
+        self.within_time(self.query_tier(collection, query, tier)).await
+    }
+
+    async fn query_tier(&self, collection: &str, query: &Query, tier: Tier) -> Result<QueryAnswer> {
         match tier {
             Tier::Hot => self.query_rest(collection, query, Execution::new(query, self.budget(), true)),
             Tier::Cold => self.query_cold(collection, query).await,
             Tier::Current => self.query_current(collection, query).await,
         }
+    }
+
+    /// Ends a query that is not done when its time is. The time is looked at before each of its turns: it passes only while
+    /// the query waits.
+    pub(super) async fn within_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let (started, limit) = (self.now_ms(), self.config.timeouts.query_ms);
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|context| {
+            let took = self.now_ms().saturating_sub(started);
+            if took <= limit {
+                return work.as_mut().poll(context);
+            }
+            let message =
+                format!("expected the query to be done within timeouts.queryMs = {limit}, got {took} ms; ask for less");
+            Poll::Ready(Err(StorageError::new(ErrorKind::Unavailable, StorageTier::Cold, "query", message)))
+        })
+        .await
     }
 
     pub(super) fn budget(&self) -> Budget {

@@ -10,6 +10,7 @@ use super::access::{Access, Principal, Role};
 use super::documents::GENERATION_HEADER;
 use super::iceberg::IcebergService;
 use super::message::{RequestHead, Response, header};
+use super::metrics;
 use super::object::SEQUENCE_HEADER;
 use super::params::QueryParams;
 use super::problem;
@@ -58,6 +59,8 @@ pub enum CachePlan {
     },
     /// Many documents may have changed.
     ForgetGeneration,
+    /// What is known of the cache is to be added.
+    AddFigures,
 }
 
 /// The Worker's part.
@@ -76,7 +79,11 @@ impl Edge {
         let key = access.session_key();
         Ok(Self {
             routes: Routes::new()?,
-            cache: DocumentCache::new(cache, config.warm.default_ttl_secs),
+            cache: DocumentCache::new(
+                config.performance.query_caching.then_some(cache),
+                config.warm.default_ttl_secs,
+                Rc::clone(&clock),
+            ),
             s3: S3Service::new(bucket.is_some(), Rc::clone(&clock), &config.cold, key.clone()),
             iceberg: IcebergService::new(bucket, clock, &config.cold, key)?,
             access,
@@ -123,6 +130,7 @@ impl Edge {
             (Route::Batch | Route::Import(_), "POST") | (Route::Collection(_), "DELETE") => {
                 Some(CachePlan::ForgetGeneration)
             }
+            (Route::Metrics, "GET" | "HEAD") => Some(CachePlan::AddFigures),
             _ => None,
         };
         let principal = (!self.access.is_open()).then(|| principal.to_header());
@@ -164,6 +172,7 @@ impl Edge {
             (CachePlan::ForgetDocument { collection, id }, _) if succeeded => {
                 self.cache.forget(name, &collection, &id).await
             }
+            (CachePlan::AddFigures, _) => response = metrics::add_warm(name, &self.cache.figures(name), response),
             // An import that breaks off has committed what came before.
             (CachePlan::ForgetGeneration, _) => self.cache.forget_generation(name).await,
             _ => {}
@@ -174,6 +183,15 @@ impl Edge {
 
 fn reader(principal: Principal) -> Result<Principal> {
     principal.check_role(Role::Reader).map(|()| principal)
+}
+
+/// The answer to every request when the Worker cannot work as it is configured. Who watches `/healthz` is told that it is
+/// unavailable, and why.
+pub fn misconfigured(path: &str, error: &StorageError) -> Response {
+    if path != "/healthz" {
+        return problem::response(error);
+    }
+    problem::response(&StorageError::new(ErrorKind::Unavailable, StorageTier::Api, "start", error.message()))
 }
 
 /// A conditional read goes to the object, which answers it.

@@ -126,7 +126,8 @@ impl Import<'_> {
             Ok(Some(write)) => self.chunk.push((number, write)),
             Err(error) => self.fail(number, &error),
         }
-        if self.chunk.len() >= IMPORT_CHUNK_MAX_DOCUMENTS || self.chunk_bytes >= BATCH_MAX_BYTES {
+        let most = self.engine.config().performance.batch_size.min(IMPORT_CHUNK_MAX_DOCUMENTS);
+        if self.chunk.len() >= most || self.chunk_bytes >= BATCH_MAX_BYTES {
             self.commit().await?;
         }
         Ok(())

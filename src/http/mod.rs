@@ -20,6 +20,7 @@ mod iceberg;
 mod idempotency;
 mod import;
 mod metered;
+mod metrics;
 mod object_info;
 mod params;
 mod problem;

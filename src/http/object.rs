@@ -1,5 +1,6 @@
 //! What a digital object answers.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::access::{Callers, Principal};
@@ -9,11 +10,13 @@ use super::metered::Metered;
 use super::params::refuse;
 use super::problem;
 use super::routes::{Route, Routes};
-use super::{batch, cdc, collections, documents, export, import, object_info, query, restore, snapshots, sync};
+use super::{
+    batch, cdc, collections, documents, export, import, metrics, object_info, query, restore, snapshots, sync,
+};
 use crate::engine::Engine;
-use crate::error::{Result, StorageError};
+use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::CORRELATION_ID_MAX_BYTES;
-use crate::types::{ChangeContext, Sequence};
+use crate::types::{ChangeContext, Sequence, StorageTier};
 
 /// The header of a write that names the sequence reached.
 pub const SEQUENCE_HEADER: &str = "thermocline-sequence";
@@ -24,12 +27,14 @@ pub struct ObjectService {
     engine: Rc<Engine>,
     routes: Routes,
     callers: Callers,
+    /// Requests that are worked on.
+    in_progress: Cell<usize>,
 }
 
 impl ObjectService {
     /// Serves an engine to these callers.
     pub fn new(engine: Engine, callers: Callers) -> Result<Self> {
-        Ok(Self { engine: Rc::new(engine), routes: Routes::new()?, callers })
+        Ok(Self { engine: Rc::new(engine), routes: Routes::new()?, callers, in_progress: Cell::new(0) })
     }
 
     /// The object itself.
@@ -79,6 +84,7 @@ impl ObjectService {
             None => Principal::anyone(),
         };
         self.engine.bind(&name)?;
+        let _place = self.enter(&route)?;
         if let Some(wanted) = min_sequence(request)? {
             self.engine.check_min_sequence(wanted)?;
         }
@@ -104,6 +110,7 @@ impl ObjectService {
             (Route::Consumer(name), "PUT") => cdc::consumers::acknowledge(engine, request, &name).await,
             (Route::Consumer(name), "DELETE") => cdc::consumers::forget(engine, request, &name),
             (Route::Consumer(name), _) => cdc::consumers::get(engine, request, &name),
+            (Route::Metrics, _) => metrics::get(engine, request),
             (Route::Sync, "POST") => sync::sync(engine, request).await,
             (Route::Sync, _) => sync::state(engine, request),
             (Route::Snapshots, "POST") => snapshots::create(engine, request).await,
@@ -115,6 +122,34 @@ impl ObjectService {
             (Route::Job(id), "DELETE") => restore::cancel(engine, request, id),
             (Route::Job(id), _) => restore::job(engine, request, id).await,
         }
+    }
+}
+
+/// One of the requests that are worked on, until it is dropped.
+struct Place<'s>(&'s Cell<usize>);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+impl ObjectService {
+    /// Takes a place among the requests that are worked on. Readers of the change feed, who mostly wait, need none.
+    fn enter(&self, route: &Route) -> Result<Option<Place<'_>>> {
+        if *route == Route::Cdc {
+            return Ok(None);
+        }
+        let most = self.engine.config().performance.max_concurrent_operations;
+        let others = self.in_progress.get();
+        if others >= most {
+            let message = format!(
+                "expected at most performance.maxConcurrentOperations = {most} requests at once, got more; try again"
+            );
+            return Err(StorageError::new(ErrorKind::Unavailable, StorageTier::Api, "take request", message));
+        }
+        self.in_progress.set(others.saturating_add(1));
+        Ok(Some(Place(&self.in_progress)))
     }
 }
 

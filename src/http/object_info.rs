@@ -6,21 +6,19 @@ use super::body::to_json;
 use super::message::{Request, Response};
 use super::params::QueryParams;
 use super::sync::State;
-use crate::config::StorageConfig;
 use crate::engine::{Engine, SegmentFigures};
 use crate::error::Result;
 use crate::types::Sequence;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Info<'i> {
+struct Info {
     doc_type: String,
     doc_id: String,
     version: Sequence,
     collections: Vec<String>,
     storage: Storage,
     sync: State,
-    config: &'i StorageConfig,
 }
 
 #[derive(Serialize)]
@@ -64,7 +62,12 @@ pub fn get(engine: &Engine, request: &Request) -> Result<Response> {
             },
         },
         sync: State::new(name.doc_id, &sync),
-        config: engine.config(),
     };
-    Ok(Response::json(200, to_json(&info)?))
+    let mut body = to_json(&info)?;
+    // The configuration is JSON text already.
+    body.pop();
+    body.extend_from_slice(b",\"config\":");
+    body.extend_from_slice(engine.config().effective().as_bytes());
+    body.push(b'}');
+    Ok(Response::json(200, body))
 }

@@ -39,6 +39,8 @@ pub enum Route {
     Consumers,
     /// One consumer.
     Consumer(String),
+    /// Figures.
+    Metrics,
     /// Archiving.
     Sync,
     /// All snapshots.
@@ -67,6 +69,7 @@ enum Pattern {
     Cdc,
     Consumers,
     Consumer,
+    Metrics,
     Sync,
     Snapshots,
     Snapshot,
@@ -75,7 +78,7 @@ enum Pattern {
     ForeignRestore,
 }
 
-const PATTERNS: [(&str, Pattern); 19] = [
+const PATTERNS: [(&str, Pattern); 20] = [
     ("/v1/{type}/{id}", Pattern::Object),
     ("/v1/{type}/{id}/", Pattern::Object),
     ("/v1/{type}/{id}/collections", Pattern::Collections),
@@ -89,6 +92,7 @@ const PATTERNS: [(&str, Pattern); 19] = [
     ("/v1/{type}/{id}/cdc", Pattern::Cdc),
     ("/v1/{type}/{id}/cdc/consumers", Pattern::Consumers),
     ("/v1/{type}/{id}/cdc/consumers/{consumer}", Pattern::Consumer),
+    ("/v1/{type}/{id}/metrics", Pattern::Metrics),
     ("/v1/{type}/{id}/sync", Pattern::Sync),
     ("/v1/{type}/{id}/snapshots", Pattern::Snapshots),
     ("/v1/{type}/{id}/snapshots/{snapshot}", Pattern::Snapshot),
@@ -141,6 +145,7 @@ impl Routes {
             Pattern::Cdc => Route::Cdc,
             Pattern::Consumers => Route::Consumers,
             Pattern::Consumer => Route::Consumer(consumer(params)?),
+            Pattern::Metrics => Route::Metrics,
             Pattern::Sync => Route::Sync,
             Pattern::Snapshots => Route::Snapshots,
             Pattern::Snapshot => Route::Snapshot(uuid(params, "snapshot")?),
@@ -156,7 +161,9 @@ impl Route {
     /// The methods that this route has.
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
-            Self::Object | Self::Collections | Self::Export(_) | Self::Cdc | Self::Consumers => &["GET", "HEAD"],
+            Self::Object | Self::Collections | Self::Export(_) | Self::Cdc | Self::Consumers | Self::Metrics => {
+                &["GET", "HEAD"]
+            }
             Self::Collection(_) | Self::Consumer(_) => &["GET", "HEAD", "PUT", "DELETE"],
             Self::Documents(_)
             | Self::Import(_)

@@ -7,11 +7,14 @@
 mod cache;
 mod clock;
 pub mod message;
+mod meter;
+mod metered;
 mod multipart;
 mod object_folders;
 mod object_store;
 mod peers;
 mod queue;
+mod retrying;
 mod signatures;
 mod sockets;
 mod sql;
@@ -23,6 +26,8 @@ use std::rc::Rc;
 
 pub use cache::{CachedEntry, EdgeCache};
 pub use clock::{Alarm, Clock, Ids, uuid_v7};
+pub use meter::{BillingClass, BucketCall, BucketFigures, CallFigures, LATENCY_BOUNDS_MS, Latency, Meter};
+pub use metered::{MeteredBucket, MeteredSql};
 pub use multipart::{InParts, PartSizes};
 pub use object_folders::{ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectStreams, Opened};
 pub use object_store::{
@@ -31,6 +36,7 @@ pub use object_store::{
 };
 pub use peers::{PeerAnswer, Peers};
 pub use queue::Queue;
+pub use retrying::{Retries, Retrying};
 pub use signatures::{PublicKey, Signatures};
 pub use sockets::{Socket, SocketMessage, Sockets};
 pub use sql::{SqlCounters, SqlParam, SqlRow, SqlStore, SqlValue, expect_blob, expect_integer, expect_text, transact};

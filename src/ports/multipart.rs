@@ -1,4 +1,4 @@
-//! Large objects, put in parts: no request is larger than a part, and a part that fails is tried again.
+//! Large objects, put in parts: no request is larger than a part.
 //!
 //! Invariants:
 //!
@@ -18,9 +18,6 @@ use super::object_store::{ObjectMetadata, ObjectStore, PartUploads, PutCondition
 use crate::config::ObjectsConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
-
-/// How often a part is tried.
-const TRIES: usize = 3;
 
 /// When and how objects are put in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +64,7 @@ impl InParts {
         let mut parts = Vec::new();
         for (number, part) in (1..).zip(bytes.chunks(self.sizes.part_bytes)) {
             let put = match u16::try_from(number) {
-                Ok(number) => put_part(uploads, key, &upload, number, part).await,
+                Ok(number) => uploads.upload_part(key, &upload, number, part).await,
                 Err(_) => Err(too_many(key)),
             };
             match put {
@@ -80,23 +77,6 @@ impl InParts {
             }
         }
         Ok(PutOutcome::Written { etag: uploads.complete_upload(key, &upload, &parts).await? })
-    }
-}
-
-async fn put_part(
-    uploads: &dyn PartUploads,
-    key: &str,
-    upload: &str,
-    number: u16,
-    bytes: &[u8],
-) -> Result<super::UploadedPart> {
-    let mut tries = 1;
-    loop {
-        match uploads.upload_part(key, upload, number, bytes).await {
-            Err(error) if tries >= TRIES || !error.is_retryable() => return Err(error),
-            Err(_) => tries += 1,
-            put => return put,
-        }
     }
 }
 

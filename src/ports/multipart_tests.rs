@@ -2,13 +2,22 @@
 
 use super::super::native::{Fault, FaultPlan, MemoryBucket, World, run};
 use super::*;
-use crate::ports::{ObjectStore, StorageClass};
+use crate::ports::{ObjectStore, Retries, Retrying, StorageClass};
 
 const MIB: usize = 1024 * 1024;
 const SIZES: PartSizes = PartSizes { threshold_bytes: 6 * MIB, part_bytes: 5 * MIB };
 
+const TRIES: usize = 3;
+
 fn in_parts(objects: Rc<dyn ObjectStore>) -> InParts {
     InParts::new(objects, SIZES)
+}
+
+/// The same, and what may be repeated is, as in an engine.
+fn repeated(objects: Rc<dyn ObjectStore>, world: &World) -> InParts {
+    let ports = world.ports();
+    let retries = Retries { count: 2, delay_ms: 100 };
+    in_parts(Rc::new(Retrying::new(objects, ports.clock, ports.ids, retries)))
 }
 
 fn content(bytes: usize) -> Vec<u8> {
@@ -68,13 +77,13 @@ fn whatever_fails_the_next_try_ends_well() {
             let world = World::new(1).unwrap();
             let plan = FaultPlan::new();
             plan.arm(call, fault);
-            let faulty = in_parts(plan.wrap(&world.ports()).objects.unwrap());
+            let faulty = repeated(plan.wrap(&world.ports()).objects.unwrap(), &world);
             let outcome = run(faulty.put("a", &bytes, PutCondition::IfAbsent, &metadata())).done();
             let crashed = matches!(fault, Fault::CrashBefore | Fault::CrashAfter);
             assert_eq!(outcome.is_none(), crashed, "{name} {fault:?}");
             assert_eq!(plan.unmet(), 0, "{name} {fault:?}");
-            let of_part = name.starts_with("part");
-            assert_eq!(outcome.is_some_and(|outcome| outcome.is_ok()), of_part && !crashed, "a part is tried again");
+            let repeats = name.starts_with("part") || name == "get";
+            assert_eq!(outcome.is_some_and(|outcome| outcome.is_ok()), repeats && !crashed, "{name} {fault:?}");
             if let Some(found) = world.bucket.object("a") {
                 assert!(found.bytes == bytes, "{name} {fault:?}: all of it or nothing");
             }
@@ -90,7 +99,7 @@ fn an_upload_that_can_not_go_on_is_given_up() {
     let world = World::new(1).unwrap();
     let plan = FaultPlan::new();
     (3..3 + TRIES).for_each(|call| plan.arm(call, Fault::Fail));
-    let faulty = in_parts(plan.wrap(&world.ports()).objects.unwrap());
+    let faulty = repeated(plan.wrap(&world.ports()).objects.unwrap(), &world);
     let error = put(&faulty, "a", &content(11 * MIB)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let counts = world.bucket.counts();

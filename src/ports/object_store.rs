@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::types::StorageTier;
 
 /// When a put may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,14 @@ pub struct UploadedPart {
     pub number: u16,
     /// Its ETag.
     pub etag: String,
+}
+
+/// Puts in parts to a bucket that is known to take them.
+pub(super) fn expect_uploads(objects: &dyn ObjectStore) -> Result<&dyn PartUploads> {
+    objects.uploads().ok_or_else(|| {
+        let message = "expected a bucket that takes parts, got another";
+        StorageError::new(ErrorKind::Internal, StorageTier::Cold, "put object", message)
+    })
 }
 
 /// Puts in parts, without conditions: an object is there, whole, once its upload is completed.

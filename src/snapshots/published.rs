@@ -27,6 +27,11 @@ impl Snapshotter {
         Ok(Published { sequence: progress.published, at: progress.published_at })
     }
 
+    /// Files of the tables' committed states, and their bytes.
+    pub fn stored(&self) -> Result<(u64, u64)> {
+        self.catalog.stored()
+    }
+
     /// The last sequence that the committed states contain.
     pub fn archived(&self) -> Result<Sequence> {
         Ok(self.known()?.progress.archived)

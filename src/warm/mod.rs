@@ -5,15 +5,20 @@
 //! for [`GENERATION_TTL_SECS`], which bounds how long another data centre serves what was invalidated here.
 //! A cache that misses, fails or holds something foreign is never an error.
 
+mod meter;
+
 use std::cell::Cell;
 use std::rc::Rc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use self::meter::WarmMeter;
 use crate::limits::CACHE_MAX_BYTES;
-use crate::ports::{CachedEntry, EdgeCache};
+use crate::ports::{CachedEntry, Clock, EdgeCache};
 use crate::types::Sequence;
 use crate::types::names::ObjectName;
+
+pub use meter::WarmFigures;
 
 /// How long a data centre believes the generation it last saw, in seconds.
 pub const GENERATION_TTL_SECS: u32 = 10;
@@ -80,48 +85,82 @@ impl Warm {
 
 /// The cache as the Worker uses it: to answer without the object.
 pub struct DocumentCache {
-    cache: Rc<dyn EdgeCache>,
+    /// `None` where nothing is to be cached.
+    cache: Option<Rc<dyn EdgeCache>>,
     ttl_secs: u32,
+    meter: WarmMeter,
 }
 
 impl DocumentCache {
-    /// Documents live for `ttl_secs`.
-    pub fn new(cache: Rc<dyn EdgeCache>, ttl_secs: u32) -> Self {
-        Self { cache, ttl_secs }
+    /// Documents live for `ttl_secs`. Without a cache every document is missed, and none is kept.
+    pub fn new(cache: Option<Rc<dyn EdgeCache>>, ttl_secs: u32, clock: Rc<dyn Clock>) -> Self {
+        Self { cache, ttl_secs, meter: WarmMeter::new(clock) }
+    }
+
+    /// What was counted of an object.
+    pub fn figures(&self, name: &ObjectName) -> WarmFigures {
+        self.meter.figures(name)
     }
 
     /// The generation last seen here, unless that was too long ago.
     async fn generation(&self, name: &ObjectName) -> Option<i64> {
-        let entry = self.cache.get(&generation_key(name)).await.ok().flatten()?;
+        let entry = self.look_up(name, &generation_key(name)).await?;
         std::str::from_utf8(&entry.body).ok()?.parse().ok()
     }
 
     /// A cached document.
     pub async fn get(&self, name: &ObjectName, collection: &str, id: &str) -> Option<CachedEntry> {
-        let generation = self.generation(name).await?;
-        self.cache.get(&document_key(name, generation, collection, id)).await.ok().flatten()
+        self.cache.as_ref()?;
+        let found = match self.generation(name).await {
+            Some(generation) => self.look_up(name, &document_key(name, generation, collection, id)).await,
+            None => None,
+        };
+        self.meter.note(name, |counted| {
+            let counter = if found.is_some() { &mut counted.hits } else { &mut counted.misses };
+            *counter = counter.saturating_add(1);
+        });
+        found
     }
 
     /// Keeps a document that was loaded in `generation`, unless it is large.
     pub async fn put(&self, name: &ObjectName, generation: i64, collection: &str, id: &str, entry: &CachedEntry) {
-        if entry.body.len() > CACHE_MAX_BYTES {
-            return;
-        }
+        let Some(cache) = self.cache.as_ref().filter(|_| entry.body.len() <= CACHE_MAX_BYTES) else { return };
         let current = CachedEntry { headers: Vec::new(), body: generation.to_string().into_bytes() };
-        let _ = self.cache.put(&generation_key(name), &current, GENERATION_TTL_SECS).await;
-        let _ = self.cache.put(&document_key(name, generation, collection, id), entry, self.ttl_secs).await;
+        self.count_call(name);
+        let _ = cache.put(&generation_key(name), &current, GENERATION_TTL_SECS).await;
+        self.count_call(name);
+        let put = cache.put(&document_key(name, generation, collection, id), entry, self.ttl_secs).await;
+        let written = u64::from(put.is_ok());
+        self.meter.note(name, |counted| counted.keys_written = counted.keys_written.saturating_add(written));
     }
 
     /// Takes a document back after its change went through here.
     pub async fn forget(&self, name: &ObjectName, collection: &str, id: &str) {
         if let Some(generation) = self.generation(name).await {
-            let _ = self.cache.delete(&document_key(name, generation, collection, id)).await;
+            self.delete(name, &document_key(name, generation, collection, id)).await;
         }
     }
 
     /// Takes everything of an object back: the next cached read asks the object for its generation.
     pub async fn forget_generation(&self, name: &ObjectName) {
-        let _ = self.cache.delete(&generation_key(name)).await;
+        self.delete(name, &generation_key(name)).await;
+    }
+
+    async fn look_up(&self, name: &ObjectName, key: &str) -> Option<CachedEntry> {
+        let cache = self.cache.as_ref()?;
+        self.count_call(name);
+        cache.get(key).await.ok().flatten()
+    }
+
+    async fn delete(&self, name: &ObjectName, key: &str) {
+        if let Some(cache) = &self.cache {
+            self.count_call(name);
+            let _ = cache.delete(key).await;
+        }
+    }
+
+    fn count_call(&self, name: &ObjectName) {
+        self.meter.note(name, |counted| counted.operations = counted.operations.saturating_add(1));
     }
 }
 

@@ -29,8 +29,8 @@ fn hot() -> impl Strategy<Value = Value> {
     );
     sizes.prop_map(|(direct, rows, age, unmerged, most, bytes, most_bytes)| {
         json!({
-            "directBatch": direct, "sealRows": rows, "sealMinAgeMs": age, "maxUnmergedSegments": unmerged,
-            "segmentMaxRows": most, "sealBytes": bytes, "segmentMaxBytes": most_bytes,
+            "directBatch": direct, "sealRows": rows.min(most), "sealMinAgeMs": age, "maxUnmergedSegments": unmerged,
+            "segmentMaxRows": most, "sealBytes": bytes.min(most_bytes), "segmentMaxBytes": most_bytes,
         })
     })
 }

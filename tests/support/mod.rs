@@ -30,7 +30,13 @@ impl Object {
         Self::configured(ports, StorageConfig::default())
     }
 
-    pub fn configured(ports: Ports, config: StorageConfig) -> Self {
+    /// With another configuration; but what fails is not tried again, so that a fault is met and calls are counted.
+    pub fn configured(ports: Ports, mut config: StorageConfig) -> Self {
+        config.timeouts.retries = 0;
+        Self::as_configured(ports, config)
+    }
+
+    pub fn as_configured(ports: Ports, config: StorageConfig) -> Self {
         Self { service: ObjectService::new(Engine::new(ports, config), Callers::Anyone).unwrap() }
     }
 

@@ -83,14 +83,36 @@ for (const [what, config, key] of [
   ["a value out of range", { snapshots: { flushDelayMs: -1 } }, /snapshots\.flushDelayMs/],
   ["a value of another type", { cold: { icebergKeepSnapshots: "2" } }, /cold\.icebergKeepSnapshots/],
   ["text that is no JSON", "{", /STORAGE_CONFIG/],
+  ["keys that contradict each other", { hot: { refuseAboveBytes: 1_048_576 } }, /hot\.evictAboveBytes.*hot\.refuseAboveBytes/],
+  ["a key without effect here", { performance: { compressionLevel: 3 } }, /performance\.compressionLevel.*no levels/],
+  ["a key of what is not there", { worm: { enabled: true } }, /worm\.enabled/],
+  ["a key said twice", '{"cdc":{"maxBytes":1,"maxBytes":2}}', /cdc\.maxBytes/],
 ]) {
   test(`a STORAGE_CONFIG with ${what} answers 500 at once and names it`, async () => {
     const { worker, it } = await workerWith({ vars: { STORAGE_CONFIG: config } });
     for (const [method, path, body] of [["GET", ""], ["PUT", "/collections/films/docs/a", {}], ["POST", "/sync"]]) {
       assertProblem(await it.call(method, path, body), 500, { detail: key, tier: /^api$/, retryable: false });
     }
+    // Who watches it is told, too.
+    const told = async (path) => {
+      const answer = await worker.fetch(path);
+      const text = await answer.text();
+      return { status: answer.status, headers: answer.headers, text, body: JSON.parse(text) };
+    };
+    assertProblem(await told("/nothing"), 500, { detail: key });
+    assertProblem(await told("/healthz"), 503, { detail: key, tier: /^api$/ });
     // Repaired, the object is as it was.
     await worker.restart({ vars: { STORAGE_CONFIG: {} } });
     assert.equal((await it.put("films", "a", {})).status, 201);
+    assert.equal((await worker.fetch("/healthz")).status, 200);
   });
 }
+
+test("an object tells the values in effect, and no secret", async () => {
+  const STORAGE_CONFIG = { hot: { sealRows: 7 } };
+  const { it } = await workerWith({ vars: { STORAGE_CONFIG, AUTH_SECRET: "hunter2-hunter2" } });
+  const { body, text } = await it.call("GET", "");
+  assert.deepEqual([body.config.hot.sealRows, body.config.hot.sealBytes, body.config.cold.s3Endpoint], [7, 1_048_576, null]);
+  assert.deepEqual([body.config.worm, body.config.security.accessLogging], [undefined, undefined], "nothing of them is in effect");
+  assert.ok(!JSON.stringify(body).includes("hunter2") && !(text ?? "").includes("hunter2"));
+});

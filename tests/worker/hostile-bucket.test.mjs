@@ -8,7 +8,11 @@ import { keysUnder } from "./support/table.mjs";
 
 const faults = new Faults();
 const hot = { sealRows: 50, sealMinAgeMs: 0, evictAboveBytes: 1 };
-const using = useWorker({ faults, vars: { STORAGE_CONFIG: { hot, snapshots: { flushDelayMs: 50, publishIntervalMs: 0 } } } });
+// Without retries, so that a fault is told at once.
+const storage = { hot, snapshots: { flushDelayMs: 50, publishIntervalMs: 0 }, timeouts: { retries: 0 } };
+const using = useWorker({ faults, vars: { STORAGE_CONFIG: storage } });
+const passing = new Faults();
+const patient = useWorker({ faults: passing, vars: { STORAGE_CONFIG: { ...storage, timeouts: { retries: 5, retryDelayMs: 50 } } } });
 
 const document = (number) => ({ id: `d${String(number).padStart(5, "0")}`, n: number });
 const documents = Array.from({ length: 120 }, (_, number) => document(number));
@@ -57,6 +61,23 @@ for (const status of [429, 500, 503]) {
     assertContinuous(await it.events());
   });
 }
+
+test("a failure that passes is met with another try, within the request", async () => {
+  const it = patient.object();
+  await it.put("docs", "a", { n: 1 });
+  await it.sync();
+  passing.status = 503;
+  const calls = passing.total;
+  setTimeout(() => (passing.status = 0), 120);
+  assert.equal((await it.query("docs", { tiers: ["cold"] })).status, 200);
+  assert.ok(passing.total - calls >= 3, `${passing.total - calls} calls: the first failed, and so did the next after 25 to 50 ms`);
+  passing.status = 503;
+  try {
+    assertProblem(await it.query("docs", { tiers: ["cold"] }), 503, { tier: /^cold$/, operation: /^get object$/, retryable: true });
+  } finally {
+    passing.status = 0;
+  }
+});
 
 test("without an answer the alarm goes on archiving once there is one", async () => {
   const it = using.object();

@@ -1,7 +1,8 @@
 // Cached reads: a miss, then hits, never what a write through the worker has changed, never another object's.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { assertProblem, useWorker } from "./support/object.mjs";
+import { startWorker } from "./support/miniflare.mjs";
+import { ObjectClient, assertProblem, useWorker } from "./support/object.mjs";
 
 const { object } = useWorker();
 const cached = (it, id = "a", headers) => it.get("films", id, { consistency: "cached", ...(headers && { headers }) });
@@ -134,5 +135,21 @@ test("objects, collections and documents never see each other's entries, whateve
         }
       }
     }
+  }
+});
+
+test("with performance.queryCaching false every cached read is the object's", async () => {
+  const worker = await startWorker({ scriptPath: process.env.THERMOCLINE_SCRIPT, vars: { STORAGE_CONFIG: { performance: { queryCaching: false } } } });
+  try {
+    const it = new ObjectClient(() => worker, "demo/1");
+    await it.put("films", "a", { n: 1 });
+    for (let read = 0; read < 3; read++) {
+      const answer = await cached(it);
+      assert.deepEqual([answer.status, how(answer)], [200, "miss"]);
+      assert.equal(answer.headers.get("thermocline-cache-generation"), null, "internals stay inside");
+      assert.ok(Number(answer.headers.get("thermocline-rows-read")) >= 1);
+    }
+  } finally {
+    await worker.dispose();
   }
 });

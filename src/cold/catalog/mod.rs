@@ -244,6 +244,20 @@ impl ColdCatalog {
         self.sql.query(statement, &id.params())?.into_iter().next().map(table_record).transpose()
     }
 
+    /// Data files and delete files of all committed states, and their bytes, by the tables' own counts.
+    pub fn stored(&self) -> Result<(u64, u64)> {
+        if !self.exists()? {
+            return Ok((0, 0));
+        }
+        // States of format 1 have other names.
+        let statement = "SELECT coalesce(sum(coalesce(state ->> '$.totals.dataFiles', state ->> '$.totals.files', 0) + \
+             coalesce(state ->> '$.totals.deleteFiles', 0)), 0), coalesce(sum(state ->> '$.totals.bytes'), 0) FROM cold_tables";
+        let rows = self.sql.query(statement, &[])?;
+        let row = rows.first().map(Vec::as_slice).unwrap_or_default();
+        let count = |column| Ok(u64::try_from(expect_integer(row.get(column))?).unwrap_or(0));
+        Ok((count(0)?, count(1)?))
+    }
+
     /// Stores a committed state.
     pub fn commit_table(&self, id: TableId, state: &TableState, columns: &TableSchema) -> Result<()> {
         let (state, columns) = (to_text(state)?, to_text(columns)?);
