@@ -308,7 +308,7 @@ fn wycheproofs_tokens_are_judged_right() {
 }
 
 /// What each route asks for, by path and method. A route that is not here fails the test below.
-const ROLES: [(&str, &str, Role); 30] = [
+const ROLES: [(&str, &str, Role); 34] = [
     ("", "GET", Role::Reader),
     ("/collections", "GET", Role::Reader),
     ("/collections/c", "GET", Role::Reader),
@@ -339,6 +339,10 @@ const ROLES: [(&str, &str, Role); 30] = [
     ("/collections/c/docs/d", "HEAD", Role::Reader),
     ("/collections/c/export", "HEAD", Role::Reader),
     ("/cdc", "HEAD", Role::Reader),
+    ("/cdc/consumers", "GET", Role::Reader),
+    ("/cdc/consumers/n", "GET", Role::Reader),
+    ("/cdc/consumers/n", "PUT", Role::Writer),
+    ("/cdc/consumers/n", "DELETE", Role::Writer),
 ];
 
 fn route(path: &str) -> Route {
@@ -354,7 +358,7 @@ fn every_route_asks_for_its_role() {
     }
     for path in Routes::paths() {
         let path = path.replace("/v1/{type}/{id}", "").replace("{collection}", "c").replace("{document}", "d");
-        let path = path.replace("{snapshot}", "ID").replace("{job}", "ID");
+        let path = path.replace("{snapshot}", "ID").replace("{job}", "ID").replace("{consumer}", "n");
         if path.starts_with("/internal") || path == "/" {
             continue;
         }

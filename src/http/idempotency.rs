@@ -52,7 +52,7 @@ fn kept(response: Response) -> KeptAnswer {
     let Response { status, headers, body } = response;
     let body = match body {
         Body::Whole(bytes) => bytes,
-        Body::Stream(_) => Vec::new(),
+        Body::Stream(_) | Body::Socket(_) => Vec::new(),
     };
     KeptAnswer { status, headers, body }
 }
