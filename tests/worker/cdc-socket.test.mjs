@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { assertContinuous, assertProblem, useWorker } from "./support/object.mjs";
+import { assertContinuous, assertProblem, useWorker, workerWith } from "./support/object.mjs";
 import { connect, refusal } from "./support/socket.mjs";
+import { stream } from "./support/sse.mjs";
+import { bearer, hs256 } from "./support/tokens.mjs";
 
 const using = useWorker();
 const { object } = using;
@@ -178,4 +180,21 @@ test("two hundred sockets sleep and are each told of the next commit", { timeout
   for (const feed of feeds) assertContinuous(await feed.received(1), 2);
   await Promise.all(feeds.map((feed) => feed.close()));
   await it.insert("a", { id: "alone" });
+});
+
+test("with tokens a socket and a stream open for who may read, and for nobody else", async () => {
+  const secret = "a secret of more than thirty-two bytes";
+  const { it } = await workerWith({ vars: { AUTH_MODE: undefined, AUTH_SECRET: secret } });
+  const headers = (...roles) => bearer(hs256(secret, { roles, objects: [it.name] }));
+  assert.equal((await it.insert("a", { id: "x" }, headers("writer"))).status, 201);
+  const feed = await connect(it, {}, { headers: headers("reader") });
+  assertContinuous(await feed.received(1));
+  const events = await stream(it, {}, headers("reader"));
+  assertContinuous(await events.events(1));
+  await it.insert("a", { id: "y" }, headers("writer"));
+  assertContinuous(await feed.received(2));
+  await Promise.all([feed.close(), events.close()]);
+  assertProblem(await refusal(it), 401);
+  assertProblem(await refusal(it, {}, headers("auditor")), 403);
+  assertProblem(await stream(it), 401);
 });
