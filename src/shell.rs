@@ -163,7 +163,7 @@ impl DigitalObject {
         if let Ok(service) = &self.service
             && service.engine().sockets_wait(opened)
         {
-            spawn_local(service.shared_engine().follow_sockets());
+            spawn_local(Engine::follow_sockets(Rc::downgrade(&service.shared_engine())));
         }
     }
 

@@ -25,6 +25,11 @@ impl Bell {
         }
     }
 
+    /// Lets nobody wait any more, and wakes none: what waits is dropped.
+    pub fn silence(&self) {
+        drop(self.waiting.take());
+    }
+
     /// How often it was rung: taken before a look at the log, it tells [`wait`](Self::wait) what was missed since.
     pub fn rung(&self) -> u64 {
         self.rung.get()

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::envelope::Frame;
 use super::subscription::{Format, Subscription};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::limits::{CDC_MESSAGE_MAX_BYTES, CDC_SOCKET_WINDOW_BYTES, SOCKET_ATTACHMENT_MAX_BYTES};
+use crate::limits::{CDC_FRAME_MAX_BYTES, CDC_MESSAGE_MAX_BYTES, CDC_SOCKET_WINDOW_BYTES, SOCKET_ATTACHMENT_MAX_BYTES};
 use crate::ports::SocketMessage;
 use crate::types::{Operation, Sequence, StorageTier};
 
@@ -127,6 +127,11 @@ impl Subscriber {
     pub fn room(&self) -> usize {
         let under_way = self.pieces.iter().fold(0_usize, |sum, (_, bytes)| sum.saturating_add(*bytes));
         CDC_SOCKET_WINDOW_BYTES.saturating_sub(under_way)
+    }
+
+    /// Whether any frame may be sent now: as many bytes as one has, or whatever it is when nothing is on its way.
+    pub fn has_room(&self) -> bool {
+        self.pieces.is_empty() || self.room() >= CDC_FRAME_MAX_BYTES
     }
 
     /// Decides on the frame after what was sent, and notes what comes of it.

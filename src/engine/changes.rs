@@ -21,11 +21,18 @@ impl Engine {
     pub async fn changes(&self, filter: &FeedFilter, wait_ms: u32) -> Result<FeedPage> {
         check_position(self.hot.log(), filter.after)?;
         self.wait_for_events(filter.after, wait_ms).await?;
-        if filter.after.saturating_add(1) >= self.hot.log().first_sequence()? {
-            let name = self.name()?;
-            return self.with_recalls(|| read_page(self.hot.log(), &name, self.hot.as_ref(), filter)).await;
+        let name = self.name()?;
+        let read = || {
+            // The log may be trimmed while something is recalled for the page.
+            if filter.after.saturating_add(1) < self.hot.log().first_sequence()? {
+                return Ok(None);
+            }
+            read_page(self.hot.log(), &name, self.hot.as_ref(), filter).map(Some)
+        };
+        match self.with_recalls(read).await? {
+            Some(page) => Ok(page),
+            None => self.archived_changes(filter).await,
         }
-        self.archived_changes(filter).await
     }
 
     /// Waits up to `wait_ms` for an event after a position; whether there is one.
@@ -67,6 +74,11 @@ impl Engine {
                 Ok(wanted.until)
             })
             .await?;
+        // What has expired meanwhile was not found.
+        let oldest = self.snapshotter.archived_from()?;
+        if filter.after < oldest {
+            return Err(gone("read change feed", oldest, filter.after));
+        }
         let until = wanted.until;
         let mut builder = PageBuilder::new(filter);
         for event in wanted.events.into_values() {

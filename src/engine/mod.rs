@@ -71,13 +71,21 @@ pub struct Engine {
     keys_in_flight: KeysInFlight,
     consumers: Consumers,
     places: Places,
-    socket_feed: SocketFeed,
+    socket_feed: Rc<SocketFeed>,
     pushing: Pushing,
     meter: Rc<Meter>,
     /// The name this object is called by; known from its first request, or from its tables.
     name: RefCell<Option<ObjectName>>,
     /// When the alarm is due, as far as this instance knows; the outer `None` until it has asked.
     alarm_due: Cell<Option<Option<Timestamp>>>,
+}
+
+/// Whoever waits for events of an object that is gone goes too.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.hot.log().bell().silence();
+        self.socket_feed.acknowledged.silence();
+    }
 }
 
 impl Engine {
@@ -101,7 +109,7 @@ impl Engine {
             keys_in_flight: KeysInFlight::default(),
             consumers: Consumers::new(Rc::clone(&ports.sql)),
             places: Places::default(),
-            socket_feed: SocketFeed::default(),
+            socket_feed: Rc::default(),
             pushing: Pushing::default(),
             meter,
             hot,

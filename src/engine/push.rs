@@ -5,13 +5,17 @@
 //! and longer, and concern nobody else.
 
 use std::cell::Cell;
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
 
 use super::Engine;
 use crate::cdc::push::{Batch, batch, gap};
 use crate::cdc::{FeedFilter, Subscription};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::{QUEUE_BATCH_MAX_BYTES, QUEUE_BATCH_MAX_MESSAGES};
-use crate::types::{Sequence, Timestamp};
+use crate::ports::Queue;
+use crate::types::{Sequence, StorageTier, Timestamp};
 
 /// The name of the consumer; the colon keeps it apart from those of requests.
 const CONSUMER: &str = "queue:CDC_QUEUE";
@@ -19,6 +23,8 @@ const CONSUMER: &str = "queue:CDC_QUEUE";
 const BATCHES: usize = 100;
 /// The first pause after a failure, in ms; it doubles with each that follows.
 const RETRY_MS: i64 = 5_000;
+/// How long a queue may take to answer, in ms: the alarm has more to do.
+const SEND_MAX_MS: u32 = 30_000;
 /// The longest pause, in ms.
 const RETRY_MAX_MS: i64 = 600_000;
 
@@ -74,12 +80,23 @@ impl Engine {
             }
             let Batch { messages, through } = self.next_batch(after).await?;
             if !messages.is_empty() {
-                queue.send(&messages).await?;
+                self.send(queue.as_ref(), &messages).await?;
             }
             self.consumers.put(CONSUMER, through, self.now_ms())?;
             self.pushing.pushed.set(Some(through));
         }
         Ok(())
+    }
+
+    /// Sends messages, and takes a queue that does not answer for one that has failed.
+    async fn send(&self, queue: &dyn Queue, messages: &[String]) -> Result<()> {
+        match select(queue.send(messages), pin!(self.ports.clock.sleep_ms(SEND_MAX_MS))).await {
+            Either::Left((sent, _)) => sent,
+            Either::Right(_) => {
+                let message = "expected the queue to answer within 30 s, got nothing; it is tried again";
+                Err(StorageError::new(ErrorKind::Unavailable, StorageTier::Hot, "push changes", message))
+            }
+        }
     }
 
     async fn next_batch(&self, after: Sequence) -> Result<Batch> {

@@ -87,7 +87,7 @@ impl Engine {
     }
 
     async fn ask(&self, into: &str, id: Uuid) -> Result<PeerAnswer> {
-        let path = format!("/v1/{into}/jobs/{id}");
+        let path = format!("/internal/{into}/jobs/{id}");
         let (doc_type, doc_id) = into.split_once('/').unwrap_or_default();
         self.ports.peers.send(&ObjectName::new(doc_type, doc_id)?, "GET", &path, None).await
     }

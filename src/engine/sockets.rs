@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use futures_util::future::select;
 
@@ -26,6 +26,8 @@ const FRAMES_A_ROUND: usize = 4;
 const FRAMES_KEPT: usize = 8;
 /// When to try again to read what could not be read, in ms.
 const RETRY_MS: u32 = 5_000;
+/// And the longest pause after several failures.
+const RETRY_MAX_MS: u32 = 300_000;
 /// The code of a close for a problem's status: 4410 for 410.
 const STATUS_CODES: u16 = 4_000;
 
@@ -36,7 +38,7 @@ pub(super) struct SocketFeed {
     /// Whether this instance has looked for sockets since it started.
     looked: Cell<bool>,
     /// Rung by acknowledgements, and by sockets that open.
-    acknowledged: Bell,
+    pub(super) acknowledged: Bell,
 }
 
 /// What a round over all sockets came to.
@@ -91,29 +93,39 @@ impl Engine {
     }
 
     /// Sends sockets what is written, until none is left.
-    pub async fn follow_sockets(self: Rc<Self>) {
-        if self.socket_feed.following.replace(true) {
+    ///
+    /// Between two rounds nothing of the object is held: when it sleeps it goes, and this with it.
+    pub async fn follow_sockets(object: Weak<Self>) {
+        let shared = object
+            .upgrade()
+            .map(|engine| (Rc::clone(&engine.socket_feed), engine.hot.log().bell(), Rc::clone(&engine.ports.clock)));
+        let Some((feed, bell, clock)) = shared else { return };
+        if feed.following.replace(true) {
             return;
         }
-        let _following = Following(&self.socket_feed);
+        let _following = Following(&feed);
+        let mut retry_ms = RETRY_MS;
         loop {
-            let bell = self.hot.log().bell();
-            let (rung, acknowledged) = (bell.rung(), self.socket_feed.acknowledged.rung());
-            let pumped = self.pump_sockets().await;
+            let (rung, acknowledged) = (bell.rung(), feed.acknowledged.rung());
+            let Some(engine) = object.upgrade() else { return };
+            let pumped = engine.pump_sockets().await;
+            drop(engine);
             let pumped = pumped.unwrap_or(Pumped { sockets: 1, more: false, failed: true });
             if pumped.sockets == 0 {
                 return;
             }
             // Whoever has written gets an answer first.
             if !pumped.more {
-                let rings = select(bell.wait(rung), self.socket_feed.acknowledged.wait(acknowledged));
+                let rings = select(bell.wait(rung), feed.acknowledged.wait(acknowledged));
                 if pumped.failed {
-                    select(rings, pin!(self.ports.clock.sleep_ms(RETRY_MS))).await;
+                    select(rings, pin!(clock.sleep_ms(retry_ms))).await;
+                    retry_ms = retry_ms.saturating_mul(2).min(RETRY_MAX_MS);
                 } else {
                     rings.await;
+                    retry_ms = RETRY_MS;
                 }
             }
-            self.ports.clock.sleep_ms(0).await;
+            clock.sleep_ms(0).await;
         }
     }
 
@@ -142,8 +154,11 @@ impl Engine {
     /// Sends one socket some frames; `true` when there is more for it.
     async fn pump(&self, socket: &dyn Socket, frames: &mut Frames) -> Result<bool> {
         for _ in 0..FRAMES_A_ROUND {
-            let before = subscriber(socket)?;
-            if before.sent() >= self.last_sequence()? || before.room() == 0 {
+            let (before, last) = (subscriber(socket)?, self.last_sequence()?);
+            if before.sent() > last {
+                return Err(beyond(last, before.sent()));
+            }
+            if before.sent() == last || !before.has_room() {
                 return Ok(false);
             }
             let next = self.next_frame(&before, frames).await?;
@@ -188,6 +203,8 @@ impl Engine {
             frames.clear();
         }
         frames.insert(key, Rc::clone(&made));
+        // Requests come between two pages that were read.
+        self.ports.clock.sleep_ms(0).await;
         Ok(made)
     }
 
@@ -203,6 +220,11 @@ impl Engine {
             Err(closing) => close(socket, &closing),
         }
     }
+}
+
+fn beyond(last: Sequence, sent: Sequence) -> StorageError {
+    let message = format!("expected a position up to {last}, the last sequence, got {sent}; read from the start");
+    StorageError::new(ErrorKind::Precondition, StorageTier::Hot, "follow change feed", message)
 }
 
 fn subscriber(socket: &dyn Socket) -> Result<Subscriber> {

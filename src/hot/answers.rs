@@ -103,7 +103,6 @@ impl Answers {
         }
         let head = Head { format: FORMAT, status: answer.status, headers: answer.headers.clone() };
         let head = serde_json::to_string(&head).map_err(|error| damaged().caused_by(error))?;
-        // One that counts no more may be in the same table, were clocks to jump; it makes room.
         let insert = format!(
             "INSERT INTO {TABLE_PREFIX}{day} (key, part, at, request, head, body) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING part"
         );

@@ -120,7 +120,7 @@ impl ObjectService {
             (Route::Restore(id), _) => restore::restore(engine, request, id, &principal).await,
             (Route::ForeignRestore, _) => restore::restore_foreign(engine, request).await,
             (Route::Job(id), "DELETE") => restore::cancel(engine, request, id),
-            (Route::Job(id), _) => restore::job(engine, request, id).await,
+            (Route::Job(id) | Route::ForeignJob(id), _) => restore::job(engine, request, id).await,
         }
     }
 }

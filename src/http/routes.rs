@@ -53,6 +53,8 @@ pub enum Route {
     Job(Uuid),
     /// A restore that another object asks for.
     ForeignRestore,
+    /// A job that another object asks after.
+    ForeignJob(Uuid),
 }
 
 #[derive(Clone, Copy)]
@@ -76,9 +78,10 @@ enum Pattern {
     Restore,
     Job,
     ForeignRestore,
+    ForeignJob,
 }
 
-const PATTERNS: [(&str, Pattern); 20] = [
+const PATTERNS: [(&str, Pattern); 21] = [
     ("/v1/{type}/{id}", Pattern::Object),
     ("/v1/{type}/{id}/", Pattern::Object),
     ("/v1/{type}/{id}/collections", Pattern::Collections),
@@ -99,6 +102,7 @@ const PATTERNS: [(&str, Pattern); 20] = [
     ("/v1/{type}/{id}/snapshots/{snapshot}/restore", Pattern::Restore),
     ("/v1/{type}/{id}/jobs/{job}", Pattern::Job),
     ("/internal/{type}/{id}/restores", Pattern::ForeignRestore),
+    ("/internal/{type}/{id}/jobs/{job}", Pattern::ForeignJob),
 ];
 
 /// Finds routes.
@@ -118,7 +122,7 @@ impl Routes {
     /// The same of a request from outside, which has no routes that are between objects.
     pub fn find_public(&self, path: &str) -> Result<(ObjectName, Route)> {
         match self.find(path)? {
-            (_, Route::ForeignRestore) => Err(unknown(path)),
+            (_, Route::ForeignRestore | Route::ForeignJob(_)) => Err(unknown(path)),
             found => Ok(found),
         }
     }
@@ -152,6 +156,7 @@ impl Routes {
             Pattern::Restore => Route::Restore(uuid(params, "snapshot")?),
             Pattern::Job => Route::Job(uuid(params, "job")?),
             Pattern::ForeignRestore => Route::ForeignRestore,
+            Pattern::ForeignJob => Route::ForeignJob(uuid(params, "job")?),
         };
         Ok((name, route))
     }
@@ -171,6 +176,7 @@ impl Route {
             | Self::Batch
             | Self::Restore(_)
             | Self::ForeignRestore => &["POST"],
+            Self::ForeignJob(_) => &["GET"],
             Self::Document(..) => &["GET", "HEAD", "PUT", "PATCH", "DELETE"],
             Self::Sync | Self::Snapshots => &["GET", "HEAD", "POST"],
             Self::Snapshot(_) | Self::Job(_) => &["GET", "HEAD", "DELETE"],
@@ -180,7 +186,7 @@ impl Route {
     /// The role that a method of this route asks for; `None` for what only objects ask each other.
     pub fn role(&self, method: &str) -> Option<Role> {
         match (self, method) {
-            (Self::ForeignRestore, _) => None,
+            (Self::ForeignRestore | Self::ForeignJob(_), _) => None,
             // Whoever may read the feed may say how far they have come.
             (_, "GET" | "HEAD") | (Self::Query(_), _) | (Self::Consumer(_), "PUT") => Some(Role::Reader),
             _ => Some(Role::Writer),
@@ -268,6 +274,9 @@ mod tests {
         assert_eq!(routes.find("/v1/demo/1").unwrap().1, Route::Object);
         assert_eq!(routes.find("/v1/demo/1/").unwrap().1, Route::Object);
         assert_eq!(routes.find("/internal/demo/1/restores").unwrap().1, Route::ForeignRestore);
+        let job = "/internal/demo/1/jobs/00000000-0000-0000-0000-000000000001";
+        assert!(matches!(routes.find(job).unwrap().1, Route::ForeignJob(_)));
+        assert_eq!(routes.find_public(job).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(routes.find_public("/internal/demo/1/restores").unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(routes.find_public("/v1/demo/1").unwrap().1, Route::Object);
     }

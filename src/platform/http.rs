@@ -225,7 +225,10 @@ fn made_stream(mut source: Box<dyn BodySource>) -> std::result::Result<ReadableS
         loop {
             match source.next_chunk().await {
                 Ok(Some(chunk)) => {
-                    if writer.write(&Uint8Array::new_from_slice(&chunk)).await.is_err() {
+                    // Not both copies while a client takes its time.
+                    let bytes = Uint8Array::new_from_slice(&chunk);
+                    drop(chunk);
+                    if writer.write(&bytes).await.is_err() {
                         return;
                     }
                 }

@@ -1,7 +1,7 @@
 // Tokens, roles and tenants against the built worker: who gets what, through every route.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { assertProblem, workerWith } from "./support/object.mjs";
+import { ObjectClient, assertProblem, eventually, workerWith } from "./support/object.mjs";
 import { bearer, hs256, issuer } from "./support/tokens.mjs";
 
 const SECRET = "a secret of more than thirty-two bytes";
@@ -133,7 +133,11 @@ test("a snapshot is restored into objects alone that the token has too", async (
   const restore = (headers) => it.call("POST", `/snapshots/${body.id}/restore`, { into: `${it.name}-copy` }, headers);
   assertProblem(await restore(own), 403);
   const both = bearer(hs256(SECRET, { objects: [it.name, `${it.name}-copy`] }));
-  assert.equal((await restore(both)).status, 202);
+  const begun = await restore(both);
+  assert.equal(begun.status, 202);
+  await eventually("the restore", async () => (await it.ok("GET", `/jobs/${begun.body.id}`, undefined, both)).body.state === "done");
+  const copy = new ObjectClient(() => it.worker, `${it.name}-copy`);
+  assert.equal((await copy.ok("GET", "/collections/films/docs/a", undefined, both)).body.title, "Alien");
 });
 
 test("the catalogue shows each what is theirs", async () => {

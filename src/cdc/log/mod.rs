@@ -49,7 +49,7 @@ pub struct ChangeLog {
     sql: Rc<dyn SqlStore>,
     state: RefCell<Option<LogState>>,
     appended_bytes: Cell<u64>,
-    bell: Bell,
+    bell: Rc<Bell>,
     /// The last sequence that the bell was rung for.
     rung_for: Cell<Sequence>,
 }
@@ -61,7 +61,7 @@ impl ChangeLog {
             sql,
             state: RefCell::new(None),
             appended_bytes: Cell::new(0),
-            bell: Bell::default(),
+            bell: Rc::default(),
             rung_for: Cell::new(0),
         }
     }
@@ -112,8 +112,8 @@ impl ChangeLog {
     }
 
     /// What wakes those who wait for events.
-    pub fn bell(&self) -> &Bell {
-        &self.bell
+    pub fn bell(&self) -> Rc<Bell> {
+        Rc::clone(&self.bell)
     }
 
     /// Rings when something was logged: for whoever commits, once the commit has succeeded.

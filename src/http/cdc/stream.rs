@@ -25,7 +25,7 @@ pub async fn answer(engine: &Rc<Engine>, filter: FeedFilter) -> Result<Response>
     let mut follower = engine.follow(filter)?;
     let first = follower.next(0).await?;
     let ends_at = engine.now_ms().saturating_add(CDC_STREAM_MAX_MS);
-    let mut stream = Stream { follower, told, ends_at, first: None, ended: false };
+    let mut stream = Stream { follower, told, sent_at: engine.now_ms(), ends_at, first: None, ended: false };
     let mut text = RETRY.to_owned();
     if let Some(page) = first {
         stream.render(&page, &mut text)?;
@@ -39,6 +39,8 @@ struct Stream {
     follower: Follower,
     /// The last id that the client was told.
     told: Sequence,
+    /// When something was last sent.
+    sent_at: Timestamp,
     ends_at: Timestamp,
     first: Option<String>,
     ended: bool,
@@ -69,12 +71,14 @@ impl Stream {
 
     async fn next_text(&mut self) -> Result<Option<String>> {
         loop {
-            let left = self.ends_at.saturating_sub(self.follower.engine().now_ms());
-            if left <= 0 || self.follower.is_given_away() {
+            let now = self.follower.engine().now_ms();
+            if self.ends_at <= now || self.follower.is_given_away() {
                 self.ended = true;
                 return Ok(Some(self.beat()));
             }
-            let wait_ms = u32::try_from(left).unwrap_or(u32::MAX).min(CDC_HEARTBEAT_MS);
+            // Events that nobody asked for are no sign of life.
+            let beat_at = self.sent_at.saturating_add(i64::from(CDC_HEARTBEAT_MS));
+            let wait_ms = u32::try_from(beat_at.min(self.ends_at).saturating_sub(now)).unwrap_or(0);
             let Some(page) = self.follower.next(wait_ms).await? else { return Ok(Some(self.beat())) };
             let mut text = String::new();
             self.render(&page, &mut text)?;
@@ -82,7 +86,7 @@ impl Stream {
                 return Ok(Some(text));
             }
             // Much was passed over: the client is told, so that it would not begin there again.
-            if page.has_more {
+            if page.has_more || beat_at <= self.follower.engine().now_ms() {
                 return Ok(Some(self.beat()));
             }
         }
@@ -108,6 +112,7 @@ impl BodySource for Stream {
             Ok(text) => text,
             Err(error) => Some(self.broken(&error)),
         };
+        self.sent_at = self.follower.engine().now_ms();
         Ok(text.map(String::into_bytes))
     }
 }
