@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::{Rc, Weak};
 
 use serde_json::json;
+use thermocline::engine::Engine;
 use thermocline::ports::SocketMessage;
-use thermocline::ports::native::{join_seeded, yield_now};
+use thermocline::ports::native::{join_seeded, run, yield_now};
 
 use crate::reader::{acknowledge, assert_continuous, events_of, frames, open_socket, pump};
 use crate::support::Object;
@@ -60,6 +62,53 @@ fn a_socket_that_fails_is_closed_and_the_others_go_on() {
     write(&object, 2, 10);
     pump(&object);
     assert_continuous(&events_of(&frames(&sockets[2])), 4);
+}
+
+#[test]
+fn an_object_that_sleeps_with_open_sockets_goes_as_a_whole() {
+    let world = world(9);
+    let object = Object::wake(&world);
+    let socket = open_socket(&world, &object, "").unwrap();
+    write(&object, 2, 10);
+    let engine = Rc::downgrade(&object.service.shared_engine());
+    let mut following = Box::pin(Engine::follow_sockets(Weak::clone(&engine)));
+    assert!(run(following.as_mut()).done().is_none(), "it waits for more");
+    assert_eq!(events_of(&frames(&socket)).len(), 2);
+    drop(object);
+    assert!(engine.upgrade().is_none(), "what waits does not keep the object");
+}
+
+#[test]
+fn a_socket_that_does_not_acknowledge_costs_nothing_more() {
+    let world = world(10);
+    let object = Object::wake(&world);
+    let socket = open_socket(&world, &object, "").unwrap();
+    write(&object, 20, 100_000);
+    pump(&object);
+    let sent = socket.take().iter().map(String::len).sum::<usize>();
+    assert!((750_000..=1_048_576).contains(&sent), "{sent} bytes");
+    for _ in 0..5 {
+        write(&object, 1, 100_000);
+        let before = object.service.engine().counters().rows_read;
+        pump(&object);
+        let read = object.service.engine().counters().rows_read - before;
+        assert!(read <= 2, "{read} rows read");
+        assert!(socket.take().is_empty());
+    }
+}
+
+#[test]
+fn a_socket_that_has_seen_more_than_there_is_is_closed() {
+    let world = world(11);
+    let object = Object::wake(&world);
+    write(&object, 2, 10);
+    let socket = open_socket(&world, &object, "").unwrap();
+    pump(&object);
+    let attached = thermocline::ports::Socket::attachment(&socket).unwrap().unwrap();
+    thermocline::ports::Socket::attach(&socket, &attached.replace("\"s\":2", "\"s\":9")).unwrap();
+    write(&object, 1, 10);
+    pump(&object);
+    assert_eq!(socket.closed().unwrap().0, 4412);
 }
 
 #[test]
