@@ -101,6 +101,7 @@ fn every_key_accepts_what_its_row_says_and_nothing_else() {
     assert!(keys > 50, "{keys} keys");
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn no_two_keys_have_one_name_and_groups_are_together() {
     let mut config = StorageConfig::default();
