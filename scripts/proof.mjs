@@ -1,7 +1,11 @@
 // The long runs, each behind one command that prints its seeds and counts.
 //   npm run proof -- histories   tables that random histories came to, read by engines that others wrote
 //   npm run proof -- R2          every port call of a flush: failed, failed but happened, crashed before, crashed after
+//   npm run proof -- R3          workerd killed under load: nothing acknowledged is lost, no batch is half there
 //   npm run proof -- R4          the change feed, by pages, streams and sockets: no gap, no repeat; natively and in workerd
+//   npm run proof -- R5          clients at once and evictions: each document's history is linearisable
+//   npm run proof -- R10         test vectors of tokens, and every route by every role
+//   npm run proof -- load        64 clients of one object, with their latencies
 //   npm run proof -- R6          commits of unknown outcome: nothing that is referred to is ever missing
 //   npm run proof -- R1          the same seeds give the same trace, then random histories (as npm run soak) and commits
 //   … --full                     as much as the figure asks for, at most 10 minutes; without it a minute, as CI has it
@@ -49,6 +53,13 @@ async function read(name, binary, test, env) {
   if (failed > 0) throw new Failure(`${failed} tables were read otherwise than they were written; they are in ${warehouse}`);
 }
 
+/** Proves it in workerd. */
+async function inWorkerd(name, { full, seed }) {
+  const args = [at("scripts", "worker-proof.mjs"), name, ...(full ? ["--full"] : []), "--seed", String(seed)];
+  const { code } = await run(process.execPath, args, { cwd: root, stdio: "inherit" });
+  if (code !== 0) throw new Failure(`${name} went wrong in workerd, see above`);
+}
+
 const figures = {
   histories: ({ full, seed }) => read("histories", "history_model", "foreign::writes_histories_for_foreign_readers",
     { PROPTEST_RNG_SEED: seed, PROPTEST_CASES: full ? 200 : 20 }),
@@ -63,10 +74,12 @@ const figures = {
   R4: async ({ full, seed }) => {
     const env = { SEED: seed, EVENTS: full ? 1_000_000 : 60_000 };
     await tests("change_feed", ["proof::readers_that_switch_transports_over_restarts_and_archivings_miss_and_repeat_nothing"], env);
-    const size = full ? ["--events", "50000", "--evictions", "24"] : ["--events", "4000", "--evictions", "6"];
-    const { code } = await run(process.execPath, [at("scripts", "feed-proof.mjs"), ...size, "--seed", String(seed)], { cwd: root, stdio: "inherit" });
-    if (code !== 0) throw new Failure("the change feed went wrong in workerd, see above");
+    await inWorkerd("R4", { full, seed });
   },
+  R3: (how) => inWorkerd("R3", how),
+  R5: (how) => inWorkerd("R5", how),
+  R10: () => tests("access", []),
+  load: (how) => inWorkerd("load", how),
   R6: async ({ full, seed }) => {
     const env = { SEED: seed, COMMITS: full ? 1_000 : 60 };
     await tests("iceberg_commits", ["no_referenced_file_is_missing_after_any_step_of_commits_of_unknown_outcome"], env);

@@ -163,7 +163,7 @@ impl DigitalObject {
         if let Ok(service) = &self.service
             && service.engine().sockets_wait(opened)
         {
-            spawn_local(Engine::follow_sockets(Rc::downgrade(&service.shared_engine())));
+            spawn_local(Engine::follow_sockets(Rc::downgrade(&service.engine())));
         }
     }
 

@@ -308,8 +308,9 @@ fn wycheproofs_tokens_are_judged_right() {
 }
 
 /// What each route asks for, by path and method. A route that is not here fails the test below.
-const ROLES: [(&str, &str, Role); 35] = [
+const ROLES: [(&str, &str, Role); 36] = [
     ("", "GET", Role::Reader),
+    ("", "DELETE", Role::Admin),
     ("/collections", "GET", Role::Reader),
     ("/collections/c", "GET", Role::Reader),
     ("/collections/c", "PUT", Role::Writer),

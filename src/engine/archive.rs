@@ -72,6 +72,11 @@ impl Engine {
         self.alarm_due.set(Some(None));
         let now = self.now_ms();
         self.exports.end_abandoned(now);
+        match self.go_on_erasing().await {
+            Ok(false) => {}
+            Ok(true) => return Ok(Ok(())),
+            Err(error) => return Err(error),
+        }
         let due = self.work(now);
         match due {
             Ok(Work { any: false, expiry: None, .. }) => return Ok(Ok(())),

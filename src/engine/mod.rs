@@ -10,6 +10,7 @@ mod changes;
 mod collections;
 mod consumers;
 mod documents;
+mod erase;
 mod evicted;
 mod expiry;
 mod export;
@@ -35,6 +36,7 @@ pub use cached::{DocumentCache, WarmFigures};
 pub use collections::{CollectionInfo, ColumnInfo};
 pub use consumers::ConsumerState;
 pub use documents::Tier;
+pub use erase::Erasing;
 pub use export::{EXPORT_ABANDONED_MS, EXPORT_CHUNK_BYTES, EXPORT_IDLE_MAX_MS, EXPORTS_MAX, Export};
 pub use follow::Follower;
 pub use history::AsOf;
@@ -53,7 +55,8 @@ use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
 use crate::ports::{
-    InParts, Meter, MeteredBucket, MeteredSql, ObjectStore, PartSizes, Ports, Retries, Retrying, SqlCounters, uuid_v7,
+    ClosableSql, InParts, Meter, MeteredBucket, MeteredSql, ObjectStore, PartSizes, Ports, Retries, Retrying,
+    SqlCounters, uuid_v7,
 };
 use crate::snapshots::Snapshotter;
 use crate::types::names::ObjectName;
@@ -74,6 +77,15 @@ pub struct Engine {
     socket_feed: Rc<SocketFeed>,
     pushing: Pushing,
     meter: Rc<Meter>,
+    /// What it was made of.
+    made_of: Ports,
+    sql: Rc<ClosableSql>,
+    /// When this instance began.
+    woken: Timestamp,
+    /// Whether erasing is worked on.
+    erasing: Cell<bool>,
+    /// Whether files of what was erased are still to be deleted.
+    has_erased_files: Cell<bool>,
     /// The name this object is called by; known from its first request, or from its tables.
     name: RefCell<Option<ObjectName>>,
     /// When the alarm is due, as far as this instance knows; the outer `None` until it has asked.
@@ -91,8 +103,10 @@ impl Drop for Engine {
 impl Engine {
     /// An object over its ports. Nothing is read before it is needed.
     pub fn new(mut ports: Ports, config: StorageConfig) -> Self {
-        let meter = Rc::new(Meter::new(ports.clock.now_ms()));
-        ports.sql = Rc::new(MeteredSql::new(Rc::clone(&ports.sql), Rc::clone(&meter)));
+        let (made_of, woken) = (ports.clone(), ports.clock.now_ms());
+        let meter = Rc::new(Meter::new(woken));
+        let sql = Rc::new(ClosableSql::new(Rc::clone(&ports.sql)));
+        ports.sql = Rc::new(MeteredSql::new(sql.clone(), Rc::clone(&meter)));
         let sizes = PartSizes::from(&config.objects);
         let (clock, ids, retries) = (Rc::clone(&ports.clock), Rc::clone(&ports.ids), Retries::from(&config.timeouts));
         ports.objects = ports.objects.map(|objects| -> Rc<dyn ObjectStore> {
@@ -112,6 +126,11 @@ impl Engine {
             socket_feed: Rc::default(),
             pushing: Pushing::default(),
             meter,
+            made_of,
+            sql,
+            woken,
+            erasing: Cell::new(false),
+            has_erased_files: Cell::new(false),
             hot,
             ports,
             config,
@@ -120,12 +139,24 @@ impl Engine {
         }
     }
 
+    /// The same object once more, which remembers nothing.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        Self::new(self.made_of.clone(), self.config.clone())
+    }
+
     /// Tells the object its name, as the request was routed by it.
     pub fn bind(&self, name: &ObjectName) -> Result<()> {
         let known = self.name.borrow().clone();
         let known = match known {
             Some(known) => known,
-            None => self.hot.object_record()?.map_or_else(|| name.clone(), |record| record.name),
+            None => match self.hot.object_record()? {
+                Some(record) => {
+                    self.has_erased_files.set(record.erasing);
+                    record.name
+                }
+                None => name.clone(),
+            },
         };
         if known != *name {
             return Err(StorageError::new(

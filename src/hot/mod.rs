@@ -20,6 +20,7 @@ pub mod rows;
 pub mod segment;
 pub mod write;
 
+mod erasure;
 mod evicted;
 mod expiry;
 mod holds;
@@ -42,6 +43,7 @@ pub use archiving::PlannedSegments;
 pub use catalog::{Catalog, Collection};
 pub use definition::{CollectionDefinition, Columnar, DeclaredColumn, Retention};
 pub use directory::{BuiltBytes, LifeKey};
+pub use erasure::Erasure;
 pub use evicted::{EvictedRows, NeedsCold};
 pub use expiry::{EXPIRY_TURN_MAX_BYTES, Expired};
 pub use rewrite::{Rewrite, Rewritten};

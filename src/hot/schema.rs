@@ -11,13 +11,13 @@ const FORMAT_ROWS: i64 = 1;
 pub const FORMAT_SEGMENTS: i64 = 2;
 /// The version of the tables of an object that has, or had, evicted segments.
 pub const FORMAT_STUBS: i64 = 3;
+/// The version of the tables of an object whose files are being deleted.
+const FORMAT_ERASING: i64 = 4;
 
-const TABLES: [&str; 2] = [
-    "CREATE TABLE object (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, doc_type TEXT NOT NULL, \
-     doc_id TEXT NOT NULL, created INTEGER NOT NULL, cache_generation INTEGER NOT NULL) STRICT",
-    "CREATE TABLE collections (id INTEGER PRIMARY KEY, name TEXT NOT NULL, generation INTEGER NOT NULL, \
-     live INTEGER NOT NULL, definition TEXT NOT NULL) STRICT",
-];
+const OBJECT: &str = "CREATE TABLE object (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, \
+     doc_type TEXT NOT NULL, doc_id TEXT NOT NULL, created INTEGER NOT NULL, cache_generation INTEGER NOT NULL) STRICT";
+const COLLECTIONS: &str = "CREATE TABLE collections (id INTEGER PRIMARY KEY, name TEXT NOT NULL, \
+     generation INTEGER NOT NULL, live INTEGER NOT NULL, definition TEXT NOT NULL) STRICT";
 
 /// What the object knows of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct ObjectRecord {
     pub created: Timestamp,
     /// The number that cached reads carry; another number makes them miss.
     pub cache_generation: i64,
+    /// Whether it was erased, and has files yet.
+    pub erasing: bool,
 }
 
 impl ObjectRecord {
@@ -37,9 +39,9 @@ impl ObjectRecord {
         let row =
             rows.into_iter().next().ok_or_else(|| corrupt("expected the object's record, got none".to_owned()))?;
         let format = expect_integer(row.first())?;
-        if !(FORMAT_ROWS..=FORMAT_STUBS).contains(&format) {
+        if !(FORMAT_ROWS..=FORMAT_ERASING).contains(&format) {
             return Err(corrupt(format!(
-                "expected tables of a format up to {FORMAT_STUBS}, got {format}; a newer program wrote this object"
+                "expected tables of a format up to {FORMAT_ERASING}, got {format}; a newer program wrote this object"
             )));
         }
         let doc_type = expect_text(row.get(1).cloned())?;
@@ -48,6 +50,7 @@ impl ObjectRecord {
             name: ObjectName { doc_type, doc_id },
             created: expect_integer(row.get(3))?,
             cache_generation: expect_integer(row.get(4))?,
+            erasing: format == FORMAT_ERASING,
         })
     }
 }
@@ -64,9 +67,21 @@ pub fn set_format(sql: &dyn SqlStore, format: i64) -> Result<()> {
     Ok(())
 }
 
+/// Makes the tables that erasing has dropped, within its transaction, and makes cached reads miss.
+pub fn begin_erasing(sql: &dyn SqlStore) -> Result<()> {
+    sql.query(COLLECTIONS, &[])?;
+    bump_cache_generation(sql)?;
+    set_format(sql, FORMAT_ERASING)
+}
+
+/// Notes that nothing is left of what was erased.
+pub fn end_erasing(sql: &dyn SqlStore) -> Result<()> {
+    set_format(sql, FORMAT_ROWS)
+}
+
 /// Makes the tables, within a transaction.
 pub fn create(sql: &dyn SqlStore, name: &ObjectName, now: Timestamp) -> Result<()> {
-    for table in TABLES {
+    for table in [OBJECT, COLLECTIONS] {
         sql.query(table, &[])?;
     }
     let params = [

@@ -127,7 +127,7 @@ impl Edge {
             (Route::Document(collection, id), "PUT" | "PATCH" | "DELETE") => {
                 Some(CachePlan::ForgetDocument { collection, id })
             }
-            (Route::Batch | Route::Import(_), "POST") | (Route::Collection(_), "DELETE") => {
+            (Route::Batch | Route::Import(_), "POST") | (Route::Collection(_) | Route::Object, "DELETE") => {
                 Some(CachePlan::ForgetGeneration)
             }
             (Route::Metrics, "GET" | "HEAD") => Some(CachePlan::AddFigures),

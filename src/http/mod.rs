@@ -14,6 +14,7 @@ mod cdc;
 mod collections;
 mod cursor;
 mod documents;
+mod erase;
 mod etag;
 mod export;
 mod iceberg;

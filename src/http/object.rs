@@ -1,6 +1,6 @@
 //! What a digital object answers.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::access::{Callers, Principal};
@@ -11,11 +11,12 @@ use super::params::refuse;
 use super::problem;
 use super::routes::{Route, Routes};
 use super::{
-    batch, cdc, collections, documents, export, import, metrics, object_info, query, restore, snapshots, sync,
+    batch, cdc, collections, documents, erase, export, import, metrics, object_info, query, restore, snapshots, sync,
 };
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::CORRELATION_ID_MAX_BYTES;
+use crate::types::names::ObjectName;
 use crate::types::{ChangeContext, Sequence, StorageTier};
 
 /// The header of a write that names the sequence reached.
@@ -23,8 +24,8 @@ pub const SEQUENCE_HEADER: &str = "thermocline-sequence";
 
 /// An object behind its routes.
 pub struct ObjectService {
-    /// Shared with the bodies of responses that are still sent.
-    engine: Rc<Engine>,
+    /// Shared with the bodies of responses that are still sent. Another one once the object was erased.
+    engine: RefCell<Rc<Engine>>,
     routes: Routes,
     callers: Callers,
     /// Requests that are worked on.
@@ -34,30 +35,25 @@ pub struct ObjectService {
 impl ObjectService {
     /// Serves an engine to these callers.
     pub fn new(engine: Engine, callers: Callers) -> Result<Self> {
-        Ok(Self { engine: Rc::new(engine), routes: Routes::new()?, callers, in_progress: Cell::new(0) })
+        Ok(Self { engine: RefCell::new(Rc::new(engine)), routes: Routes::new()?, callers, in_progress: Cell::new(0) })
     }
 
     /// The object itself.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// The object itself, for what goes on beside requests.
-    pub fn shared_engine(&self) -> Rc<Engine> {
-        Rc::clone(&self.engine)
+    pub fn engine(&self) -> Rc<Engine> {
+        Rc::clone(&self.engine.borrow())
     }
 
     /// Answers a request; errors become problem documents.
     pub async fn handle(&self, mut request: Request) -> Response {
         let head = request.method == "HEAD";
-        let counters = || self.engine.counters();
+        let counters = || self.engine().counters();
         let answered = async {
             let result = self.answer(&mut request).await;
             if result.is_err() {
                 request.discard_body().await;
             }
             // What was asked is answered, whether or not the archive can be scheduled now: the next request tries again.
-            let _ = self.engine.ensure_archive_scheduled().await;
+            let _ = self.engine().ensure_archive_scheduled().await;
             result
         };
         let (result, cost) = Metered::new(answered, &counters).await;
@@ -83,13 +79,17 @@ impl ObjectService {
             Some(role) => self.callers.holding(role, request)?,
             None => Principal::anyone(),
         };
-        self.engine.bind(&name)?;
+        let engine = &self.engine();
+        engine.bind(&name)?;
         let _place = self.enter(&route)?;
         if let Some(wanted) = min_sequence(request)? {
-            self.engine.check_min_sequence(wanted)?;
+            engine.check_min_sequence(wanted)?;
         }
         let method = request.method.clone();
-        let engine = &self.engine;
+        if (&route, method.as_str()) == (&Route::Object, "DELETE") {
+            return self.erase(engine, &name, request, &principal).await;
+        }
+        engine.check_not_erasing()?;
         match (route, method.as_str()) {
             (Route::Object, _) => object_info::get(engine, request),
             (Route::Collections, _) => collections::list(engine, request),
@@ -125,6 +125,27 @@ impl ObjectService {
     }
 }
 
+impl ObjectService {
+    /// Erases the object. Whoever comes next meets another instance of it.
+    async fn erase(
+        &self,
+        engine: &Engine,
+        name: &ObjectName,
+        request: &Request,
+        principal: &Principal,
+    ) -> Result<Response> {
+        erase::check(request)?;
+        let erased = engine.erase_tables(&principal.subject).await;
+        if engine.is_closed() {
+            self.engine.replace(Rc::new(engine.renewed()));
+        }
+        let began_here = erased?;
+        let engine = self.engine();
+        engine.bind(name)?;
+        erase::files(&engine, began_here).await
+    }
+}
+
 /// One of the requests that are worked on, until it is dropped.
 struct Place<'s>(&'s Cell<usize>);
 
@@ -140,7 +161,7 @@ impl ObjectService {
         if *route == Route::Cdc {
             return Ok(None);
         }
-        let most = self.engine.config().performance.max_concurrent_operations;
+        let most = self.engine().config().performance.max_concurrent_operations;
         let others = self.in_progress.get();
         if others >= most {
             let message = format!(

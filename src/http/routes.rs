@@ -166,9 +166,8 @@ impl Route {
     /// The methods that this route has.
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
-            Self::Object | Self::Collections | Self::Export(_) | Self::Cdc | Self::Consumers | Self::Metrics => {
-                &["GET", "HEAD"]
-            }
+            Self::Object => &["GET", "HEAD", "DELETE"],
+            Self::Collections | Self::Export(_) | Self::Cdc | Self::Consumers | Self::Metrics => &["GET", "HEAD"],
             Self::Collection(_) | Self::Consumer(_) => &["GET", "HEAD", "PUT", "DELETE"],
             Self::Documents(_)
             | Self::Import(_)
@@ -189,6 +188,7 @@ impl Route {
             (Self::ForeignRestore | Self::ForeignJob(_), _) => None,
             // Whoever may read the feed may say how far they have come.
             (_, "GET" | "HEAD") | (Self::Query(_), _) | (Self::Consumer(_), "PUT") => Some(Role::Reader),
+            (Self::Object, "DELETE") => Some(Role::Admin),
             _ => Some(Role::Writer),
         }
     }

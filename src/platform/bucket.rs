@@ -20,13 +20,15 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::SQL_MAX_EXACT_INTEGER;
 use crate::ports::message::Body;
 use crate::ports::{
-    ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectInfo, ObjectMetadata, ObjectStore, ObjectStreams,
-    Opened, PartUploads, PutCondition, PutOutcome, StorageClass, StoredObject, UploadedPart,
+    ByteRange, FolderPage, KeyListing, ObjectDescription, ObjectFolders, ObjectInfo, ObjectMetadata, ObjectStore,
+    ObjectStreams, Opened, PartUploads, PutCondition, PutOutcome, StorageClass, StoredObject, UploadedPart,
 };
 use crate::types::{StorageTier, Timestamp};
 
 /// R2's code of a range that holds no byte of the object.
 const RANGE_NOT_SATISFIABLE: &str = "(10039)";
+/// Keys of one page. <https://developers.cloudflare.com/r2/api/workers/workers-api-reference/#r2listoptions>
+const LIST_MAX_KEYS: u32 = 1_000;
 
 #[wasm_bindgen]
 extern "C" {
@@ -122,6 +124,10 @@ impl ObjectStore for WorkerBucket {
     fn uploads(&self) -> Option<&dyn PartUploads> {
         Some(self)
     }
+
+    fn listing(&self) -> Option<&dyn KeyListing> {
+        Some(self)
+    }
 }
 
 #[async_trait(?Send)]
@@ -168,6 +174,26 @@ fn etag_of(put: &JsValue) -> Result<String> {
 
 fn incomplete(operation: &'static str, message: &str) -> StorageError {
     StorageError::new(ErrorKind::Unavailable, StorageTier::Cold, operation, message)
+}
+
+#[async_trait(?Send)]
+impl KeyListing for WorkerBucket {
+    async fn keys(&self, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let mut cursor = None;
+        loop {
+            let mut list = self.0.list().prefix(prefix).limit(limit.min(LIST_MAX_KEYS));
+            if let Some(cursor) = cursor {
+                list = list.cursor(cursor);
+            }
+            let listed = list.execute().await.map_err(|error| failure("list objects", error.into()))?;
+            let keys: Vec<String> = listed.objects().into_iter().map(|object| object.key()).collect();
+            cursor = if listed.truncated() { listed.cursor() } else { None };
+            // A page may be empty and not the last.
+            if !keys.is_empty() || cursor.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
 }
 
 #[async_trait(?Send)]

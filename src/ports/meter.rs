@@ -17,6 +17,8 @@ pub enum BucketCall {
     Put,
     /// Deleting objects.
     Delete,
+    /// Listing keys.
+    List,
     /// Beginning an upload in parts.
     BeginUpload,
     /// Uploading a part.
@@ -40,10 +42,11 @@ pub enum BillingClass {
 
 impl BucketCall {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Get,
         Self::Put,
         Self::Delete,
+        Self::List,
         Self::BeginUpload,
         Self::UploadPart,
         Self::CompleteUpload,
@@ -56,6 +59,7 @@ impl BucketCall {
             Self::Get => "get",
             Self::Put => "put",
             Self::Delete => "delete",
+            Self::List => "list",
             Self::BeginUpload => "beginUpload",
             Self::UploadPart => "uploadPart",
             Self::CompleteUpload => "completeUpload",
@@ -67,7 +71,7 @@ impl BucketCall {
     pub fn class(self) -> BillingClass {
         match self {
             Self::Get => BillingClass::B,
-            Self::Put | Self::BeginUpload | Self::UploadPart | Self::CompleteUpload => BillingClass::A,
+            Self::Put | Self::List | Self::BeginUpload | Self::UploadPart | Self::CompleteUpload => BillingClass::A,
             Self::Delete | Self::AbortUpload => BillingClass::Free,
         }
     }

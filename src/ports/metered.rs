@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use super::Clock;
 use super::meter::{BucketCall, Meter};
 use super::object_store::{
-    ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StoredObject, UploadedPart, expect_uploads,
+    KeyListing, ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StoredObject, UploadedPart,
+    expect_listing, expect_uploads,
 };
 use super::sql::{SqlCounters, SqlParam, SqlRow, SqlStore};
 use crate::error::Result;
@@ -102,6 +103,17 @@ impl ObjectStore for MeteredBucket {
 
     fn uploads(&self) -> Option<&dyn PartUploads> {
         self.objects.uploads().map(|_| -> &dyn PartUploads { self })
+    }
+
+    fn listing(&self) -> Option<&dyn KeyListing> {
+        self.objects.listing().map(|_| -> &dyn KeyListing { self })
+    }
+}
+
+#[async_trait(?Send)]
+impl KeyListing for MeteredBucket {
+    async fn keys(&self, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        self.counted(BucketCall::List, expect_listing(self.objects.as_ref())?.keys(prefix, limit)).await
     }
 }
 

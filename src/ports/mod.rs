@@ -6,6 +6,7 @@
 
 mod cache;
 mod clock;
+mod closable;
 pub mod message;
 mod meter;
 mod metered;
@@ -26,13 +27,15 @@ use std::rc::Rc;
 
 pub use cache::{CachedEntry, EdgeCache};
 pub use clock::{Alarm, Clock, Ids, uuid_v7};
+pub use closable::ClosableSql;
 pub use meter::{BillingClass, BucketCall, BucketFigures, CallFigures, LATENCY_BOUNDS_MS, Latency, Meter};
 pub use metered::{MeteredBucket, MeteredSql};
 pub use multipart::{InParts, PartSizes};
 pub use object_folders::{ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectStreams, Opened};
+pub(crate) use object_store::expect_listing;
 pub use object_store::{
-    ObjectInfo, ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StorageClass, StoredObject,
-    UploadedPart,
+    KeyListing, ObjectInfo, ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StorageClass,
+    StoredObject, UploadedPart,
 };
 pub use peers::{PeerAnswer, Peers};
 pub use queue::Queue;

@@ -14,7 +14,9 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
-use super::object_store::{ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StoredObject};
+use super::object_store::{
+    KeyListing, ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StoredObject,
+};
 use crate::config::ObjectsConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
@@ -107,6 +109,10 @@ impl ObjectStore for InParts {
 
     async fn delete(&self, keys: &[String]) -> Result<()> {
         self.objects.delete(keys).await
+    }
+
+    fn listing(&self) -> Option<&dyn KeyListing> {
+        self.objects.listing()
     }
 }
 

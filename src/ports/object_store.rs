@@ -91,6 +91,26 @@ pub trait ObjectStore {
     fn uploads(&self) -> Option<&dyn PartUploads> {
         None
     }
+
+    /// The keys that there are; `None` where the bucket does not tell.
+    fn listing(&self) -> Option<&dyn KeyListing> {
+        None
+    }
+}
+
+/// The keys of a bucket.
+#[async_trait(?Send)]
+pub trait KeyListing {
+    /// The first keys that begin with `prefix`: at least one where there is any, `limit` at most and never more than 1,000.
+    async fn keys(&self, prefix: &str, limit: u32) -> Result<Vec<String>>;
+}
+
+/// The keys of a bucket that is known to tell them.
+pub(crate) fn expect_listing(objects: &dyn ObjectStore) -> Result<&dyn KeyListing> {
+    objects.listing().ok_or_else(|| {
+        let message = "expected a bucket that tells its keys, got another";
+        StorageError::new(ErrorKind::Internal, StorageTier::Cold, "list objects", message)
+    })
 }
 
 /// A part that the bucket has.

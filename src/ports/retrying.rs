@@ -13,7 +13,8 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::object_store::{
-    ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StoredObject, UploadedPart, expect_uploads,
+    KeyListing, ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StoredObject, UploadedPart,
+    expect_listing, expect_uploads,
 };
 use super::{Clock, Ids};
 use crate::config::TimeoutsConfig;
@@ -100,6 +101,18 @@ impl ObjectStore for Retrying {
 
     fn uploads(&self) -> Option<&dyn PartUploads> {
         self.objects.uploads().map(|_| -> &dyn PartUploads { self })
+    }
+
+    fn listing(&self) -> Option<&dyn KeyListing> {
+        self.objects.listing().map(|_| -> &dyn KeyListing { self })
+    }
+}
+
+#[async_trait(?Send)]
+impl KeyListing for Retrying {
+    async fn keys(&self, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let listing = expect_listing(self.objects.as_ref())?;
+        self.trying(async || listing.keys(prefix, limit).await).await
     }
 }
 

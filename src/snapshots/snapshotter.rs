@@ -11,6 +11,7 @@ use super::restore::job::Jobs;
 use super::restore::source::Source;
 use super::schedule::{Pending, due_ms, retry_ms};
 use crate::cold::catalog::{ColdCatalog, Progress};
+use crate::cold::expiry::ExpiredEvents;
 use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{HotStore, PlannedSegments};
@@ -280,6 +281,11 @@ impl Snapshotter {
                 "expected an R2 bucket bound as COLD, got none; bind one in wrangler.toml to archive and to read archives",
             )
         })
+    }
+
+    /// Makes the catalogue of an object whose events up to some are gone for good, within a transaction.
+    pub fn begin_after(&self, gone: ExpiredEvents) -> Result<()> {
+        self.catalog.create_after(gone)
     }
 
     /// Whether a run is on its way.

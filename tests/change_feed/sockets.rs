@@ -70,7 +70,7 @@ fn an_object_that_sleeps_with_open_sockets_goes_as_a_whole() {
     let object = Object::wake(&world);
     let socket = open_socket(&world, &object, "").unwrap();
     write(&object, 2, 10);
-    let engine = Rc::downgrade(&object.service.shared_engine());
+    let engine = Rc::downgrade(&object.service.engine());
     let mut following = Box::pin(Engine::follow_sockets(Weak::clone(&engine)));
     assert!(run(following.as_mut()).done().is_none(), "it waits for more");
     assert_eq!(events_of(&frames(&socket)).len(), 2);
@@ -145,7 +145,7 @@ fn acknowledgements_and_writes_that_interleave_with_a_pump_lose_and_repeat_nothi
         settle(&world);
         let object = Object::wake(&world);
         let socket = open_socket(&world, &object, "").unwrap();
-        let engine = object.service.shared_engine();
+        let engine = object.service.engine();
         let pumping = |_| -> Pin<Box<dyn Future<Output = ()> + '_>> {
             Box::pin(async {
                 for _ in 0..6 {

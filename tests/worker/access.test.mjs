@@ -41,8 +41,9 @@ const ROUTES = [
   ["DELETE", `/jobs/${ID}`, "writer", 404],
   ["DELETE", "/collections/films/docs/b", "writer", [200, 204]],
   ["DELETE", "/collections/films", "writer", [200, 204]],
+  ["DELETE", "", "admin", 200],
 ];
-const HOLDERS = { reader: ["reader", "writer", "reviewer", "admin"], writer: ["writer", "admin"] };
+const HOLDERS = { admin: ["admin"], reader: ["reader", "writer", "reviewer", "admin"], writer: ["writer", "admin"] };
 
 test("every route looks at the role and at the tenant", async () => {
   const { it } = await workerWith({ vars: secret });

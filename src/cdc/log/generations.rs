@@ -131,7 +131,7 @@ pub(super) fn create_generation(sql: &dyn SqlStore, number: i64) -> Result<()> {
     Ok(())
 }
 
-fn store_floor(sql: &dyn SqlStore, sequence: Sequence, timestamp: Timestamp) -> Result<()> {
+pub(super) fn store_floor(sql: &dyn SqlStore, sequence: Sequence, timestamp: Timestamp) -> Result<()> {
     sql.query(
         "INSERT INTO log_floor (one, sequence, timestamp) VALUES (1, ?, ?) \
          ON CONFLICT (one) DO UPDATE SET sequence = excluded.sequence, timestamp = excluded.timestamp",

@@ -18,7 +18,7 @@ use std::rc::Rc;
 pub use append::Appender;
 pub use read::{Referenced, References, RowsPosition};
 
-use self::generations::create_generation;
+use self::generations::{create_generation, store_floor};
 use super::bell::Bell;
 use super::record::{Header, Record};
 use crate::error::{ErrorKind, Result, StorageError};
@@ -72,6 +72,12 @@ impl ChangeLog {
         create_generation(self.sql.as_ref(), 1)?;
         self.forget();
         Ok(())
+    }
+
+    /// The same for an object that has had events before, of which nothing is left.
+    pub fn create_after(&self, sequence: Sequence, timestamp: Timestamp) -> Result<()> {
+        self.create()?;
+        store_floor(self.sql.as_ref(), sequence, timestamp)
     }
 
     /// Drops what is remembered of the tables.

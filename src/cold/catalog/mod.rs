@@ -183,6 +183,16 @@ impl ColdCatalog {
         Ok(())
     }
 
+    /// Makes the tables of an object whose events up to some are gone for good.
+    pub fn create_after(&self, gone: ExpiredEvents) -> Result<()> {
+        self.create()?;
+        self.sql.query(
+            "UPDATE cold_progress SET archived = ?, published = ?",
+            &[SqlParam::Integer(gone.through), SqlParam::Integer(gone.through)],
+        )?;
+        self.set_expired(gone)
+    }
+
     /// How far archiving has come.
     pub fn progress(&self) -> Result<Progress> {
         if !self.exists()? {

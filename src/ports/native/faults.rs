@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use super::executor::yield_now;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{
-    Alarm, CachedEntry, EdgeCache, ObjectMetadata, ObjectStore, PartUploads, PeerAnswer, Peers, Ports, PutCondition,
-    PutOutcome, SqlCounters, SqlParam, SqlRow, SqlStore, StoredObject, UploadedPart,
+    Alarm, CachedEntry, EdgeCache, KeyListing, ObjectMetadata, ObjectStore, PartUploads, PeerAnswer, Peers, Ports,
+    PutCondition, PutOutcome, SqlCounters, SqlParam, SqlRow, SqlStore, StoredObject, UploadedPart, expect_listing,
 };
 use crate::types::names::ObjectName;
 use crate::types::{StorageTier, Timestamp};
@@ -222,6 +222,18 @@ impl ObjectStore for FaultyBucket {
 
     fn uploads(&self) -> Option<&dyn PartUploads> {
         self.inner.uploads().is_some().then_some(self)
+    }
+
+    fn listing(&self) -> Option<&dyn KeyListing> {
+        self.inner.listing().is_some().then_some(self)
+    }
+}
+
+#[async_trait(?Send)]
+impl KeyListing for FaultyBucket {
+    async fn keys(&self, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let call = expect_listing(self.inner.as_ref())?.keys(prefix, limit);
+        self.plan.call_async(StorageTier::Cold, format!("list {prefix}"), call).await
     }
 }
 

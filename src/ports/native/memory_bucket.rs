@@ -17,8 +17,8 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::R2_KEY_MAX_BYTES;
 use crate::ports::message::{Body, WholeBody};
 use crate::ports::{
-    ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectInfo, ObjectMetadata, ObjectStore, ObjectStreams,
-    Opened, PartUploads, PutCondition, PutOutcome, StoredObject, UploadedPart,
+    ByteRange, FolderPage, KeyListing, ObjectDescription, ObjectFolders, ObjectInfo, ObjectMetadata, ObjectStore,
+    ObjectStreams, Opened, PartUploads, PutCondition, PutOutcome, StoredObject, UploadedPart,
 };
 use crate::types::StorageTier;
 
@@ -49,6 +49,8 @@ pub struct OperationCounts {
     pub gets: u64,
     /// Delete calls, whatever their number of keys.
     pub deletes: u64,
+    /// Listings of keys.
+    pub lists: u64,
     /// Parts of uploads.
     pub parts: u64,
     /// Uploads completed.
@@ -234,6 +236,21 @@ impl ObjectStore for MemoryBucket {
 
     fn uploads(&self) -> Option<&dyn PartUploads> {
         Some(self)
+    }
+
+    fn listing(&self) -> Option<&dyn KeyListing> {
+        Some(self)
+    }
+}
+
+#[async_trait(?Send)]
+impl KeyListing for MemoryBucket {
+    async fn keys(&self, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        self.answers("list objects")?;
+        self.count(|counts| counts.lists += 1);
+        let limit = usize::try_from(limit.min(1_000)).unwrap_or(1_000);
+        let objects = self.0.objects.borrow();
+        Ok(objects.keys().filter(|key| key.starts_with(prefix)).take(limit).cloned().collect())
     }
 }
 

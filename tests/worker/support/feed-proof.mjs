@@ -2,20 +2,9 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
+import { randomOf } from "./random.mjs";
 import { connect } from "./socket.mjs";
 import { stream } from "./sse.mjs";
-
-/** Numbers that repeat with their seed (mulberry32). */
-function randomOf(seed) {
-  let state = seed >>> 0;
-  const next = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-  return (bound) => Math.floor(next() * bound);
-}
 
 /** Everything a reader was told, put together; no event is missing and none comes twice. */
 class Reader {
