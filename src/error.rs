@@ -61,6 +61,7 @@ struct Inner {
     operation: &'static str,
     message: String,
     fields: Vec<FieldProblem>,
+    retry_after_secs: Option<u32>,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -73,7 +74,15 @@ pub type Result<T> = std::result::Result<T, StorageError>;
 impl StorageError {
     /// An error of `kind` in `tier` while doing `operation` (a short verb phrase such as `insert document`).
     pub fn new(kind: ErrorKind, tier: StorageTier, operation: &'static str, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, tier, operation, message: message.into(), fields: Vec::new(), cause: None }))
+        Self(Box::new(Inner {
+            kind,
+            tier,
+            operation,
+            message: message.into(),
+            fields: Vec::new(),
+            retry_after_secs: None,
+            cause: None,
+        }))
     }
 
     /// Keeps the failure underneath, for logs only.
@@ -109,6 +118,18 @@ impl StorageError {
     pub fn during(mut self, operation: &'static str) -> Self {
         self.0.operation = operation;
         self
+    }
+
+    /// Says when the same request may succeed.
+    #[must_use]
+    pub fn retry_after(mut self, secs: u32) -> Self {
+        self.0.retry_after_secs = Some(secs);
+        self
+    }
+
+    /// In how many seconds the same request may succeed, where that is known.
+    pub fn retry_after_secs(&self) -> Option<u32> {
+        self.0.retry_after_secs
     }
 
     /// What kind of failure this is.

@@ -97,6 +97,9 @@ pub const QUEUE_MESSAGE_MAX_BYTES: usize = 120_000;
 /// <https://developers.cloudflare.com/durable-objects/api/websockets/>
 pub const SOCKET_ATTACHMENT_MAX_BYTES: usize = 2_048;
 
+/// Principals of one object whose use of it is remembered.
+pub const BUDGET_SUBJECTS_MAX: usize = 1_000;
+
 /// Bytes of row data that one read of the row table brings into memory.
 pub const SCAN_PAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Rows of one such read.

@@ -171,3 +171,36 @@ fn a_failed_call_of_the_bucket_is_tried_again_within_the_request() {
     }
     assert!(tried >= 10, "{tried} faults");
 }
+
+#[test]
+fn requests_beyond_a_minutes_allowance_are_sent_away_and_let_in_again_when_it_has_come_back() {
+    let world = World::new(1).unwrap();
+    let object = Object::wake_with(&world, r#"{"budgets":{"objectRequests":6}}"#);
+    for n in 0..6 {
+        assert_eq!(object.json("PUT", &format!("/collections/docs/docs/d{n}"), "{}").0, 201);
+    }
+    let refused = object.send("PUT", "/collections/docs/docs/late", &[("content-type", "application/json")], "{}");
+    assert_eq!((refused.status, header(&refused, "retry-after")), (429, "10"));
+    let problem = parsed(&refused);
+    assert!(problem["detail"].as_str().unwrap().contains("budgets.objectRequests = 6"), "{problem}");
+    assert_eq!((header(&refused, "thermocline-rows-written"), problem["retryable"].as_bool()), ("0", Some(true)));
+    world.clock.advance(10_000);
+    assert_eq!(object.get("/collections/docs/docs/late").0, 404, "nothing of what was sent away was done");
+    assert_eq!(object.get("/collections/docs/docs/d1").0, 429);
+}
+
+#[test]
+fn what_requests_cost_is_bounded_too() {
+    // Ten rows written a minute.
+    for config in [r#"{"budgets":{"objectCostMicroUsd":10}}"#, r#"{"budgets":{"tokenCostMicroUsd":10}}"#] {
+        let world = World::new(1).unwrap();
+        Object::wake(&world).ok("PUT", "/collections/docs/docs/first", "{}");
+        let object = Object::wake_with(&world, config);
+        let let_in = (0..20).take_while(|n| object.json("PUT", &format!("/collections/docs/docs/d{n}"), "{}").0 == 201);
+        let let_in = let_in.count();
+        assert!((4..=5).contains(&let_in), "{let_in} writes of two rows each: {config}");
+        assert_eq!(object.get("/collections/docs/docs/d1").0, 429, "{config}");
+        world.clock.advance(60_000);
+        assert_eq!(object.get("/collections/docs/docs/d1").0, 200, "{config}");
+    }
+}

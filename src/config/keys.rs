@@ -146,6 +146,19 @@ groups! {
         prepared_statements "preparedStatements": bool = true, Flag,
             Fixed("no value is ever written into the text of a statement");
     }
+    /// What may be asked of an object in a minute. Who has used it up is answered 429, with the time in `Retry-After`; what
+    /// was let in is ended. An object counts while it is in memory. There is no limit where none is set.
+    budgets: BudgetsConfig {
+        /// Requests of one principal.
+        token_requests "tokenRequests": Option<i64> = None, Within(1, 1_000_000_000), Honoured;
+        /// What the requests of one principal may cost, in millionths of a dollar: rows that SQLite reads and writes, and
+        /// calls of the bucket, at list price. It is charged once a request is answered.
+        token_cost_micro_usd "tokenCostMicroUsd": Option<i64> = None, Within(1, 1_000_000_000), Honoured;
+        /// Requests of all together.
+        object_requests "objectRequests": Option<i64> = None, Within(1, 1_000_000_000), Honoured;
+        /// What the requests of all together may cost, in millionths of a dollar.
+        object_cost_micro_usd "objectCostMicroUsd": Option<i64> = None, Within(1, 1_000_000_000), Honoured;
+    }
     /// How long things may take, and what is tried again.
     timeouts: TimeoutsConfig {
         /// A query that is not done after so long answers 503. It is looked at whenever the bucket has answered: during

@@ -17,8 +17,8 @@ mod tests;
 use std::fmt;
 
 pub use keys::{
-    CdcConfig, ColdConfig, Compression, HotConfig, MemoryConfig, ObjectsConfig, PerformanceConfig, QueryConfig,
-    SecurityConfig, SnapshotsConfig, StorageConfig, TimeoutsConfig, WarmConfig, WormConfig,
+    BudgetsConfig, CdcConfig, ColdConfig, Compression, HotConfig, MemoryConfig, ObjectsConfig, PerformanceConfig,
+    QueryConfig, SecurityConfig, SnapshotsConfig, StorageConfig, TimeoutsConfig, WarmConfig, WormConfig,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use page::page;

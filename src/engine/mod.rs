@@ -55,7 +55,7 @@ use crate::config::StorageConfig;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
 use crate::ports::{
-    ClosableSql, InParts, Meter, MeteredBucket, MeteredSql, ObjectStore, PartSizes, Ports, Retries, Retrying,
+    ClosableSql, InParts, Meter, MeteredBucket, MeteredSql, ObjectStore, PartSizes, Ports, Retries, Retrying, Spent,
     SqlCounters, uuid_v7,
 };
 use crate::snapshots::Snapshotter;
@@ -190,6 +190,11 @@ impl Engine {
     /// SQLite's counts since this instance started.
     pub fn counters(&self) -> SqlCounters {
         self.ports.sql.counters()
+    }
+
+    /// What was used since this instance started.
+    pub fn spent(&self) -> Spent {
+        self.meter.spent(self.counters())
     }
 
     /// What column segments there are.

@@ -1,34 +1,33 @@
-//! What one request costs SQLite, although requests interleave: counted around each of its turns.
+//! What one request costs, although requests interleave: counted around each of its turns.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::ports::SqlCounters;
+use crate::ports::Spent;
 
-/// A future that counts the rows its own turns read and write.
+/// A future that counts what its own turns use.
 pub struct Metered<'f, T> {
     future: Pin<Box<dyn Future<Output = T> + 'f>>,
-    counters: &'f dyn Fn() -> SqlCounters,
-    total: SqlCounters,
+    spent: &'f dyn Fn() -> Spent,
+    total: Spent,
 }
 
 impl<'f, T> Metered<'f, T> {
-    /// Counts `future` by `counters`, which are totals.
-    pub fn new(future: impl Future<Output = T> + 'f, counters: &'f dyn Fn() -> SqlCounters) -> Self {
-        Self { future: Box::pin(future), counters, total: SqlCounters::default() }
+    /// Counts `future` by `spent`, which are totals.
+    pub fn new(future: impl Future<Output = T> + 'f, spent: &'f dyn Fn() -> Spent) -> Self {
+        Self { future: Box::pin(future), spent, total: Spent::default() }
     }
 }
 
 impl<T> Future for Metered<'_, T> {
-    type Output = (T, SqlCounters);
+    type Output = (T, Spent);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let before = (self.counters)();
+        let before = (self.spent)();
         let polled = self.future.as_mut().poll(context);
-        let turn = (self.counters)().since(before);
-        self.total.rows_read = self.total.rows_read.saturating_add(turn.rows_read);
-        self.total.rows_written = self.total.rows_written.saturating_add(turn.rows_written);
+        let turn = (self.spent)().since(before);
+        self.total = self.total.and(turn);
         match polled {
             Poll::Ready(value) => Poll::Ready((value, self.total)),
             Poll::Pending => Poll::Pending,

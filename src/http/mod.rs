@@ -10,6 +10,7 @@ pub mod object;
 mod as_of;
 mod batch;
 mod body;
+mod budgets;
 mod cdc;
 mod collections;
 mod cursor;

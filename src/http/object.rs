@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::access::{Callers, Principal};
 use super::body::invalid;
+use super::budgets::Budgets;
 use super::message::{Body, Request, Response};
 use super::metered::Metered;
 use super::params::refuse;
@@ -30,12 +31,19 @@ pub struct ObjectService {
     callers: Callers,
     /// Requests that are worked on.
     in_progress: Cell<usize>,
+    budgets: Budgets,
 }
 
 impl ObjectService {
     /// Serves an engine to these callers.
     pub fn new(engine: Engine, callers: Callers) -> Result<Self> {
-        Ok(Self { engine: RefCell::new(Rc::new(engine)), routes: Routes::new()?, callers, in_progress: Cell::new(0) })
+        Ok(Self {
+            budgets: Budgets::new(&engine.config().budgets),
+            engine: RefCell::new(Rc::new(engine)),
+            routes: Routes::new()?,
+            callers,
+            in_progress: Cell::new(0),
+        })
     }
 
     /// The object itself.
@@ -46,9 +54,10 @@ impl ObjectService {
     /// Answers a request; errors become problem documents.
     pub async fn handle(&self, mut request: Request) -> Response {
         let head = request.method == "HEAD";
-        let counters = || self.engine().counters();
+        let spent = || self.engine().spent();
+        let subject = RefCell::new(None);
         let answered = async {
-            let result = self.answer(&mut request).await;
+            let result = self.answer(&mut request, &subject).await;
             if result.is_err() {
                 request.discard_body().await;
             }
@@ -56,7 +65,10 @@ impl ObjectService {
             let _ = self.engine().ensure_archive_scheduled().await;
             result
         };
-        let (result, cost) = Metered::new(answered, &counters).await;
+        let (result, cost) = Metered::new(answered, &spent).await;
+        if let Some(subject) = subject.take() {
+            self.budgets.charge(&subject, cost, self.engine().now_ms());
+        }
         let mut response = result.unwrap_or_else(|error| problem::response(&error));
         if head {
             if let Body::Whole(body) = &response.body {
@@ -70,7 +82,8 @@ impl ObjectService {
             .with_header("thermocline-rows-written", cost.rows_written.to_string())
     }
 
-    async fn answer(&self, request: &mut Request) -> Result<Response> {
+    /// The answer; `subject` becomes whoever is to be charged for it.
+    async fn answer(&self, request: &mut Request, subject: &RefCell<Option<String>>) -> Result<Response> {
         let (name, route) = self.routes.find(&request.path)?;
         if let Err(error) = route.check_method(&request.method) {
             return Ok(problem::response(&error).with_header("allow", route.methods().join(", ")));
@@ -81,6 +94,8 @@ impl ObjectService {
         };
         let engine = &self.engine();
         engine.bind(&name)?;
+        self.budgets.admit(&principal.subject, engine.now_ms())?;
+        subject.replace(Some(principal.subject.clone()));
         let _place = self.enter(&route)?;
         if let Some(wanted) = min_sequence(request)? {
             engine.check_min_sequence(wanted)?;

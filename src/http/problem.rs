@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::message::{Body, Response};
 use crate::error::{ErrorKind, StorageError};
 
-/// Seconds after which a request that met an unavailable tier may be tried again.
-const RETRY_AFTER_SECS: &str = "5";
+/// Seconds after which a request may be tried again, where nothing better is known.
+const RETRY_AFTER_SECS: u32 = 5;
 
 #[derive(Serialize)]
 struct Problem<'e> {
@@ -66,7 +66,10 @@ pub fn response(error: &StorageError) -> Response {
     let body = Body::Whole(serde_json::to_vec(&problem).unwrap_or_default());
     let mut response = Response::empty(status).with_body(body).with_header("content-type", "application/problem+json");
     match error.kind() {
-        ErrorKind::Unavailable | ErrorKind::TooMany => response = response.with_header("retry-after", RETRY_AFTER_SECS),
+        ErrorKind::Unavailable | ErrorKind::TooMany => {
+            let secs = error.retry_after_secs().unwrap_or(RETRY_AFTER_SECS);
+            response = response.with_header("retry-after", secs.to_string());
+        }
         ErrorKind::Unauthenticated => response = response.with_header("www-authenticate", "Bearer"),
         _ => {}
     }

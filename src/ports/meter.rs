@@ -6,6 +6,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use super::SqlCounters;
+use crate::limits::{R2_CLASS_A_NANO_USD, R2_CLASS_B_NANO_USD, SQL_ROW_READ_NANO_USD, SQL_ROW_WRITTEN_NANO_USD};
 use crate::types::Timestamp;
 
 /// What can be called of a bucket.
@@ -155,6 +157,54 @@ impl BucketFigures {
     }
 }
 
+/// What was used of what the platform bills.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Rows that SQLite read,
+    pub rows_read: u64,
+    /// and wrote.
+    pub rows_written: u64,
+    /// Calls of the bucket of class A,
+    pub class_a: u64,
+    /// and of class B.
+    pub class_b: u64,
+}
+
+impl Spent {
+    fn with(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            rows_read: combine(self.rows_read, other.rows_read),
+            rows_written: combine(self.rows_written, other.rows_written),
+            class_a: combine(self.class_a, other.class_a),
+            class_b: combine(self.class_b, other.class_b),
+        }
+    }
+
+    /// What was used after `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        self.with(earlier, u64::saturating_sub)
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    /// Its price in billionths of a dollar.
+    pub fn nano_usd(self) -> u64 {
+        let prices = Self {
+            rows_read: SQL_ROW_READ_NANO_USD,
+            rows_written: SQL_ROW_WRITTEN_NANO_USD,
+            class_a: R2_CLASS_A_NANO_USD,
+            class_b: R2_CLASS_B_NANO_USD,
+        };
+        let Self { rows_read, rows_written, class_a, class_b } = self.with(prices, u64::saturating_mul);
+        [rows_read, rows_written, class_a, class_b].into_iter().fold(0, u64::saturating_add)
+    }
+}
+
 /// Counts of one instance.
 #[derive(Debug)]
 pub struct Meter {
@@ -179,6 +229,17 @@ impl Meter {
     /// Statements that SQLite ran, and how many of them failed.
     pub fn statements(&self) -> (u64, u64) {
         (self.statements.get(), self.failed_statements.get())
+    }
+
+    /// What was used, with SQLite's own counts.
+    pub fn spent(&self, rows: SqlCounters) -> Spent {
+        let bucket = self.bucket.borrow();
+        Spent {
+            rows_read: rows.rows_read,
+            rows_written: rows.rows_written,
+            class_a: bucket.billed(BillingClass::A),
+            class_b: bucket.billed(BillingClass::B),
+        }
     }
 
     /// What was done to the bucket.

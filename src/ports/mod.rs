@@ -28,7 +28,7 @@ use std::rc::Rc;
 pub use cache::{CachedEntry, EdgeCache};
 pub use clock::{Alarm, Clock, Ids, uuid_v7};
 pub use closable::ClosableSql;
-pub use meter::{BillingClass, BucketCall, BucketFigures, CallFigures, LATENCY_BOUNDS_MS, Latency, Meter};
+pub use meter::{BillingClass, BucketCall, BucketFigures, CallFigures, LATENCY_BOUNDS_MS, Latency, Meter, Spent};
 pub use metered::{MeteredBucket, MeteredSql};
 pub use multipart::{InParts, PartSizes};
 pub use object_folders::{ByteRange, FolderPage, ObjectDescription, ObjectFolders, ObjectStreams, Opened};
