@@ -308,7 +308,8 @@ fn wycheproofs_tokens_are_judged_right() {
 }
 
 /// What each route asks for, by path and method. A route that is not here fails the test below.
-const ROLES: [(&str, &str, Role); 36] = [
+const ROLES: [(&str, &str, Role); 37] = [
+    ("/collections/c/export", "POST", Role::Writer),
     ("", "GET", Role::Reader),
     ("", "DELETE", Role::Admin),
     ("/collections", "GET", Role::Reader),

@@ -8,7 +8,7 @@
 //! Invariants: what was begun is ended, over failures and restarts; a file that was on its way when the object went away is
 //! deleted too, because an instance that has not begun the erasing itself looks again when it has arrived.
 
-use super::Engine;
+use super::{Engine, export_file};
 use crate::cold::expiry::ExpiredEvents;
 use crate::cold::paths;
 use crate::error::{ErrorKind, Result, StorageError};
@@ -151,16 +151,20 @@ impl Engine {
     async fn delete_files(&self, deleted: &mut u64) -> Result<bool> {
         let Some(bucket) = &self.ports.objects else { return Ok(true) };
         let listing = expect_listing(bucket.as_ref())?;
-        let folder = format!("{}/{}/", paths::ROOT, self.name()?.path());
+        let name = self.name()?;
+        let mut folders = [format!("{}/{}/", paths::ROOT, name.path()), export_file::folder(&name)].into_iter();
+        let mut folder = folders.next();
         for _ in 0..PAGES {
-            let keys = listing.keys(&folder, PAGE_KEYS).await?;
+            let Some(prefix) = &folder else { return Ok(true) };
+            let keys = listing.keys(prefix, PAGE_KEYS).await?;
             if keys.is_empty() {
-                return Ok(true);
+                folder = folders.next();
+                continue;
             }
             bucket.delete(&keys).await?;
             *deleted = deleted.saturating_add(u64::try_from(keys.len()).unwrap_or(0));
         }
-        Ok(false)
+        Ok(folder.is_none())
     }
 
     /// Goes on with what was begun, as the alarm's work; `false` when nothing was.

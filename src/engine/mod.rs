@@ -14,6 +14,7 @@ mod erase;
 mod evicted;
 mod expiry;
 mod export;
+mod export_file;
 mod follow;
 mod history;
 mod metrics;
@@ -38,6 +39,7 @@ pub use consumers::ConsumerState;
 pub use documents::Tier;
 pub use erase::Erasing;
 pub use export::{EXPORT_ABANDONED_MS, EXPORT_CHUNK_BYTES, EXPORT_IDLE_MAX_MS, EXPORTS_MAX, Export};
+pub use export_file::ExportFile;
 pub use follow::Follower;
 pub use history::AsOf;
 pub use metrics::Metrics;
@@ -79,6 +81,8 @@ pub struct Engine {
     meter: Rc<Meter>,
     /// What it was made of.
     made_of: Ports,
+    /// Where exports are put.
+    export_bucket: Option<Rc<dyn ObjectStore>>,
     sql: Rc<ClosableSql>,
     /// When this instance began.
     woken: Timestamp,
@@ -109,10 +113,13 @@ impl Engine {
         ports.sql = Rc::new(MeteredSql::new(sql.clone(), Rc::clone(&meter)));
         let sizes = PartSizes::from(&config.objects);
         let (clock, ids, retries) = (Rc::clone(&ports.clock), Rc::clone(&ports.ids), Retries::from(&config.timeouts));
-        ports.objects = ports.objects.map(|objects| -> Rc<dyn ObjectStore> {
+        let decorated = |objects: Rc<dyn ObjectStore>| -> Rc<dyn ObjectStore> {
             let metered = MeteredBucket::new(objects, Rc::clone(&clock), Rc::clone(&meter));
-            Rc::new(InParts::new(Rc::new(Retrying::new(Rc::new(metered), clock, ids, retries)), sizes))
-        });
+            Rc::new(Retrying::new(Rc::new(metered), Rc::clone(&clock), Rc::clone(&ids), retries))
+        };
+        let objects = ports.objects.map(decorated);
+        let export_bucket = ports.exports.clone().map(decorated).or_else(|| objects.clone());
+        ports.objects = objects.map(|objects| -> Rc<dyn ObjectStore> { Rc::new(InParts::new(objects, sizes)) });
         // The rest is for what requests and the alarm build.
         let memory_bytes = config.memory.budget_bytes / 5 * 2;
         let hot = Rc::new(HotStore::new(Rc::clone(&ports.sql), config.hot.clone(), memory_bytes));
@@ -127,6 +134,7 @@ impl Engine {
             pushing: Pushing::default(),
             meter,
             made_of,
+            export_bucket,
             sql,
             woken,
             erasing: Cell::new(false),

@@ -1,4 +1,5 @@
-//! `GET /collections/{c}/export`: all documents of a collection as NDJSON, made as fast as the client takes them.
+//! `/collections/{c}/export`: all documents of a collection as NDJSON, made as fast as the client takes them (`GET`), or put into
+//! the bucket (`POST`).
 //!
 //! A part must never look like the whole. What fails before the first line has a status. What fails after it breaks the answer
 //! off; and because a server on the way may end it as if it were whole (workerd's own does), the last thing sent is a line
@@ -7,15 +8,19 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::as_of;
+use super::body::{json_text, parse, to_json};
 use super::message::{Body, BodySource, Request, Response};
 use super::object::SEQUENCE_HEADER;
 use super::params::{QueryParams, refuse};
 use super::problem;
 use crate::engine::{Engine, Export};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::types::StorageTier;
+use crate::types::{Sequence, StorageTier};
+
+const BODY_MAX_BYTES: usize = 1_024;
 
 /// `GET …/export`
 pub async fn export(engine: &Rc<Engine>, request: &Request, collection: &str) -> Result<Response> {
@@ -28,6 +33,39 @@ pub async fn export(engine: &Rc<Engine>, request: &Request, collection: &str) ->
         None => response,
     };
     Ok(response.with_body(Body::stream(Lines::Going(export))))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    key: String,
+    bytes: u64,
+    documents: u64,
+    encryption: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<Sequence>,
+}
+
+/// `POST …/export`
+pub async fn export_file(engine: &Rc<Engine>, request: &mut Request, collection: &str) -> Result<Response> {
+    let params = QueryParams::read(&request.query, &["asOf"])?;
+    let as_of = params.get("asOf").map(as_of::from_text).transpose().map_err(refuse)?;
+    expect_nothing(request).await?;
+    let mut export = engine.export(collection, as_of).await?;
+    let sequence = export.sequence;
+    let file = engine.export_file(collection, &mut export).await?;
+    let encryption = if file.customer_key { "SSE-C" } else { "R2" };
+    let answer = Answer { key: file.key, bytes: file.bytes, documents: file.documents, encryption, sequence };
+    Ok(Response::json(201, to_json(&answer)?))
+}
+
+/// A body may be an empty object, or none.
+async fn expect_nothing(request: &mut Request) -> Result<()> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
+    if text.trim().is_empty() { Ok(()) } else { parse::<Nothing>(&text, "read export options").map(|_| ()) }
 }
 
 enum Lines {

@@ -116,6 +116,7 @@ impl ObjectService {
             (Route::Document(collection, id), "PATCH") => documents::patch(engine, request, &collection, &id).await,
             (Route::Document(collection, id), "DELETE") => documents::delete(engine, request, &collection, &id).await,
             (Route::Document(collection, id), _) => documents::get(engine, request, &collection, &id).await,
+            (Route::Export(collection), "POST") => export::export_file(engine, request, &collection).await,
             (Route::Export(collection), _) => export::export(engine, request, &collection).await,
             (Route::Import(collection), _) => import::import(engine, request, &collection).await,
             (Route::Query(collection), _) => query::query(engine, request, &collection).await,

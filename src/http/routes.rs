@@ -167,7 +167,8 @@ impl Route {
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
             Self::Object => &["GET", "HEAD", "DELETE"],
-            Self::Collections | Self::Export(_) | Self::Cdc | Self::Consumers | Self::Metrics => &["GET", "HEAD"],
+            Self::Export(_) => &["GET", "HEAD", "POST"],
+            Self::Collections | Self::Cdc | Self::Consumers | Self::Metrics => &["GET", "HEAD"],
             Self::Collection(_) | Self::Consumer(_) => &["GET", "HEAD", "PUT", "DELETE"],
             Self::Documents(_)
             | Self::Import(_)

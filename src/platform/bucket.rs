@@ -63,7 +63,12 @@ extern "C" {
     fn upload_id(this: &Upload) -> JsValue;
 
     #[wasm_bindgen(method, catch, js_name = uploadPart)]
-    async fn upload_part(this: &Upload, number: u16, bytes: &Uint8Array) -> std::result::Result<JsValue, JsValue>;
+    async fn upload_part(
+        this: &Upload,
+        number: u16,
+        bytes: &Uint8Array,
+        options: &Object,
+    ) -> std::result::Result<JsValue, JsValue>;
 
     #[wasm_bindgen(method, catch)]
     async fn complete(this: &Upload, parts: &Array) -> std::result::Result<JsValue, JsValue>;
@@ -73,12 +78,29 @@ extern "C" {
 }
 
 /// A bucket.
-pub struct WorkerBucket(Bucket);
+pub struct WorkerBucket {
+    bucket: Bucket,
+    /// What is put can be read with this key alone: 32 bytes in hexadecimal digits (R2's SSE-C).
+    customer_key: Option<String>,
+}
 
 impl WorkerBucket {
     /// The bucket of this binding.
     pub fn new(bucket: Bucket) -> Self {
-        Self(bucket)
+        Self { bucket, customer_key: None }
+    }
+
+    /// The same, where what is put is encrypted with a key; nothing is read through it.
+    pub fn with_customer_key(bucket: Bucket, key: String) -> Self {
+        Self { bucket, customer_key: Some(key) }
+    }
+
+    /// Options of a call that puts bytes, with the key.
+    fn keyed(&self, options: Object) -> std::result::Result<Object, JsValue> {
+        if let Some(key) = &self.customer_key {
+            Reflect::set(&options, &"ssecKey".into(), &key.as_str().into())?;
+        }
+        Ok(options)
     }
 }
 
@@ -92,7 +114,7 @@ impl ObjectStore for WorkerBucket {
         metadata: &ObjectMetadata,
     ) -> Result<PutOutcome> {
         let failed = |thrown: JsValue| failure("put object", thrown.into());
-        let options = put_options(condition, metadata).map_err(failed)?;
+        let options = put_options(condition, metadata).and_then(|options| self.keyed(options)).map_err(failed)?;
         let bytes = Uint8Array::new_from_slice(bytes);
         let put = self.binding().put(key, &bytes, &options).await.map_err(failed)?;
         if put.is_null() {
@@ -102,7 +124,7 @@ impl ObjectStore for WorkerBucket {
     }
 
     async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<StoredObject>> {
-        let mut get = self.0.get(key);
+        let mut get = self.bucket.get(key);
         if let Some(range) = &range {
             get = get.range(bucket_range(key, range)?);
         }
@@ -118,7 +140,7 @@ impl ObjectStore for WorkerBucket {
 
     async fn delete(&self, keys: &[String]) -> Result<()> {
         let keys = keys.iter().map(String::as_str).collect();
-        self.0.delete_multiple(keys).await.map_err(|error| failure("delete objects", error.into()))
+        self.bucket.delete_multiple(keys).await.map_err(|error| failure("delete objects", error.into()))
     }
 
     fn uploads(&self) -> Option<&dyn PartUploads> {
@@ -134,7 +156,7 @@ impl ObjectStore for WorkerBucket {
 impl PartUploads for WorkerBucket {
     async fn begin_upload(&self, key: &str, metadata: &ObjectMetadata) -> Result<String> {
         let failed = |thrown: JsValue| failure("begin upload", thrown.into());
-        let options = object_options(metadata).map_err(failed)?;
+        let options = object_options(metadata).and_then(|options| self.keyed(options)).map_err(failed)?;
         let upload = self.binding().create_multipart_upload(key, &options).await.map_err(failed)?;
         let id = upload.unchecked_ref::<Upload>().upload_id().as_string();
         id.ok_or_else(|| incomplete("begin upload", "expected an upload's id from R2, got none"))
@@ -143,7 +165,8 @@ impl PartUploads for WorkerBucket {
     async fn upload_part(&self, key: &str, upload: &str, number: u16, bytes: &[u8]) -> Result<UploadedPart> {
         let failed = |thrown: JsValue| failure("upload part", thrown.into());
         let upload = self.binding().resume_multipart_upload(key, upload).map_err(failed)?;
-        let put = upload.upload_part(number, &Uint8Array::new_from_slice(bytes)).await.map_err(failed)?;
+        let options = self.keyed(Object::new()).map_err(failed)?;
+        let put = upload.upload_part(number, &Uint8Array::new_from_slice(bytes), &options).await.map_err(failed)?;
         Ok(UploadedPart { number, etag: etag_of(&put)? })
     }
 
@@ -181,7 +204,7 @@ impl KeyListing for WorkerBucket {
     async fn keys(&self, prefix: &str, limit: u32) -> Result<Vec<String>> {
         let mut cursor = None;
         loop {
-            let mut list = self.0.list().prefix(prefix).limit(limit.min(LIST_MAX_KEYS));
+            let mut list = self.bucket.list().prefix(prefix).limit(limit.min(LIST_MAX_KEYS));
             if let Some(cursor) = cursor {
                 list = list.cursor(cursor);
             }
@@ -199,7 +222,7 @@ impl KeyListing for WorkerBucket {
 #[async_trait(?Send)]
 impl ObjectFolders for WorkerBucket {
     async fn folders(&self, prefix: &str, limit: u32, cursor: Option<&str>) -> Result<FolderPage> {
-        let mut list = self.0.list().prefix(prefix).delimiter("/").limit(limit);
+        let mut list = self.bucket.list().prefix(prefix).delimiter("/").limit(limit);
         if let Some(cursor) = cursor {
             list = list.cursor(cursor);
         }
@@ -213,12 +236,12 @@ impl ObjectFolders for WorkerBucket {
 #[async_trait(?Send)]
 impl ObjectStreams for WorkerBucket {
     async fn describe(&self, key: &str) -> Result<Option<ObjectDescription>> {
-        let found = self.0.head(key).await.map_err(|error| failure("look up object", error.into()))?;
+        let found = self.bucket.head(key).await.map_err(|error| failure("look up object", error.into()))?;
         Ok(found.as_ref().map(description))
     }
 
     async fn open(&self, key: &str, range: Option<ByteRange>) -> Result<Opened> {
-        let mut get = self.0.get(key);
+        let mut get = self.bucket.get(key);
         if let Some(range) = range {
             let Some(range) = open_range(range) else { return self.out_of_range(key).await };
             get = get.range(range);
@@ -241,7 +264,7 @@ impl ObjectStreams for WorkerBucket {
 
 impl WorkerBucket {
     fn binding(&self) -> &Binding {
-        AsRef::<JsValue>::as_ref(&self.0).unchecked_ref()
+        AsRef::<JsValue>::as_ref(&self.bucket).unchecked_ref()
     }
 
     async fn out_of_range(&self, key: &str) -> Result<Opened> {

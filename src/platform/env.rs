@@ -26,6 +26,9 @@ use crate::types::names::ObjectName;
 const BUCKET: &str = "COLD";
 /// The queue that events are pushed to.
 const QUEUE: &str = "CDC_QUEUE";
+/// The secret that exports are encrypted with.
+const EXPORT_KEY: &str = "EXPORT_KEY";
+const EXPORT_KEY_DIGITS: usize = 64;
 /// The namespace of the Durable Objects.
 const OBJECTS: &str = "OBJECTS";
 
@@ -85,7 +88,12 @@ pub fn signatures() -> Rc<dyn Signatures> {
 /// The ports of one object.
 pub fn ports(state: &State, env: &Env) -> Result<Ports> {
     let objects = worker_bucket(env)?.map(|bucket| -> Rc<dyn ObjectStore> { Rc::new(bucket) });
+    let exports = match (bucket(env)?, export_key(env)?) {
+        (Some(bucket), Some(key)) => Some(WorkerBucket::with_customer_key(bucket, key)),
+        _ => None,
+    };
     Ok(Ports {
+        exports: exports.map(|bucket| -> Rc<dyn ObjectStore> { Rc::new(bucket) }),
         sql: Rc::new(WorkerSql::new(state)?),
         objects,
         cache: Rc::new(WorkerCache::new()),
@@ -96,6 +104,16 @@ pub fn ports(state: &State, env: &Env) -> Result<Ports> {
         sockets: Rc::new(WorkerSockets::new(state)),
         queue: binding(env, QUEUE).map(|queue| -> Rc<dyn Queue> { Rc::new(WorkerQueue::new(queue)) }),
     })
+}
+
+/// The key that exports are encrypted with: 32 bytes in hexadecimal digits.
+fn export_key(env: &Env) -> Result<Option<String>> {
+    let Some(key) = variable(env, EXPORT_KEY).filter(|key| !key.is_empty()) else { return Ok(None) };
+    if key.len() == EXPORT_KEY_DIGITS && key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(Some(key));
+    }
+    let message = "expected the secret EXPORT_KEY to be 64 hexadecimal digits, got something else; make one with `openssl rand -hex 32`";
+    Err(StorageError::new(ErrorKind::Internal, StorageTier::Api, "read bindings", message))
 }
 
 fn binding(env: &Env, name: &str) -> Option<JsValue> {

@@ -51,6 +51,8 @@ pub struct Ports {
     pub sql: Rc<dyn SqlStore>,
     /// The bucket; `None` when none is bound, and then the cold tier is absent.
     pub objects: Option<Rc<dyn ObjectStore>>,
+    /// The same bucket, where what is put is encrypted with a key for exports; `None` when there is no such key.
+    pub exports: Option<Rc<dyn ObjectStore>>,
     /// The Cache API of this data centre.
     pub cache: Rc<dyn EdgeCache>,
     /// Time.

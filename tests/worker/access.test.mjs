@@ -22,6 +22,7 @@ const ROUTES = [
   ["GET", "/collections/films/docs/a?consistency=cached", "reader", 200],
   ["POST", "/collections/films/query", "reader", 200, {}],
   ["GET", "/collections/films/export", "reader", 200],
+  ["POST", "/collections/films/export", "writer", 201],
   ["POST", "/collections/films/import?mode=upsert", "writer", 200, '{"id":"b"}\n', { "content-type": "application/x-ndjson" }],
   ["POST", "/batch", "writer", 200, { operations: [{ op: "upsert", collection: "films", id: "b", doc: {} }] }],
   ["GET", "/cdc", "reader", 200],

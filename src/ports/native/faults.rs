@@ -83,12 +83,15 @@ impl FaultPlan {
     /// The same ports, under this plan.
     #[must_use]
     pub fn wrap(&self, ports: &Ports) -> Ports {
-        let objects = ports.objects.as_ref().map(|objects| -> Rc<dyn ObjectStore> {
-            Rc::new(FaultyBucket { inner: Rc::clone(objects), plan: self.clone() })
-        });
+        let faulty = |objects: &Option<Rc<dyn ObjectStore>>| {
+            objects.as_ref().map(|objects| -> Rc<dyn ObjectStore> {
+                Rc::new(FaultyBucket { inner: Rc::clone(objects), plan: self.clone() })
+            })
+        };
         Ports {
             sql: Rc::new(FaultySql { inner: Rc::clone(&ports.sql), plan: self.clone() }),
-            objects,
+            objects: faulty(&ports.objects),
+            exports: faulty(&ports.exports),
             cache: Rc::new(FaultyCache { inner: Rc::clone(&ports.cache), plan: self.clone() }),
             clock: Rc::clone(&ports.clock),
             ids: Rc::clone(&ports.ids),

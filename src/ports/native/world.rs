@@ -55,6 +55,7 @@ impl World {
         Ports {
             sql: Rc::new(self.sql.reopened()),
             objects: Some(Rc::new(self.bucket.clone())),
+            exports: None,
             cache: Rc::new(self.cache.clone()),
             clock: self.clock.clone(),
             ids: self.ids.clone(),

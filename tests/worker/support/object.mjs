@@ -174,7 +174,7 @@ export async function workerWith(options) {
 }
 
 /** The answer is a problem document of this status; its `errors` name these pointers, its detail matches. */
-export function assertProblem(answer, status, { pointers, detail, tier, retryable = status === 503 } = {}) {
+export function assertProblem(answer, status, { pointers, detail, tier, retryable = [429, 503].includes(status) } = {}) {
   assert.equal(answer.status, status, answer.text.slice(0, 500));
   assert.equal(answer.headers.get("content-type"), "application/problem+json");
   const problem = answer.body;
