@@ -79,6 +79,8 @@ pub const CDC_STREAM_MAX_MS: i64 = 300_000;
 pub const CDC_HEARTBEAT_MS: u32 = 15_000;
 /// Bytes of documents that a stream brings into memory at a time, but one event at least.
 pub const CDC_STREAM_PAGE_BYTES: usize = 128 * 1024;
+/// Readers of one object that wait for an event at once, those of streams among them.
+pub const CDC_WAITING_MAX: usize = 1_000;
 /// WebSockets of one object at once.
 pub const CDC_SOCKETS_MAX: usize = 1_000;
 /// Bytes of frames to one socket that are not acknowledged (API.md); one event may be larger, alone.

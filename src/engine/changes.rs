@@ -1,5 +1,6 @@
 //! The change feed: from the hot log, and from the archived one for what is trimmed.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::pin::pin;
 
@@ -9,9 +10,10 @@ use super::Engine;
 use super::consumers::gone;
 use crate::cdc::feed::{PageBuilder, check_position, read_page};
 use crate::cdc::{FeedFilter, FeedPage};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::limits::CDC_WAITING_MAX;
 use crate::snapshots::replanning;
-use crate::types::{CdcEvent, Sequence};
+use crate::types::{CdcEvent, Sequence, StorageTier};
 
 /// Sequences that one page of archived events covers at most.
 const ARCHIVED_WINDOW: i64 = 100_000;
@@ -38,6 +40,7 @@ impl Engine {
     /// Waits up to `wait_ms` for an event after a position; whether there is one.
     pub(super) async fn wait_for_events(&self, after: Sequence, wait_ms: u32) -> Result<bool> {
         let until = self.now_ms().saturating_add(i64::from(wait_ms));
+        let _waiting = if wait_ms > 0 { Some(Waiting::begin(&self.waiting)?) } else { None };
         let bell = self.hot.log().bell();
         loop {
             let seen = bell.rung();
@@ -90,6 +93,28 @@ impl Engine {
         let mut page = builder.finish(self.hot.log().last_timestamp()?);
         page.has_more = page.sequence < self.last_sequence()?;
         Ok(page)
+    }
+}
+
+/// One of those who wait, until it is dropped.
+struct Waiting<'w>(&'w Cell<usize>);
+
+impl<'w> Waiting<'w> {
+    fn begin(waiting: &'w Cell<usize>) -> Result<Self> {
+        if waiting.get() >= CDC_WAITING_MAX {
+            let message = format!(
+                "expected at most {CDC_WAITING_MAX} readers to wait for events of an object, got one more; try again later"
+            );
+            return Err(StorageError::new(ErrorKind::TooMany, StorageTier::Api, "read change feed", message));
+        }
+        waiting.set(waiting.get().saturating_add(1));
+        Ok(Self(waiting))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 

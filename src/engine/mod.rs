@@ -76,6 +76,8 @@ pub struct Engine {
     keys_in_flight: KeysInFlight,
     consumers: Consumers,
     places: Places,
+    /// Readers that wait for an event.
+    waiting: Cell<usize>,
     socket_feed: Rc<SocketFeed>,
     pushing: Pushing,
     meter: Rc<Meter>,
@@ -130,6 +132,7 @@ impl Engine {
             keys_in_flight: KeysInFlight::default(),
             consumers: Consumers::new(Rc::clone(&ports.sql)),
             places: Places::default(),
+            waiting: Cell::default(),
             socket_feed: Rc::default(),
             pushing: Pushing::default(),
             meter,

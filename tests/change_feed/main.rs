@@ -17,6 +17,7 @@ mod sockets;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod waiting;
 
 use std::rc::Rc;
 
