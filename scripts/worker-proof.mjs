@@ -21,8 +21,8 @@ const proofs = {
   R4: {
     short: { events: 4_000, evictions: 6 }, full: { events: 50_000, evictions: 24 },
     prove: proveFeed,
-    tell: ({ events, evictions, hibernated, archivings, trimmed, read }) =>
-      `${events} events, ${evictions} evictions with ${hibernated} sockets asleep, ${archivings} archivings, hot log trimmed: ${trimmed}: 0 gaps, 0 repeats; read by ${JSON.stringify(read)}`,
+    tell: ({ events, evictions, kills, hibernated, archivings, trimmed, read }) =>
+      `${events} events, ${evictions} evictions with ${hibernated} sockets asleep, ${kills} kills, ${archivings} archivings, hot log trimmed: ${trimmed}: 0 gaps, 0 repeats; read by ${JSON.stringify(read)}`,
   },
   R5: {
     vars: { STORAGE_CONFIG: busy },

@@ -17,6 +17,7 @@ pub mod hot;
 pub mod http;
 pub mod limits;
 pub mod ports;
+pub mod registry;
 pub mod snapshots;
 pub mod types;
 pub mod vortex;

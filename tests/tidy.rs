@@ -17,12 +17,13 @@ use std::path::{Path, PathBuf};
 const SHARED: [&str; 5] = ["error", "types", "config", "limits", "ports"];
 
 /// Which folder may name which, beside what everything may.
-const DIRECTIONS: [(&str, &[&str]); 14] = [
+const DIRECTIONS: [(&str, &[&str]); 15] = [
     ("shell", &["http", "engine", "platform"]),
     ("platform", &[]),
     ("http", &["engine", "cdc", "catalog"]),
     ("catalog", &["cold"]),
-    ("engine", &["snapshots", "hot", "warm", "cold", "cdc"]),
+    ("registry", &["hot"]),
+    ("engine", &["registry", "snapshots", "hot", "warm", "cold", "cdc"]),
     ("snapshots", &["hot", "cold", "vortex"]),
     ("hot", &["cdc", "vortex"]),
     ("cold", &["vortex"]),

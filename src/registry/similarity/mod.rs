@@ -1,0 +1,134 @@
+//! Exact search among perceptual hashes by Hamming distance.
+//!
+//! Hashes have positions, given in order. Most are in an index by bands ([`bands`]), which finds every hash within distance 31
+//! of a query by looking at few; the newest ones, and all of them beyond that distance, are scanned ([`scan`]).
+//!
+//! Invariants: an answer is exact, whatever is indexed already; a hash is found from the moment at which it is added; memory
+//! is at most 80 bytes a hash where there are many, the building of the index included; which of the two ways a search
+//! takes depends on what each would have to look at, so that skewed hashes cost a scan at most.
+
+pub mod bands;
+pub mod hash;
+pub mod scan;
+
+pub use hash::{MAX_DISTANCE, PdqHash};
+
+use self::bands::Bands;
+use self::hash::Halves;
+
+/// So many hashes are scanned rather than indexed.
+const TAIL_MAX: usize = 16_384;
+/// Looking at a hash that bands name costs as much as scanning so many.
+const LOOK_COST: usize = 8;
+
+/// A hash that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    /// How many bits differ.
+    pub distance: u32,
+    /// Its position.
+    pub position: u32,
+}
+
+/// What a search had to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchStats {
+    /// Positions that bands named, some of them more than once.
+    pub candidates: u64,
+    /// Distances computed, candidates and scanned hashes both.
+    pub distances: u64,
+}
+
+/// Hashes by position, and what finds them.
+#[derive(Default)]
+pub struct HashIndex {
+    halves: Halves,
+    removed: roaring::RoaringBitmap,
+    bands: Bands,
+}
+
+impl HashIndex {
+    /// No hashes yet, with room for some.
+    pub fn with_capacity(hashes: usize) -> Self {
+        Self { halves: Halves::with_capacity(hashes), ..Self::default() }
+    }
+
+    /// How many positions were given.
+    pub fn len(&self) -> usize {
+        self.halves.len()
+    }
+
+    /// Whether no position was given.
+    pub fn is_empty(&self) -> bool {
+        self.halves.is_empty()
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        self.halves.bytes().saturating_add(self.bands.bytes()).saturating_add(self.removed.serialized_size())
+    }
+
+    /// Adds a hash, and gives it the next position; `None` when there is no more room for positions.
+    pub fn add(&mut self, hash: PdqHash) -> Option<u32> {
+        let position = u32::try_from(self.halves.len()).ok()?;
+        self.halves.push(hash);
+        Some(position)
+    }
+
+    /// Takes the hash of a position out of every search.
+    pub fn remove(&mut self, position: u32) {
+        self.removed.insert(position);
+    }
+
+    /// Whether enough hashes are not indexed yet that [`index_all`](Self::index_all) is worth its time.
+    pub fn is_indexing_due(&self) -> bool {
+        self.halves.len().saturating_sub(self.bands.indexed()) > TAIL_MAX
+    }
+
+    /// Indexes all hashes.
+    pub fn index_all(&mut self) {
+        // The old index goes first, so that there is never room for two.
+        self.bands = Bands::default();
+        self.bands = Bands::build(&self.halves);
+    }
+
+    /// All hashes within a distance, by distance and then by position.
+    pub fn within(&self, query: PdqHash, max_distance: u32, stats: &mut SearchStats) -> Vec<Found> {
+        let mut found = Vec::new();
+        let indexed = self.bands.indexed();
+        let plan =
+            self.bands.plan(query, max_distance).filter(|plan| plan.candidates.saturating_mul(LOOK_COST) < indexed);
+        let scanned_from = match &plan {
+            Some(plan) => {
+                self.bands.look_up(plan, &self.halves, query, max_distance, &mut found);
+                let candidates = u64::try_from(plan.candidates).unwrap_or(u64::MAX);
+                stats.candidates = stats.candidates.saturating_add(candidates);
+                stats.distances = stats.distances.saturating_add(candidates);
+                indexed
+            }
+            None => 0,
+        };
+        scan::within(&self.halves, scanned_from, query, max_distance, &mut found);
+        let scanned = self.halves.len().saturating_sub(scanned_from);
+        stats.distances = stats.distances.saturating_add(u64::try_from(scanned).unwrap_or(u64::MAX));
+        found.retain(|found| !self.removed.contains(found.position));
+        found.sort_unstable();
+        // Several bands may name one hash.
+        found.dedup();
+        found
+    }
+
+    /// The nearest `k`, by distance and then by position.
+    pub fn nearest(&self, query: PdqHash, k: usize, stats: &mut SearchStats) -> Vec<Found> {
+        let mut near = self.within(query, bands::MAX_DISTANCE, stats);
+        if near.len() < k {
+            near = scan::nearest(&self.halves, query, k, &|position| !self.removed.contains(position));
+            stats.distances = stats.distances.saturating_add(u64::try_from(self.halves.len()).unwrap_or(u64::MAX));
+        }
+        near.truncate(k);
+        near
+    }
+}
+
+#[cfg(test)]
+mod tests;
