@@ -71,10 +71,10 @@ impl Engine {
     /// Takes back what one write has changed. Several at once have bumped the generation in their transaction.
     pub(super) async fn invalidate(&self, name: &ObjectName, writes: &[Write]) -> Result<()> {
         let last = self.last_sequence()?;
-        if let ([write], true) = (writes, self.warm.may_hold_documents()) {
-            if let Some(generation) = self.generation_name()? {
-                self.warm.forget(&document_key(name, &generation, &write.collection, write.mutation.id())).await;
-            }
+        if let ([write], true) = (writes, self.warm.may_hold_documents())
+            && let Some(generation) = self.generation_name()?
+        {
+            self.warm.forget(&document_key(name, &generation, &write.collection, write.mutation.id())).await;
         }
         self.warm.invalidated(last);
         Ok(())

@@ -67,6 +67,8 @@ pub enum CachePlan {
     },
     /// Many documents may have changed.
     ForgetGeneration,
+    /// Many documents may have changed, also when the request was refused in the end.
+    ForgetImported,
     /// What is known of the cache is to be added.
     AddFigures,
 }
@@ -136,7 +138,8 @@ impl Edge {
                 Some(CachePlan::ForgetDocument { collection, id })
             }
             (Route::Documents(collection), "POST") => Some(CachePlan::ForgetCreated { collection }),
-            (Route::Batch | Route::Import(_) | Route::Maintenance, "POST")
+            (Route::Import(_), "POST") => Some(CachePlan::ForgetImported),
+            (Route::Batch | Route::Maintenance, "POST")
             | (Route::Collection(_) | Route::Object | Route::Cache, "DELETE") => Some(CachePlan::ForgetGeneration),
             (Route::Metrics, "GET" | "HEAD") => Some(CachePlan::AddFigures),
             _ => None,
@@ -168,8 +171,9 @@ impl Edge {
     pub async fn after(&self, name: &ObjectName, plan: CachePlan, mut response: Response) -> Response {
         let generation = response.header(GENERATION_HEADER).map(str::to_owned);
         response.headers.retain(|(header, _)| header != GENERATION_HEADER);
-        // What was refused changed nothing, unless part of it was done before. What failed may have changed something.
-        let refused = (400..500).contains(&response.status) && response.header(ROWS_WRITTEN_HEADER) == Some("0");
+        // What was refused changed nothing; what failed may have.
+        let refused = (400..500).contains(&response.status);
+        let wrote_nothing = response.header(ROWS_WRITTEN_HEADER) == Some("0");
         match plan {
             CachePlan::Keep { collection, id } => {
                 if let (Some(generation), Some(entry)) = (generation, entry_of(&response)) {
@@ -178,6 +182,9 @@ impl Edge {
                 }
             }
             CachePlan::AddFigures => response = metrics::add_warm(name, &self.cache.figures(name), response),
+            // An import that breaks off has committed what came before.
+            CachePlan::ForgetImported if refused && wrote_nothing => {}
+            CachePlan::ForgetImported => self.cache.forget_generation(name).await,
             _ if refused => {}
             CachePlan::ForgetDocument { collection, id } => self.cache.forget(name, &collection, &id).await,
             CachePlan::ForgetCreated { collection } => {

@@ -78,16 +78,23 @@ fn cold_compaction(cold: &ColdPart) -> Value {
 /// A part with what all of them have, and with its share of the bucket's; the inner `None` says that there is no bucket.
 fn part<T>(mut figures: Value, part: &Part<T>, cold: Option<Option<Value>>) -> Value {
     if let Some(cold) = cold {
-        figures["cold"] = cold.unwrap_or_else(|| json!({"skipped": "no bucket is bound as COLD"}));
+        set(&mut figures, "cold", cold.unwrap_or_else(|| json!({"skipped": "no bucket is bound as COLD"})));
     }
-    figures["more"] = part.more.into();
+    set(&mut figures, "more", part.more.into());
     with_error(figures, part.error.as_ref())
 }
 
 /// Figures, and the problem that was met, if any.
 fn with_error(mut figures: Value, error: Option<&StorageError>) -> Value {
     if let Some(error) = error {
-        figures["error"] = serde_json::from_slice(problem::response(error).body.bytes()).unwrap_or_default();
+        let told = serde_json::from_slice(problem::response(error).body.bytes()).unwrap_or_default();
+        set(&mut figures, "error", told);
     }
     figures
+}
+
+fn set(figures: &mut Value, name: &str, value: Value) {
+    if let Some(figures) = figures.as_object_mut() {
+        figures.insert(name.to_owned(), value);
+    }
 }

@@ -26,7 +26,9 @@ pub fn get(engine: &Engine, request: &Request) -> Result<Response> {
     QueryParams::read(&request.query, &[])?;
     let (name, metrics) = (engine.name()?, engine.metrics()?);
     let mut text = Figures::new(&name);
-    let files = cache_figures(&FILES, &metrics.file_cache);
+    let mut files = cache_figures(&FILES, &metrics.file_cache);
+    let help = "Reads that waited for the load of another one.";
+    files.push(Figure::counter("fileCache", "joined", "file_cache_joined", help, metrics.file_cache.joined));
     for figure in hot(&metrics).iter().chain(&cold(&metrics)).chain(&files).chain(&cost(&metrics)) {
         text.add(figure);
     }
@@ -163,7 +165,10 @@ fn warm(figures: &WarmFigures) -> Vec<Figure> {
         "operationsPerSecond",
         ratio(counts.operations.saturating_mul(1_000), elapsed),
     ));
-    figures.push(Figure::untold("warm", "ageMs", age(&counts)));
+    let help = "How old the answers were, all together, in ms.";
+    figures.push(Figure::counter("warm", "ageMsTotal", "cache_age_ms", help, counts.age_ms));
+    let help = "How old the oldest answer was, in ms.";
+    figures.push(Figure::gauge("warm", "ageMsMax", "cache_age_max_ms", help, counts.age_max_ms));
     let help = "Misses because Min-Sequence asked for later.";
     figures.push(Figure::counter("warm", "tooOld", "cache_too_old", help, counts.too_old));
     figures
@@ -172,7 +177,7 @@ fn warm(figures: &WarmFigures) -> Vec<Figure> {
 /// The names of the figures of one use of the cache, in JSON and in the text.
 struct CacheNames {
     group: &'static str,
-    metrics: [&'static str; 8],
+    metrics: [&'static str; 7],
 }
 
 /// Cached reads of documents, as the Worker counts them.
@@ -181,7 +186,6 @@ const DOCUMENTS: CacheNames = CacheNames {
     metrics: [
         "cache_hits",
         "cache_misses",
-        "cache_joined",
         "cache_rejected",
         "cache_operations",
         "cache_keys_written",
@@ -196,7 +200,6 @@ const FILES: CacheNames = CacheNames {
     metrics: [
         "file_cache_hits",
         "file_cache_misses",
-        "file_cache_joined",
         "file_cache_rejected",
         "file_cache_operations",
         "file_cache_keys_written",
@@ -209,7 +212,6 @@ fn cache_figures(names: &CacheNames, counts: &CacheFigures) -> Vec<Figure> {
     let counted = [
         ("hits", "Reads that the cache answered.", counts.hits),
         ("misses", "Reads that it did not.", counts.misses),
-        ("joined", "Reads that waited for the load of another one.", counts.joined),
         ("rejected", "Misses because it had something else.", counts.rejected),
         ("operations", "Calls of the cache.", counts.operations),
         ("keysWritten", "Entries that were put into it.", counts.keys_written),
@@ -222,14 +224,6 @@ fn cache_figures(names: &CacheNames, counts: &CacheFigures) -> Vec<Figure> {
     let reads = counts.hits.saturating_add(counts.misses);
     figures.push(Figure::untold(names.group, "hitRate", ratio(counts.hits, reads)));
     figures
-}
-
-/// How old the answers were.
-fn age(counts: &CacheFigures) -> String {
-    match counts.hits {
-        0 => "null".to_owned(),
-        hits => format!("{{\"average\":{},\"max\":{}}}", ratio(counts.age_ms, hits), counts.age_max_ms),
-    }
 }
 
 fn call_json(call: BucketCall, figures: &CallFigures) -> String {

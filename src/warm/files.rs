@@ -27,7 +27,9 @@ use super::meter::CacheFigures;
 use super::store::{LookUp, WarmStore};
 use crate::error::Result;
 use crate::limits::CACHE_MAX_BYTES;
-use crate::ports::{ObjectInfo, ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StoredObject};
+use crate::ports::{
+    KeyListing, ObjectInfo, ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StoredObject,
+};
 use crate::types::names::ObjectName;
 
 /// How long a range of a file is kept. Any time would be right; this bounds how long bytes of a deleted file are left.
@@ -217,6 +219,10 @@ impl ObjectStore for CachedBucket {
 
     async fn delete(&self, keys: &[String]) -> Result<()> {
         self.files.objects.delete(keys).await
+    }
+
+    fn listing(&self) -> Option<&dyn KeyListing> {
+        self.files.objects.listing()
     }
 
     fn uploads(&self) -> Option<&dyn PartUploads> {

@@ -65,7 +65,7 @@ struct Play {
     tenants: Tenants,
     known: [Known; 2],
     random: SplitMix64,
-    pending: Vec<Pending>,
+    pending: Vec<Box<Pending>>,
     value: i64,
     counts: BTreeMap<&'static str, usize>,
     seed: u64,

@@ -66,7 +66,7 @@ impl Tenants {
         target: &str,
         body: &str,
         headers: &[(&str, &str)],
-    ) -> Result<Response, Pending> {
+    ) -> Result<Response, Box<Pending>> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut headers: Vec<(String, String)> =
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -92,7 +92,7 @@ impl Tenants {
                 };
                 let response = run(self.services[tenant].handle(request)).done().expect("an answer");
                 match plan {
-                    Some(plan) => Err(Pending { centre, name, plan, response }),
+                    Some(plan) => Err(Box::new(Pending { centre, name, plan, response })),
                     None => Ok(response),
                 }
             }
@@ -100,8 +100,8 @@ impl Tenants {
     }
 
     /// Lets the Worker do with an answer what it has to.
-    pub fn finish(&self, pending: Pending) -> Response {
-        let Pending { centre, name, plan, response } = pending;
+    pub fn finish(&self, pending: Box<Pending>) -> Response {
+        let Pending { centre, name, plan, response } = *pending;
         run(self.edges[centre].after(&name, plan, response)).done().expect("the Worker ends")
     }
 
