@@ -25,11 +25,10 @@ pub struct CacheDrop {
     pub after: i64,
 }
 
-/// The files of `ports`' bucket, read through its cache where that is wanted.
+/// The files of `ports`' bucket, read through its cache; `None` without a bucket, or where no cache is wanted.
 pub(super) fn cached_files(ports: &Ports, config: &StorageConfig) -> Option<Rc<CachedBucket>> {
-    let wanted = config.performance.query_caching;
-    let store = wanted.then(|| WarmStore::new(Rc::clone(&ports.cache), Rc::clone(&ports.clock)));
-    let objects = ports.objects.as_ref().map(Rc::clone)?;
+    let objects = ports.objects.as_ref().filter(|_| config.performance.query_caching).map(Rc::clone)?;
+    let store = WarmStore::new(Rc::clone(&ports.cache), Rc::clone(&ports.clock));
     Some(Rc::new(CachedBucket::new(objects, store, owner_of_immutable)))
 }
 

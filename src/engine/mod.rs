@@ -75,7 +75,7 @@ pub struct Engine {
     hot: Rc<HotStore>,
     snapshotter: Snapshotter,
     warm: Warm,
-    /// Files of tables, read through the cache; `None` without a bucket.
+    /// Files of tables, read through the cache; `None` without a bucket, or where no cache is wanted.
     files: Option<Rc<CachedBucket>>,
     exports: Exports,
     keys_in_flight: KeysInFlight,

@@ -54,16 +54,15 @@ pub struct CachedBucket {
 
 struct Files {
     objects: Rc<dyn ObjectStore>,
-    /// `None` where nothing is to be cached.
-    store: Option<WarmStore>,
+    store: WarmStore,
     calls_left: Cell<u32>,
     bytes_left: Cell<usize>,
     figures: RefCell<CacheFigures>,
 }
 
 impl CachedBucket {
-    /// Reads `objects` through a cache; without one, only concurrent loads are joined.
-    pub fn new(objects: Rc<dyn ObjectStore>, store: Option<WarmStore>, owner: fn(&str) -> Option<ObjectName>) -> Self {
+    /// Reads `objects` through a cache.
+    pub fn new(objects: Rc<dyn ObjectStore>, store: WarmStore, owner: fn(&str) -> Option<ObjectName>) -> Self {
         let files = Files {
             objects,
             store,
@@ -126,11 +125,10 @@ impl Files {
 
     /// The cache, unless this request has used it enough.
     fn call(&self) -> Option<&WarmStore> {
-        let store = self.store.as_ref()?;
         self.calls_left.set(self.calls_left.get().checked_sub(1)?);
         let mut figures = self.figures.borrow_mut();
         figures.operations = figures.operations.saturating_add(1);
-        Some(store)
+        Some(&self.store)
     }
 
     async fn look_up(&self, cached: &str, range: Option<&Range<u64>>) -> Option<StoredObject> {
@@ -212,8 +210,8 @@ impl ObjectStore for CachedBucket {
     }
 
     async fn distrust(&self, key: &str, range: Option<Range<u64>>) {
-        if let (Some(store), Some(owner)) = (&self.files.store, (self.owner)(key)) {
-            store.forget(&file_key(&owner, key, range.as_ref())).await;
+        if let Some(owner) = (self.owner)(key) {
+            self.files.store.forget(&file_key(&owner, key, range.as_ref())).await;
         }
     }
 

@@ -60,19 +60,37 @@ impl ObjectStore for SlowBucket {
     }
 }
 
+/// A cache that keeps nothing.
+struct Forgetful;
+
+#[async_trait(?Send)]
+impl EdgeCache for Forgetful {
+    async fn get(&self, _key: &str) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    async fn put(&self, _key: &str, _bytes: &[u8], _ttl_secs: u32) -> Result<()> {
+        Ok(())
+    }
+
+    async fn delete(&self, _key: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
 struct Bucket {
     cached: CachedBucket,
     slow: Rc<SlowBucket>,
 }
 
-fn bucket(world: &World, cache: Option<Rc<dyn EdgeCache>>) -> Bucket {
+fn bucket(world: &World, cache: Rc<dyn EdgeCache>) -> Bucket {
     let slow = Rc::new(SlowBucket { inner: world.bucket.clone(), gets: Cell::new(0), failing: Cell::new(0) });
-    let store = cache.map(|cache| WarmStore::new(cache, world.clock.clone()));
+    let store = WarmStore::new(cache, world.clock.clone());
     Bucket { cached: CachedBucket::new(slow.clone(), store, owner_of_immutable), slow }
 }
 
 fn over_memory(world: &World) -> Bucket {
-    bucket(world, Some(Rc::new(world.cache.clone())))
+    bucket(world, Rc::new(world.cache.clone()))
 }
 
 impl Bucket {
@@ -148,8 +166,8 @@ fn concurrent_reads_of_one_range_are_one_load() {
     for seed in 0..50 {
         let world = World::new(1).unwrap();
         world.bucket.overwrite(KEY, "0123456789");
-        // Also where nothing is cached.
-        let bucket = if seed % 2 == 0 { over_memory(&world) } else { bucket(&world, None) };
+        // Also where the cache keeps nothing.
+        let bucket = if seed % 2 == 0 { over_memory(&world) } else { bucket(&world, Rc::new(Forgetful)) };
         let read = |_| -> Pin<Box<dyn Future<Output = Vec<u8>> + '_>> {
             Box::pin(async { bucket.cached.get(KEY, Some(1..4)).await.unwrap().unwrap().bytes })
         };
@@ -170,7 +188,7 @@ fn a_load_that_fails_is_told_to_one_and_the_others_ask_for_themselves() {
     for seed in 0..50 {
         let world = World::new(1).unwrap();
         world.bucket.overwrite(KEY, "0123456789");
-        let bucket = bucket(&world, None);
+        let bucket = bucket(&world, Rc::new(Forgetful));
         bucket.slow.failing.set(1);
         let read = |_| -> Pin<Box<dyn Future<Output = bool> + '_>> {
             Box::pin(async { bucket.cached.get(KEY, None).await.is_ok_and(|found| found.is_some()) })
