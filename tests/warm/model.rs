@@ -65,7 +65,7 @@ struct Play {
     tenants: Tenants,
     known: [Known; 2],
     random: SplitMix64,
-    pending: Vec<Box<Pending>>,
+    pending: Vec<Pending>,
     value: i64,
     counts: BTreeMap<&'static str, usize>,
     seed: u64,
@@ -84,9 +84,9 @@ impl Play {
     fn write(&mut self, centre: usize, tenant: usize, method: &str, target: &str, body: &Value) {
         match self.tenants.ask(centre, tenant, method, target, &body.to_string(), &[]) {
             Ok(response) => assert!(response.status < 300, "seed {}: {response:?}", self.seed),
-            Err(pending) if self.random.below(4) == 0 => self.pending.push(pending),
+            Err(pending) if self.random.below(4) == 0 => self.pending.push(*pending),
             Err(pending) => {
-                let response = self.tenants.finish(pending);
+                let response = self.tenants.finish(*pending);
                 assert!(response.status < 300, "seed {}: {method} {target} {response:?}", self.seed);
             }
         }
@@ -164,10 +164,10 @@ impl Play {
                 response
             }
             Err(pending) if self.random.below(5) == 0 => {
-                self.pending.push(pending);
+                self.pending.push(*pending);
                 return;
             }
-            Err(pending) => self.tenants.finish(pending),
+            Err(pending) => self.tenants.finish(*pending),
         };
         let position = self.version(tenant, id, &response);
         let now = self.now();

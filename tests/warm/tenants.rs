@@ -100,8 +100,8 @@ impl Tenants {
     }
 
     /// Lets the Worker do with an answer what it has to.
-    pub fn finish(&self, pending: Box<Pending>) -> Response {
-        let Pending { centre, name, plan, response } = *pending;
+    pub fn finish(&self, pending: Pending) -> Response {
+        let Pending { centre, name, plan, response } = pending;
         run(self.edges[centre].after(&name, plan, response)).done().expect("the Worker ends")
     }
 
@@ -115,6 +115,6 @@ impl Tenants {
         body: &str,
         headers: &[(&str, &str)],
     ) -> Response {
-        self.ask(centre, tenant, method, target, body, headers).unwrap_or_else(|pending| self.finish(pending))
+        self.ask(centre, tenant, method, target, body, headers).unwrap_or_else(|pending| self.finish(*pending))
     }
 }
