@@ -308,7 +308,7 @@ fn wycheproofs_tokens_are_judged_right() {
 }
 
 /// What each route asks for, by path and method. A route that is not here fails the test below.
-const ROLES: [(&str, &str, Role); 37] = [
+const ROLES: [(&str, &str, Role); 39] = [
     ("/collections/c/export", "POST", Role::Writer),
     ("", "GET", Role::Reader),
     ("", "DELETE", Role::Admin),
@@ -330,6 +330,8 @@ const ROLES: [(&str, &str, Role); 37] = [
     ("/cdc/consumers/w", "GET", Role::Reader),
     ("/cdc/consumers/w", "PUT", Role::Reader),
     ("/cdc/consumers/w", "DELETE", Role::Writer),
+    ("/cache", "DELETE", Role::Writer),
+    ("/maintenance", "POST", Role::Admin),
     ("/metrics", "GET", Role::Reader),
     ("/sync", "GET", Role::Reader),
     ("/sync", "POST", Role::Writer),

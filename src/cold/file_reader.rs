@@ -57,6 +57,7 @@ impl<'a> FileReader<'a> {
         if file.file_size <= WHOLE_FILE_BYTES {
             let bytes = fetch(objects, file, 0..file.file_size, stats).await?;
             if xxh64(&bytes, 0) != file.checksum {
+                objects.distrust(&file.key, None).await;
                 return Err(corrupt(&file.key, "bytes with the checksum that was stored with the table, got others"));
             }
             let start = usize::try_from(file.file_size.saturating_sub(file.footer_size)).unwrap_or(0);
@@ -65,7 +66,13 @@ impl<'a> FileReader<'a> {
         }
         let start = file.file_size.saturating_sub(file.footer_size);
         let bytes = fetch(objects, file, start..file.file_size, stats).await?;
-        Ok(Self { objects, file, footer: Footer::parse(file, &bytes)?, whole: None })
+        match Footer::parse(file, &bytes) {
+            Ok(footer) => Ok(Self { objects, file, footer, whole: None }),
+            Err(error) => {
+                objects.distrust(&file.key, Some(start..file.file_size)).await;
+                Err(error)
+            }
+        }
     }
 
     /// The columns of a row group that are needed, by field id.
@@ -93,9 +100,23 @@ impl<'a> FileReader<'a> {
         for (position, field_id, range) in wanted {
             let bytes = fetched.slice(self.whole.as_deref(), &range);
             let bytes = bytes.ok_or_else(|| corrupt(&self.file.key, "all bytes of a column chunk, got fewer"))?;
-            decoded.insert(field_id, decode(self.file, &self.footer, group, position, bytes)?);
+            match decode(self.file, &self.footer, group, position, bytes) {
+                Ok(column) => decoded.insert(field_id, column),
+                Err(error) => {
+                    self.distrust(&fetched).await;
+                    return Err(error);
+                }
+            };
         }
         Ok(decoded)
+    }
+
+    /// One of these parts is not what was written.
+    async fn distrust(&self, fetched: &Fetched) {
+        for (start, bytes) in &fetched.0 {
+            let end = start.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
+            self.objects.distrust(&self.file.key, Some(*start..end)).await;
+        }
     }
 
     async fn fetch_all(&self, ranges: impl Iterator<Item = Range<u64>>, stats: &mut ScanStats) -> Result<Fetched> {
@@ -153,13 +174,15 @@ async fn fetch(
     let length = range.end.saturating_sub(range.start);
     let whole = length == file.file_size;
     stats.requests += 1;
-    let object = objects.get(&file.key, (!whole).then_some(range)).await?;
+    let range = (!whole).then_some(range);
+    let object = objects.get(&file.key, range.clone()).await?;
     let object = object.ok_or_else(|| {
         let error = corrupt(&file.key, "a data file of the table in the bucket, got no object");
         error.caused_by(AbsentFile(file.key.clone()))
     })?;
     let complete = u64::try_from(object.bytes.len()).is_ok_and(|bytes| bytes == length);
     if object.info.size != file.file_size || !complete {
+        objects.distrust(&file.key, range).await;
         return Err(corrupt(&file.key, "an object of the size that was stored with the table, got another"));
     }
     stats.bytes_fetched = stats.bytes_fetched.saturating_add(length);

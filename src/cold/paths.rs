@@ -95,6 +95,16 @@ impl TablePath {
     }
 }
 
+/// The object whose table has a file that never changes: every file but those of the metadata versions and the version hint.
+pub fn owner_of_immutable(key: &str) -> Option<ObjectName> {
+    if !key.ends_with(".parquet") && !key.ends_with(".avro") {
+        return None;
+    }
+    TablePath::of_key(key)?;
+    let mut segments = key.split('/').skip(1);
+    ObjectName::new(segments.next()?, segments.next()?).ok()
+}
+
 /// The location of an object under the base URI of all tables.
 pub fn location(base_uri: &str, key: &str) -> String {
     format!("{}/{key}", base_uri.trim_end_matches('/'))
@@ -161,6 +171,26 @@ mod tests {
             "other/demo/one/movies/data/x",
         ] {
             assert_eq!(table(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_an_attempt_made_never_changes_and_versions_may() {
+        let object = ObjectName::new("demo", "one").unwrap();
+        let path = TablePath::new(&object, "movies", TableKind::State);
+        let (attempt, month) = (Uuid::from_u128(7), Month { year: 2024, month: 2 });
+        let immutable = [
+            path.data_file(month, attempt, 0),
+            path.delete_file(month, attempt, 1),
+            path.manifest(attempt, 0),
+            path.manifest_list(9, attempt),
+        ];
+        for key in immutable {
+            assert_eq!(owner_of_immutable(&key), Some(object.clone()), "{key}");
+        }
+        for key in [path.metadata(1), path.version_hint(), "a.parquet".to_owned(), "other/a/b/c/data/x.avro".to_owned()]
+        {
+            assert_eq!(owner_of_immutable(&key), None, "{key}");
         }
     }
 

@@ -136,8 +136,8 @@ groups! {
         /// Requests that an object works on at once; one more answers 503 with `Retry-After`. Reads of the change feed, which
         /// may wait for long, are not counted.
         max_concurrent_operations "maxConcurrentOperations": usize = 100, Within(1, 10_000), Honoured;
-        /// Whether reads with `consistency=cached` are answered from the cache; with `false` they are all answered by the
-        /// object, and nothing is put there.
+        /// Whether the cache is used: for reads with `consistency=cached`, and for parts of files in the bucket. With `false`
+        /// the object answers all reads, the bucket gives all files, and nothing is put there.
         query_caching "queryCaching": bool = true, Flag, Honoured;
         /// Whether the documents of a batch are written together.
         bulk_operations "bulkOperations": bool = true, Flag,

@@ -30,7 +30,7 @@ impl Engine {
         let set = self.alarm_due.get().flatten().filter(|due| *due >= now);
         // What seems to have expired may not have, as far as is known after a wake. Every alarm looks at it, and sets the
         // next by what it has found.
-        let expiry = self.hot.next_expiry()?.filter(|due| set.is_none() || *due > now).map(|due| soon(due, now));
+        let expiry = self.next_hot_expiry()?.filter(|due| set.is_none() || *due > now).map(|due| soon(due, now));
         match [self.next_work(now)?, expiry].into_iter().flatten().min() {
             Some(wanted) if set.is_none_or(|due| due > wanted) => self.set_alarm(wanted).await,
             _ => Ok(()),
@@ -40,7 +40,7 @@ impl Engine {
     /// Sets the alarm if changes are pending without one, as when the instance that made them went away in between.
     /// Called after every request; it costs nothing when nothing is pending.
     pub async fn ensure_archive_scheduled(&self) -> Result<()> {
-        if self.next_work(self.now_ms())?.is_none() && self.hot.next_expiry()?.is_none() {
+        if self.next_work(self.now_ms())?.is_none() && self.next_hot_expiry()?.is_none() {
             return Ok(());
         }
         self.learn_alarm().await?;
@@ -55,9 +55,14 @@ impl Engine {
         Ok([self.snapshotter.next_alarm(now)?, maintenance, restore, push].into_iter().flatten().min())
     }
 
-    /// When documents or archived events expire next.
+    /// When documents or kept answers expire next.
+    fn next_hot_expiry(&self) -> Result<Option<Timestamp>> {
+        Ok([self.hot.next_expiry()?, self.hot.answers().next_drop()?].into_iter().flatten().min())
+    }
+
+    /// When anything that is kept for a time, archived events among it, expires next.
     fn next_expiry(&self) -> Result<Option<Timestamp>> {
-        Ok([self.hot.next_expiry()?, self.snapshotter.next_expiry()?].into_iter().flatten().min())
+        Ok([self.next_hot_expiry()?, self.snapshotter.next_expiry()?].into_iter().flatten().min())
     }
 
     pub(super) async fn set_alarm(&self, at: Timestamp) -> Result<()> {
@@ -110,7 +115,7 @@ impl Engine {
         let evicted = self.snapshotter.evict().await.map(|_| ());
         let restored = self.restore_some().await;
         let asked = self.ask_others().await;
-        let expired = self.expire().await;
+        let expired = self.expire().await.map(|_| ());
         // What a queue does concerns nobody else.
         let pushed = self.push().await;
         maintained.and(archived).and(evicted).and(restored).and(asked).and(expired)?;
@@ -127,7 +132,17 @@ impl Engine {
 
     /// Maintains the hot tier, a turn a step, and drops answers that count no more.
     async fn maintain(&self) -> Result<()> {
-        self.hot.transaction(|| self.hot.answers().drop_old(self.now_ms()))?;
+        self.drop_answers()?;
+        self.maintain_hot().await
+    }
+
+    /// Drops the answers of days that count no more; tells of how many days.
+    pub(super) fn drop_answers(&self) -> Result<usize> {
+        self.hot.transaction(|| self.hot.answers().drop_old(self.now_ms()))
+    }
+
+    /// Maintains the hot tier, a turn a step.
+    pub(super) async fn maintain_hot(&self) -> Result<()> {
         for _ in 0..MAINTENANCE_STEPS {
             if !self.hot.maintain(self.now_ms())? {
                 return Ok(());

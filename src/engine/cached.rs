@@ -1,26 +1,79 @@
-//! Cached reads: what the object does so that no reader keeps an old version for long.
+//! The cache, as the object uses it: files of tables are read through it, and no reader keeps an old version for long.
+
+use std::rc::Rc;
 
 use super::Engine;
+use crate::cold::paths::owner_of_immutable;
+use crate::config::StorageConfig;
 use crate::error::Result;
 use crate::hot::Write;
+use crate::ports::Ports;
 use crate::types::names::ObjectName;
-use crate::warm::document_key;
+use crate::warm::{CacheClass, CachedBucket, WarmStore, document_key, generation_name};
 
-pub use crate::warm::{DocumentCache, WarmFigures};
+pub use crate::warm::{CacheFigures, DocumentCache, Entry, WarmFigures};
+
+/// The classes of cached values, by their names in keys.
+pub const CACHE_CLASSES: [&str; 4] = CacheClass::NAMES;
+
+/// What a drop of cached documents did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheDrop {
+    /// The generation before,
+    pub before: i64,
+    /// and since.
+    pub after: i64,
+}
+
+/// The files of `ports`' bucket, read through its cache; `None` without a bucket, or where no cache is wanted.
+pub(super) fn cached_files(ports: &Ports, config: &StorageConfig) -> Option<Rc<CachedBucket>> {
+    let objects = ports.objects.as_ref().filter(|_| config.performance.query_caching).map(Rc::clone)?;
+    let store = WarmStore::new(Rc::clone(&ports.cache), Rc::clone(&ports.clock));
+    Some(Rc::new(CachedBucket::new(objects, store, owner_of_immutable)))
+}
 
 impl Engine {
-    /// The generation under which a document read now may be cached.
-    pub fn cache_generation(&self) -> Result<i64> {
+    /// The name of the generation under which a document read now may be cached; `None` of an object that was never written.
+    pub fn cache_generation(&self) -> Result<Option<String>> {
         self.warm.document_loaded();
-        Ok(self.hot.object_record()?.map_or(0, |record| record.cache_generation))
+        self.generation_name()
+    }
+
+    fn generation_name(&self) -> Result<Option<String>> {
+        let record = self.hot.object_record()?;
+        Ok(record.map(|record| generation_name(record.created, record.cache_generation)))
+    }
+
+    /// Makes all later cached reads of this object miss what is cached. Of an object that was never written nothing is.
+    pub fn drop_cached(&self) -> Result<CacheDrop> {
+        let Some(before) = self.hot.object_record()?.map(|record| record.cache_generation) else {
+            return Ok(CacheDrop { before: 0, after: 0 });
+        };
+        self.hot.transaction(|| self.hot.bump_cache_generation())?;
+        self.warm.generation_bumped();
+        let after = self.hot.object_record()?.map_or(before, |record| record.cache_generation);
+        Ok(CacheDrop { before, after })
+    }
+
+    /// Notes that a request begins: it may use the cache as much as any.
+    pub fn request_began(&self) {
+        if let Some(files) = &self.files {
+            files.request_began();
+        }
+    }
+
+    /// What the cache was good for to this instance's reads of files.
+    pub fn file_cache_figures(&self) -> CacheFigures {
+        self.files.as_ref().map(|files| files.figures()).unwrap_or_default()
     }
 
     /// Takes back what one write has changed. Several at once have bumped the generation in their transaction.
     pub(super) async fn invalidate(&self, name: &ObjectName, writes: &[Write]) -> Result<()> {
         let last = self.last_sequence()?;
-        if let ([write], true) = (writes, self.warm.may_hold_documents()) {
-            let generation = self.hot.object_record()?.map_or(0, |record| record.cache_generation);
-            self.warm.forget(&document_key(name, generation, &write.collection, write.mutation.id())).await;
+        if let ([write], true) = (writes, self.warm.may_hold_documents())
+            && let Some(generation) = self.generation_name()?
+        {
+            self.warm.forget(&document_key(name, &generation, &write.collection, write.mutation.id())).await;
         }
         self.warm.invalidated(last);
         Ok(())

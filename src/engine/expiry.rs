@@ -18,33 +18,35 @@ const SOURCE: &str = "retention";
 const TURNS: usize = 8;
 
 impl Engine {
-    /// Deletes documents that have passed, if a pass is due.
-    pub(super) async fn expire(&self) -> Result<()> {
+    /// Deletes documents that have passed, if a pass is due; tells how many.
+    pub(super) async fn expire(&self) -> Result<usize> {
         let now = self.now_ms();
         // What is changed while an archive is made has to be kept in memory.
         if self.hot.next_expiry()?.is_none_or(|due| due > now) || self.snapshotter.is_running() {
-            return Ok(());
+            return Ok(0);
         }
         // What a restore has compared stays as it is until its end.
         if self.snapshotter.running_restore()?.is_some() {
-            return Ok(());
+            return Ok(0);
         }
         // An alarm has no name to route by.
         if let Some(record) = self.hot.object_record()? {
             self.bind(&record.name)?;
         }
+        let mut all = 0_usize;
         for _ in 0..TURNS {
-            if !self.expire_some(now).await? {
+            let Some(deleted) = self.expire_some(now).await? else {
                 self.hot.expiry_ended(now);
-                return Ok(());
-            }
+                break;
+            };
+            all = all.saturating_add(deleted);
             self.ports.clock.sleep_ms(0).await;
         }
-        Ok(())
+        Ok(all)
     }
 
-    /// One turn; `false` when nothing has passed.
-    async fn expire_some(&self, now: Timestamp) -> Result<bool> {
+    /// One turn, and how many documents it deleted; `None` when nothing has passed.
+    async fn expire_some(&self, now: Timestamp) -> Result<Option<usize>> {
         for (collection, before) in self.hot.expiring(now)? {
             loop {
                 let last = self.last_sequence()?;
@@ -67,11 +69,10 @@ impl Engine {
                     }
                 };
                 let ids = self.fitting(&collection, ids).await?;
-                self.delete_expired(&collection, ids, last).await?;
-                return Ok(true);
+                return self.delete_expired(&collection, ids, last).await.map(Some);
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// As many of these documents as one turn deletes, by the bytes that they really have: they were chosen by averages.
@@ -89,7 +90,7 @@ impl Engine {
         Ok(if fit.is_empty() { ids } else { fit })
     }
 
-    async fn delete_expired(&self, collection: &Collection, ids: Vec<Rc<str>>, last: Sequence) -> Result<()> {
+    async fn delete_expired(&self, collection: &Collection, ids: Vec<Rc<str>>, last: Sequence) -> Result<usize> {
         let condition = Condition { if_match: Some(Versions::UpTo(last)), if_none_match: None };
         let delete = |id| Write {
             collection: Rc::clone(&collection.name),
@@ -102,6 +103,6 @@ impl Engine {
             ErrorKind::Precondition | ErrorKind::NotFound => Ok(()),
             _ => Err(error),
         };
-        self.write_with(&writes, &context, &mut written_since).await.map(|_| ())
+        self.write_with(&writes, &context, &mut written_since).await.map(|outcomes| outcomes.len())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It reads a row or two a collection, and no documents.
 
-use super::Engine;
+use super::{CacheFigures, Engine};
 use crate::error::Result;
 use crate::ports::{BucketFigures, SqlCounters};
 use crate::types::{Sequence, Timestamp};
@@ -21,6 +21,8 @@ pub struct Metrics {
     pub failed_statements: u64,
     /// What was done to the bucket.
     pub bucket: BucketFigures,
+    /// What the cache was good for to reads of files.
+    pub file_cache: CacheFigures,
     /// Bytes of the database, now.
     pub database_bytes: u64,
     /// Collections, now.
@@ -49,6 +51,7 @@ impl Engine {
             statements,
             failed_statements,
             bucket: self.meter.bucket(),
+            file_cache: self.file_cache_figures(),
             database_bytes: self.database_bytes(),
             collections: self.collection_names()?.len(),
             segments: segments.segments,

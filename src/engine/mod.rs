@@ -17,6 +17,7 @@ mod export;
 mod export_file;
 mod follow;
 mod history;
+mod maintenance;
 mod metrics;
 mod push;
 mod queries;
@@ -33,7 +34,7 @@ pub use crate::hot::{
     Versions, Write, WriteOutcome, document::NewDocument,
 };
 pub use answers::{Once, Ticket};
-pub use cached::{DocumentCache, WarmFigures};
+pub use cached::{CACHE_CLASSES, CacheDrop, CacheFigures, DocumentCache, Entry, WarmFigures};
 pub use collections::{CollectionInfo, ColumnInfo};
 pub use consumers::ConsumerState;
 pub use documents::Tier;
@@ -42,12 +43,14 @@ pub use export::{EXPORT_ABANDONED_MS, EXPORT_CHUNK_BYTES, EXPORT_IDLE_MAX_MS, EX
 pub use export_file::ExportFile;
 pub use follow::Follower;
 pub use history::AsOf;
+pub use maintenance::{Cleaned, ColdPart, Compacted, Maintained, Part};
 pub use metrics::Metrics;
 pub use restore::{Job, JobAnswer, JobState, Restore};
 pub use snapshots::{LABEL_MAX_BYTES, SnapshotRequest};
 pub use sockets::Pumped;
 
 use self::answers::KeysInFlight;
+use self::cached::cached_files;
 use self::export::Exports;
 use self::follow::Places;
 use self::push::Pushing;
@@ -63,7 +66,7 @@ use crate::ports::{
 use crate::snapshots::Snapshotter;
 use crate::types::names::ObjectName;
 use crate::types::{Sequence, StorageTier, SyncState, Timestamp};
-use crate::warm::Warm;
+use crate::warm::{CachedBucket, Warm};
 
 /// A digital object over its ports.
 pub struct Engine {
@@ -72,6 +75,8 @@ pub struct Engine {
     hot: Rc<HotStore>,
     snapshotter: Snapshotter,
     warm: Warm,
+    /// Files of tables, read through the cache; `None` without a bucket, or where no cache is wanted.
+    files: Option<Rc<CachedBucket>>,
     exports: Exports,
     keys_in_flight: KeysInFlight,
     consumers: Consumers,
@@ -80,6 +85,8 @@ pub struct Engine {
     waiting: Cell<usize>,
     socket_feed: Rc<SocketFeed>,
     pushing: Pushing,
+    /// Since when somebody's maintenance is under way.
+    maintaining: Cell<Option<Timestamp>>,
     meter: Rc<Meter>,
     /// What it was made of.
     made_of: Ports,
@@ -124,9 +131,12 @@ impl Engine {
         ports.objects = objects.map(|objects| -> Rc<dyn ObjectStore> { Rc::new(InParts::new(objects, sizes)) });
         // The rest is for what requests and the alarm build.
         let memory_bytes = config.memory.budget_bytes / 5 * 2;
+        let files = cached_files(&ports, &config);
+        let reads = files.clone().map(|files| -> Rc<dyn ObjectStore> { files });
         let hot = Rc::new(HotStore::new(Rc::clone(&ports.sql), config.hot.clone(), memory_bytes));
         Self {
-            snapshotter: Snapshotter::new(ports.clone(), config.clone(), Rc::clone(&hot)),
+            snapshotter: Snapshotter::new(ports.clone(), config.clone(), Rc::clone(&hot), reads),
+            files,
             warm: Warm::new(Rc::clone(&ports.cache)),
             exports: Exports::default(),
             keys_in_flight: KeysInFlight::default(),
@@ -135,6 +145,7 @@ impl Engine {
             waiting: Cell::default(),
             socket_feed: Rc::default(),
             pushing: Pushing::default(),
+            maintaining: Cell::new(None),
             meter,
             made_of,
             export_bucket,

@@ -126,14 +126,19 @@ impl Answers {
         Ok(())
     }
 
-    /// Drops the tables of days whose answers count no more. Tells whether there was one.
-    pub fn drop_old(&self, now: Timestamp) -> Result<bool> {
+    /// When the first table is to be dropped; `None` when there is none.
+    pub fn next_drop(&self) -> Result<Option<Timestamp>> {
+        Ok(self.days()?.first().map(|day| counts_until(*day)))
+    }
+
+    /// Drops the tables of days whose answers count no more. Tells how many there were.
+    pub fn drop_old(&self, now: Timestamp) -> Result<usize> {
         let old: Vec<i64> = self.days()?.into_iter().filter(|day| !counts(*day, now)).collect();
         for day in &old {
             self.sql.query(&format!("DROP TABLE IF EXISTS {TABLE_PREFIX}{day}"), &[])?;
             self.forget();
         }
-        Ok(!old.is_empty())
+        Ok(old.len())
     }
 
     fn days(&self) -> Result<BTreeSet<i64>> {
@@ -154,7 +159,12 @@ impl Answers {
 
 /// Whether an answer of a day may still count.
 fn counts(day: i64, now: Timestamp) -> bool {
-    day.saturating_add(1).saturating_mul(DAY_MS).saturating_add(ANSWER_MS) > now
+    counts_until(day) > now
+}
+
+/// When the last answer of a day counts no more.
+fn counts_until(day: i64) -> Timestamp {
+    day.saturating_add(1).saturating_mul(DAY_MS).saturating_add(ANSWER_MS)
 }
 
 fn answer_of(head: &str, body: Vec<u8>) -> Result<KeptAnswer> {

@@ -100,6 +100,11 @@ impl HotStore {
         self.expiry.not_before.set(now.saturating_add(PAUSE_MS));
     }
 
+    /// Lets the next pass begin without the pause.
+    pub fn expiry_asked_for(&self) {
+        self.expiry.not_before.set(0);
+    }
+
     /// Documents of a collection that were committed before a moment, as many as are deleted in one turn.
     pub fn expired(&self, collection: &Collection, before: Timestamp) -> Result<Expired> {
         let forms = self.directory.forms(collection.life())?;

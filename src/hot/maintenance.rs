@@ -26,6 +26,8 @@ pub(super) struct Maintenance {
     /// Whether a merge may be due: something was added or deleted since none was.
     look_for_merges: Cell<bool>,
     looked_at: Cell<usize>,
+    /// Generations that were sealed, and merges that were finished, by this instance.
+    done: Cell<(u64, u64)>,
 }
 
 impl Maintenance {
@@ -82,6 +84,11 @@ impl HotStore {
         done
     }
 
+    /// How many generations were sealed, and how many merges finished, by this instance.
+    pub fn maintenance_done(&self) -> (u64, u64) {
+        self.maintenance.done.get()
+    }
+
     fn maintenance_step(&self, now: Timestamp) -> Result<bool> {
         self.check_alone()?;
         if self.holds.take_left_over() {
@@ -95,6 +102,8 @@ impl HotStore {
             self.maintenance.failed.set(None);
             if done {
                 merge.finish(self)?;
+                let (seals, merges) = self.maintenance.done.get();
+                self.maintenance.done.set((seals, merges.saturating_add(1)));
             } else {
                 self.maintenance.merge.replace(Some(merge));
             }
@@ -106,6 +115,8 @@ impl HotStore {
                 && at <= now
             {
                 self.transaction(|| self.seal(&collection, table))?;
+                let (seals, merges) = self.maintenance.done.get();
+                self.maintenance.done.set((seals.saturating_add(1), merges));
                 return Ok(true);
             }
         }

@@ -8,6 +8,7 @@ use super::idempotency::{Begun, begin, finish};
 use super::message::{Request, Response};
 use super::object::{SEQUENCE_HEADER, change_context};
 use super::params::{QueryParams, refuse};
+use super::problem;
 use crate::engine::{Condition, Engine, Mutation, NewDocument, Tier, Write, WriteOutcome};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::DOCUMENT_MAX_BYTES;
@@ -96,24 +97,31 @@ pub async fn get(engine: &Engine, request: &Request, collection: &str, id: &str)
         Some(as_of) => engine.get_as_of(collection, id, as_of).await?,
         None => engine.get(collection, id, tier).await?,
     };
+    let cacheable = cached && tier == Tier::Current && as_of.is_none();
     let Some(document) = found else {
-        return Err(StorageError::new(
-            ErrorKind::NotFound,
-            if tier == Tier::Cold { StorageTier::Cold } else { StorageTier::Hot },
-            "get document",
-            format!("expected a document {id:?} in collection \"{collection}\", got none"),
-        ));
+        let error = absent(collection, id, if tier == Tier::Cold { StorageTier::Cold } else { StorageTier::Hot });
+        return if cacheable { to_be_cached(engine, problem::response(&error)) } else { Err(error) };
     };
     let tag = etag(document.sequence);
     let fresh = known_versions(request)?.is_some_and(|known| known.contain(Some(document.sequence)));
-    let mut response = if fresh { Response::empty(304) } else { Response::json(200, document.text) };
-    response = response.with_header("etag", tag);
-    if cached && tier == Tier::Current && as_of.is_none() && !fresh {
-        response = response
-            .with_header(GENERATION_HEADER, engine.cache_generation()?.to_string())
-            .with_header(SEQUENCE_HEADER, engine.last_sequence()?.to_string());
-    }
-    Ok(response)
+    let response = if fresh { Response::empty(304) } else { Response::json(200, document.text) };
+    let response = response.with_header("etag", tag);
+    if cacheable && !fresh { to_be_cached(engine, response) } else { Ok(response) }
+}
+
+/// An answer that may be cached, with what the Worker needs for that.
+fn to_be_cached(engine: &Engine, response: Response) -> Result<Response> {
+    let response = response.with_header(SEQUENCE_HEADER, engine.last_sequence()?.to_string());
+    Ok(match engine.cache_generation()? {
+        Some(generation) => response.with_header(GENERATION_HEADER, generation),
+        None => response,
+    })
+}
+
+/// The error of a document that is not there.
+pub fn absent(collection: &str, id: &str, tier: StorageTier) -> StorageError {
+    let message = format!("expected a document {id:?} in collection \"{collection}\", got none");
+    StorageError::new(ErrorKind::NotFound, tier, "get document", message)
 }
 
 /// A patch must be JSON, and an object: anything else would replace the document whole.

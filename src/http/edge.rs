@@ -4,22 +4,25 @@
 //! Every route but `/healthz` wants to know who asks. The files of tables are opened by the token of a session, which only
 //! those get who may load the table.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
+use percent_encoding::percent_decode_str;
+
 use super::access::{Access, Principal, Role};
-use super::documents::GENERATION_HEADER;
+use super::documents::{GENERATION_HEADER, absent};
 use super::iceberg::IcebergService;
 use super::message::{RequestHead, Response, header};
 use super::metrics;
-use super::object::SEQUENCE_HEADER;
+use super::object::{ROWS_WRITTEN_HEADER, SEQUENCE_HEADER};
 use super::params::QueryParams;
 use super::problem;
 use super::routes::{Route, Routes};
 use super::s3::{ObjectRead, S3Service};
 use crate::config::StorageConfig;
-use crate::engine::DocumentCache;
+use crate::engine::{DocumentCache, Entry};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::{CachedEntry, EdgePorts};
+use crate::ports::EdgePorts;
 use crate::types::names::ObjectName;
 use crate::types::{Sequence, StorageTier};
 
@@ -57,8 +60,15 @@ pub enum CachePlan {
         /// The document's id.
         id: String,
     },
+    /// A document was made, whose id the answer tells.
+    ForgetCreated {
+        /// The collection.
+        collection: String,
+    },
     /// Many documents may have changed.
     ForgetGeneration,
+    /// Many documents may have changed, also when the request was refused in the end.
+    ForgetImported,
     /// What is known of the cache is to be added.
     AddFigures,
 }
@@ -81,7 +91,7 @@ impl Edge {
             routes: Routes::new()?,
             cache: DocumentCache::new(
                 config.performance.query_caching.then_some(cache),
-                config.warm.default_ttl_secs,
+                &config.warm,
                 Rc::clone(&clock),
             ),
             s3: S3Service::new(bucket.is_some(), Rc::clone(&clock), &config.cold, key.clone()),
@@ -127,9 +137,10 @@ impl Edge {
             (Route::Document(collection, id), "PUT" | "PATCH" | "DELETE") => {
                 Some(CachePlan::ForgetDocument { collection, id })
             }
-            (Route::Batch | Route::Import(_), "POST") | (Route::Collection(_) | Route::Object, "DELETE") => {
-                Some(CachePlan::ForgetGeneration)
-            }
+            (Route::Documents(collection), "POST") => Some(CachePlan::ForgetCreated { collection }),
+            (Route::Import(_), "POST") => Some(CachePlan::ForgetImported),
+            (Route::Batch | Route::Maintenance, "POST")
+            | (Route::Collection(_) | Route::Object | Route::Cache, "DELETE") => Some(CachePlan::ForgetGeneration),
             (Route::Metrics, "GET" | "HEAD") => Some(CachePlan::AddFigures),
             _ => None,
         };
@@ -138,47 +149,70 @@ impl Edge {
     }
 
     async fn cached(&self, head: &RequestHead, name: &ObjectName, collection: &str, id: &str) -> Option<Response> {
-        let entry = self.cache.get(name, collection, id).await?;
-        let loaded_at: Sequence = header(&entry.headers, SEQUENCE_HEADER)?.parse().ok()?;
-        let tag = header(&entry.headers, "etag")?.to_owned();
-        if let Some(wanted) = header(&head.headers, "min-sequence") {
-            let wanted: Sequence = wanted.trim().parse().ok()?;
-            if loaded_at < wanted {
-                return None;
-            }
-        }
-        let response = Response::json(200, entry.body)
-            .with_header("etag", tag)
-            .with_header(SEQUENCE_HEADER, loaded_at.to_string())
+        // What is no number is the object's to refuse.
+        let least: Sequence = match header(&head.headers, "min-sequence") {
+            Some(wanted) => wanted.trim().parse().ok()?,
+            None => 0,
+        };
+        let entry = self.cache.get(name, collection, id, least).await?;
+        let response = match entry.body {
+            Some(body) => Response::json(200, body).with_header("etag", entry.tag),
+            None => problem::response(&absent(collection, id, StorageTier::Hot)),
+        };
+        let response = response
+            .with_header(SEQUENCE_HEADER, entry.sequence.to_string())
             .with_header("thermocline-cache", "hit")
             .with_header("thermocline-rows-read", "0")
-            .with_header("thermocline-rows-written", "0");
+            .with_header(ROWS_WRITTEN_HEADER, "0");
         Some(response)
     }
 
     /// Takes an object's answer to a request that had a plan; what comes out goes to the client.
     pub async fn after(&self, name: &ObjectName, plan: CachePlan, mut response: Response) -> Response {
-        let generation = response.header(GENERATION_HEADER).and_then(|text| text.parse::<i64>().ok());
+        let generation = response.header(GENERATION_HEADER).map(str::to_owned);
         response.headers.retain(|(header, _)| header != GENERATION_HEADER);
-        let succeeded = (200..300).contains(&response.status);
-        match (plan, generation) {
-            (CachePlan::Keep { collection, id }, Some(generation)) if response.status == 200 => {
-                let kept = |header: &&(String, String)| header.0 == "etag" || header.0 == SEQUENCE_HEADER;
-                let headers = response.headers.iter().filter(kept).cloned().collect();
-                let entry = CachedEntry { headers, body: response.body.bytes().to_vec() };
-                self.cache.put(name, generation, &collection, &id, &entry).await;
-                response = response.with_header("thermocline-cache", "miss");
+        // What was refused changed nothing; what failed may have.
+        let refused = (400..500).contains(&response.status);
+        let wrote_nothing = response.header(ROWS_WRITTEN_HEADER) == Some("0");
+        match plan {
+            CachePlan::Keep { collection, id } => {
+                if let (Some(generation), Some(entry)) = (generation, entry_of(&response)) {
+                    self.cache.put(name, &generation, &collection, &id, &entry).await;
+                    response = response.with_header("thermocline-cache", "miss");
+                }
             }
-            (CachePlan::ForgetDocument { collection, id }, _) if succeeded => {
-                self.cache.forget(name, &collection, &id).await
-            }
-            (CachePlan::AddFigures, _) => response = metrics::add_warm(name, &self.cache.figures(name), response),
+            CachePlan::AddFigures => response = metrics::add_warm(name, &self.cache.figures(name), response),
             // An import that breaks off has committed what came before.
-            (CachePlan::ForgetGeneration, _) => self.cache.forget_generation(name).await,
-            _ => {}
+            CachePlan::ForgetImported if refused && wrote_nothing => {}
+            CachePlan::ForgetImported => self.cache.forget_generation(name).await,
+            _ if refused => {}
+            CachePlan::ForgetDocument { collection, id } => self.cache.forget(name, &collection, &id).await,
+            CachePlan::ForgetCreated { collection } => {
+                if let Some(id) = response.header("location").and_then(made_id) {
+                    self.cache.forget(name, &collection, &id).await;
+                }
+            }
+            CachePlan::ForgetGeneration => self.cache.forget_generation(name).await,
         }
         response
     }
+}
+
+/// What is to be kept of an answer to a read of a document: the document, or that there is none.
+fn entry_of(response: &Response) -> Option<Entry> {
+    let body = match response.status {
+        200 => Some(response.body.bytes().to_vec()),
+        404 => None,
+        _ => return None,
+    };
+    let sequence = response.header(SEQUENCE_HEADER)?.parse().ok()?;
+    Some(Entry { sequence, tag: response.header("etag").unwrap_or_default().to_owned(), body })
+}
+
+/// The id of the document at a location.
+fn made_id(location: &str) -> Option<String> {
+    let (_, id) = location.rsplit_once('/')?;
+    percent_decode_str(id).decode_utf8().ok().map(Cow::into_owned)
 }
 
 fn reader(principal: Principal) -> Result<Principal> {

@@ -9,7 +9,7 @@ use figures::{Figure, Figures, Kind};
 
 use super::message::{Body, Request, Response};
 use super::params::QueryParams;
-use crate::engine::{Engine, Metrics, WarmFigures};
+use crate::engine::{CacheFigures, Engine, Metrics, WarmFigures};
 use crate::error::Result;
 use crate::limits::{
     R2_CLASS_A_NANO_USD, R2_CLASS_B_NANO_USD, R2_GB_MONTH_NANO_USD, SQL_GB_MONTH_NANO_USD, SQL_ROW_READ_NANO_USD,
@@ -26,7 +26,10 @@ pub fn get(engine: &Engine, request: &Request) -> Result<Response> {
     QueryParams::read(&request.query, &[])?;
     let (name, metrics) = (engine.name()?, engine.metrics()?);
     let mut text = Figures::new(&name);
-    for figure in hot(&metrics).iter().chain(&cold(&metrics)).chain(&cost(&metrics)) {
+    let mut files = cache_figures(&FILES, &metrics.file_cache);
+    let help = "Reads that waited for the load of another one.";
+    files.push(Figure::counter("fileCache", "joined", "file_cache_joined", help, metrics.file_cache.joined));
+    for figure in hot(&metrics).iter().chain(&cold(&metrics)).chain(&files).chain(&cost(&metrics)) {
         text.add(figure);
     }
     if wants_text(request.header("accept")) {
@@ -44,6 +47,7 @@ pub fn get(engine: &Engine, request: &Request) -> Result<Response> {
         json.push_str(&call_json(call, figures));
     }
     json.push_str("}}");
+    text.json_group("fileCache", &mut json);
     text.json_group("cost", &mut json);
     json.push('}');
     Ok(Response::json(200, json))
@@ -153,18 +157,73 @@ fn cost(metrics: &Metrics) -> Vec<Figure> {
 }
 
 fn warm(figures: &WarmFigures) -> Vec<Figure> {
-    let WarmFigures { since, now, hits, misses, keys_written, operations } = *figures;
+    let WarmFigures { since, now, counts } = *figures;
     let elapsed = u64::try_from(now.saturating_sub(since)).unwrap_or(0);
-    let rate = ratio(hits, hits.saturating_add(misses));
-    let per_second = ratio(operations.saturating_mul(1_000), elapsed);
-    vec![
-        Figure::counter("warm", "hits", "cache_hits", "Cached reads that found their document.", hits),
-        Figure::counter("warm", "misses", "cache_misses", "Cached reads that did not.", misses),
-        Figure::untold("warm", "hitRate", rate),
-        Figure::counter("warm", "operations", "cache_operations", "Calls of the cache.", operations),
-        Figure::untold("warm", "operationsPerSecond", per_second),
-        Figure::counter("warm", "keysWritten", "cache_keys_written", "Documents that were put into it.", keys_written),
-    ]
+    let mut figures = cache_figures(&DOCUMENTS, &counts);
+    figures.push(Figure::untold(
+        "warm",
+        "operationsPerSecond",
+        ratio(counts.operations.saturating_mul(1_000), elapsed),
+    ));
+    let help = "How old the answers were, all together, in ms.";
+    figures.push(Figure::counter("warm", "ageMsTotal", "cache_age_ms", help, counts.age_ms));
+    let help = "How old the oldest answer was, in ms.";
+    figures.push(Figure::gauge("warm", "ageMsMax", "cache_age_max_ms", help, counts.age_max_ms));
+    let help = "Misses because Min-Sequence asked for later.";
+    figures.push(Figure::counter("warm", "tooOld", "cache_too_old", help, counts.too_old));
+    figures
+}
+
+/// The names of the figures of one use of the cache, in JSON and in the text.
+struct CacheNames {
+    group: &'static str,
+    metrics: [&'static str; 7],
+}
+
+/// Cached reads of documents, as the Worker counts them.
+const DOCUMENTS: CacheNames = CacheNames {
+    group: "warm",
+    metrics: [
+        "cache_hits",
+        "cache_misses",
+        "cache_rejected",
+        "cache_operations",
+        "cache_keys_written",
+        "cache_read_bytes",
+        "cache_written_bytes",
+    ],
+};
+
+/// Reads of files, as the object counts them.
+const FILES: CacheNames = CacheNames {
+    group: "fileCache",
+    metrics: [
+        "file_cache_hits",
+        "file_cache_misses",
+        "file_cache_rejected",
+        "file_cache_operations",
+        "file_cache_keys_written",
+        "file_cache_read_bytes",
+        "file_cache_written_bytes",
+    ],
+};
+
+fn cache_figures(names: &CacheNames, counts: &CacheFigures) -> Vec<Figure> {
+    let counted = [
+        ("hits", "Reads that the cache answered.", counts.hits),
+        ("misses", "Reads that it did not.", counts.misses),
+        ("rejected", "Misses because it had something else.", counts.rejected),
+        ("operations", "Calls of the cache.", counts.operations),
+        ("keysWritten", "Entries that were put into it.", counts.keys_written),
+        ("bytesRead", "Bytes that it answered.", counts.bytes_read),
+        ("bytesWritten", "Bytes that were put into it.", counts.bytes_written),
+    ];
+    let named = counted.into_iter().zip(names.metrics);
+    let mut figures: Vec<Figure> =
+        named.map(|((name, help, value), metric)| Figure::counter(names.group, name, metric, help, value)).collect();
+    let reads = counts.hits.saturating_add(counts.misses);
+    figures.push(Figure::untold(names.group, "hitRate", ratio(counts.hits, reads)));
+    figures
 }
 
 fn call_json(call: BucketCall, figures: &CallFigures) -> String {

@@ -12,7 +12,8 @@ use super::params::refuse;
 use super::problem;
 use super::routes::{Route, Routes};
 use super::{
-    batch, cdc, collections, documents, erase, export, import, metrics, object_info, query, restore, snapshots, sync,
+    batch, cache, cdc, collections, documents, erase, export, import, maintenance, metrics, object_info, query,
+    restore, snapshots, sync,
 };
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
@@ -22,6 +23,8 @@ use crate::types::{ChangeContext, Sequence, StorageTier};
 
 /// The header of a write that names the sequence reached.
 pub const SEQUENCE_HEADER: &str = "thermocline-sequence";
+/// The header of every answer that names the rows written for it.
+pub const ROWS_WRITTEN_HEADER: &str = "thermocline-rows-written";
 
 /// An object behind its routes.
 pub struct ObjectService {
@@ -79,7 +82,7 @@ impl ObjectService {
         }
         response
             .with_header("thermocline-rows-read", cost.rows_read.to_string())
-            .with_header("thermocline-rows-written", cost.rows_written.to_string())
+            .with_header(ROWS_WRITTEN_HEADER, cost.rows_written.to_string())
     }
 
     /// The answer; `subject` becomes whoever is to be charged for it.
@@ -94,6 +97,7 @@ impl ObjectService {
         };
         let engine = &self.engine();
         engine.bind(&name)?;
+        engine.request_began();
         self.budgets.admit(&principal.subject, engine.now_ms())?;
         subject.replace(Some(principal.subject.clone()));
         let _place = self.enter(&route)?;
@@ -126,6 +130,8 @@ impl ObjectService {
             (Route::Consumer(name), "PUT") => cdc::consumers::acknowledge(engine, request, &name).await,
             (Route::Consumer(name), "DELETE") => cdc::consumers::forget(engine, request, &name),
             (Route::Consumer(name), _) => cdc::consumers::get(engine, request, &name),
+            (Route::Cache, _) => cache::drop_cached(engine, request),
+            (Route::Maintenance, _) => maintenance::maintain(engine, request).await,
             (Route::Metrics, _) => metrics::get(engine, request),
             (Route::Sync, "POST") => sync::sync(engine, request).await,
             (Route::Sync, _) => sync::state(engine, request),

@@ -39,6 +39,10 @@ pub enum Route {
     Consumers,
     /// One consumer.
     Consumer(String),
+    /// What is cached.
+    Cache,
+    /// What the alarm does, at once.
+    Maintenance,
     /// Figures.
     Metrics,
     /// Archiving.
@@ -71,6 +75,8 @@ enum Pattern {
     Cdc,
     Consumers,
     Consumer,
+    Cache,
+    Maintenance,
     Metrics,
     Sync,
     Snapshots,
@@ -81,7 +87,7 @@ enum Pattern {
     ForeignJob,
 }
 
-const PATTERNS: [(&str, Pattern); 21] = [
+const PATTERNS: [(&str, Pattern); 23] = [
     ("/v1/{type}/{id}", Pattern::Object),
     ("/v1/{type}/{id}/", Pattern::Object),
     ("/v1/{type}/{id}/collections", Pattern::Collections),
@@ -95,6 +101,8 @@ const PATTERNS: [(&str, Pattern); 21] = [
     ("/v1/{type}/{id}/cdc", Pattern::Cdc),
     ("/v1/{type}/{id}/cdc/consumers", Pattern::Consumers),
     ("/v1/{type}/{id}/cdc/consumers/{consumer}", Pattern::Consumer),
+    ("/v1/{type}/{id}/cache", Pattern::Cache),
+    ("/v1/{type}/{id}/maintenance", Pattern::Maintenance),
     ("/v1/{type}/{id}/metrics", Pattern::Metrics),
     ("/v1/{type}/{id}/sync", Pattern::Sync),
     ("/v1/{type}/{id}/snapshots", Pattern::Snapshots),
@@ -149,6 +157,8 @@ impl Routes {
             Pattern::Cdc => Route::Cdc,
             Pattern::Consumers => Route::Consumers,
             Pattern::Consumer => Route::Consumer(consumer(params)?),
+            Pattern::Cache => Route::Cache,
+            Pattern::Maintenance => Route::Maintenance,
             Pattern::Metrics => Route::Metrics,
             Pattern::Sync => Route::Sync,
             Pattern::Snapshots => Route::Snapshots,
@@ -174,8 +184,10 @@ impl Route {
             | Self::Import(_)
             | Self::Query(_)
             | Self::Batch
+            | Self::Maintenance
             | Self::Restore(_)
             | Self::ForeignRestore => &["POST"],
+            Self::Cache => &["DELETE"],
             Self::ForeignJob(_) => &["GET"],
             Self::Document(..) => &["GET", "HEAD", "PUT", "PATCH", "DELETE"],
             Self::Sync | Self::Snapshots => &["GET", "HEAD", "POST"],
@@ -187,6 +199,7 @@ impl Route {
     pub fn role(&self, method: &str) -> Option<Role> {
         match (self, method) {
             (Self::ForeignRestore | Self::ForeignJob(_), _) => None,
+            (Self::Maintenance, _) => Some(Role::Admin),
             // Whoever may read the feed may say how far they have come.
             (_, "GET" | "HEAD") | (Self::Query(_), _) | (Self::Consumer(_), "PUT") => Some(Role::Reader),
             (Self::Object, "DELETE") => Some(Role::Admin),

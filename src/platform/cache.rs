@@ -1,7 +1,7 @@
 //! [`EdgeCache`] over the default cache of the data centre.
 //!
-//! Invariants: an entry comes back as it was put. Its headers travel under a prefix of our own, so that neither the
-//! cache reads a meaning into them (`etag`, `vary`, `set-cookie`) nor its own headers are taken for the entry's.
+//! Invariants: an entry is only bytes; what headers the cache answers with means nothing here, but for the length that it
+//! promises: a longer answer than any entry is not read.
 
 use async_trait::async_trait;
 use js_sys::Uint8Array;
@@ -10,11 +10,12 @@ use worker::{Cache, Headers, Response, ResponseBody, web_sys};
 
 use super::exception::Exception;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::{CachedEntry, EdgeCache};
+use crate::limits::CACHE_MAX_BYTES;
+use crate::ports::EdgeCache;
 use crate::types::StorageTier;
 
-/// What the name of each header of an entry begins with in the cache.
-const HEADER_PREFIX: &str = "x-entry-";
+/// The longest entry: the largest value, and what is said of it.
+const ENTRY_MAX_BYTES: usize = CACHE_MAX_BYTES + 16 * 1024;
 
 /// The default cache.
 pub struct WorkerCache(Cache);
@@ -28,20 +29,18 @@ impl WorkerCache {
 
 #[async_trait(?Send)]
 impl EdgeCache for WorkerCache {
-    async fn get(&self, key: &str) -> Result<Option<CachedEntry>> {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let found = self.0.get(key, false).await.map_err(|error| failure("get entry", error.into()))?;
         let Some(response) = found else { return Ok(None) };
-        let headers = response.headers().entries();
-        let headers = headers.filter_map(|(name, value)| Some((name.strip_prefix(HEADER_PREFIX)?.to_owned(), value)));
-        let headers = headers.collect();
-        Ok(Some(CachedEntry {
-            headers,
-            body: read_body(response).await.map_err(|exception| failure("get entry", exception))?,
-        }))
+        let length = response.headers().get("content-length").ok().flatten();
+        if length.and_then(|length| length.parse::<usize>().ok()).is_none_or(|length| length > ENTRY_MAX_BYTES) {
+            return Ok(None);
+        }
+        read_body(response).await.map(Some).map_err(|exception| failure("get entry", exception))
     }
 
-    async fn put(&self, key: &str, entry: &CachedEntry, ttl_secs: u32) -> Result<()> {
-        let response = stored(entry, ttl_secs).map_err(|error| failure("put entry", error.into()))?;
+    async fn put(&self, key: &str, bytes: &[u8], ttl_secs: u32) -> Result<()> {
+        let response = stored(bytes, ttl_secs).map_err(|error| failure("put entry", error.into()))?;
         self.0.put(key, response).await.map_err(|error| failure("put entry", error.into()))
     }
 
@@ -57,13 +56,10 @@ async fn read_body(response: Response) -> std::result::Result<Vec<u8>, Exception
     Ok(Uint8Array::new(&JsFuture::from(bytes).await?).to_vec())
 }
 
-fn stored(entry: &CachedEntry, ttl_secs: u32) -> worker::Result<Response> {
+fn stored(bytes: &[u8], ttl_secs: u32) -> worker::Result<Response> {
     let headers = Headers::new();
-    for (name, value) in &entry.headers {
-        headers.append(&format!("{HEADER_PREFIX}{name}"), value)?;
-    }
     headers.set("cache-control", &format!("max-age={ttl_secs}"))?;
-    Ok(Response::from_body(ResponseBody::Body(entry.body.clone()))?.with_headers(headers))
+    Ok(Response::from_body(ResponseBody::Body(bytes.to_vec()))?.with_headers(headers))
 }
 
 fn failure(operation: &'static str, exception: Exception) -> StorageError {

@@ -87,6 +87,9 @@ pub trait ObjectStore {
     /// Deletes objects, 1,000 at most; keys without an object are no error.
     async fn delete(&self, keys: &[String]) -> Result<()>;
 
+    /// Told by a reader for whom the bytes that [`get`](Self::get) gave do not hold: they are not kept to be given again.
+    async fn distrust(&self, _key: &str, _range: Option<Range<u64>>) {}
+
     /// Puts in parts; `None` where the bucket takes none.
     fn uploads(&self) -> Option<&dyn PartUploads> {
         None

@@ -97,7 +97,7 @@ impl Snapshotter {
 
     /// Does some work of one turn, again as often as documents of evicted segments are missing; see [`recalling`].
     pub async fn recalling<T>(&self, work: impl FnMut() -> Result<T>) -> Result<T> {
-        recalling(&self.hot, &|| self.bucket(), work).await
+        recalling(&self.hot, &|| self.reads(), work).await
     }
 
     /// Reads rows of evicted segments; see [`EvictedFiles::scan`].
@@ -111,7 +111,7 @@ impl Snapshotter {
         if files.is_empty() {
             return Ok(ScanStats::default());
         }
-        files.scan(self.bucket()?.as_ref(), projection, may_match, sink).await
+        files.scan(self.reads()?.as_ref(), projection, may_match, sink).await
     }
 
     /// The keys of the files that evicted segments are in.

@@ -51,6 +51,15 @@ impl Snapshotter {
         Ok(Expiries { events: events.map(|last| last.saturating_add(after)), snapshots })
     }
 
+    /// When upkeep has something to take away next: what expires, and objects that nothing reaches.
+    pub fn next_upkeep(&self) -> Result<Option<Timestamp>> {
+        if self.ports.objects.is_none() {
+            return Ok(None);
+        }
+        let known = self.known()?;
+        Ok([self.next_expiry()?, known.garbage_at, known.expiry_at].into_iter().flatten().min())
+    }
+
     /// What has expired at a moment.
     pub(super) fn expiring(&self, now: Timestamp) -> Expiring {
         Expiring {

@@ -105,7 +105,7 @@ impl Snapshotter {
         wanted: &Wanted<'_>,
         sink: &mut dyn DocumentSink,
     ) -> Result<ScanStats> {
-        let objects = self.bucket()?;
+        let objects = self.reads()?;
         let id = TableId { collection: collection.id, kind: TableKind::State };
         let Some(record) = self.catalog.table(id)? else { return Err(self.out_of_retention(None)?) };
         // What is tagged is the whole state, and no events are needed.
@@ -181,7 +181,7 @@ impl Snapshotter {
         };
         let range = ChangesRange { after, until, images: true };
         let mut bytes = 0_usize;
-        let objects = self.bucket()?;
+        let objects = self.reads()?;
         scan_changes(objects.as_ref(), &files, &collection.name, range, &mut |record| {
             let event = record.event;
             if !moment.has(event.sequence, event.timestamp) {

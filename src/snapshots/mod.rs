@@ -32,4 +32,4 @@ pub use named::{LABEL_MAX_BYTES, SnapshotRequest};
 pub use published::Published;
 pub use recall::EvictedFiles;
 pub use replan::{Replans, replanning};
-pub use snapshotter::Snapshotter;
+pub use snapshotter::{Snapshotter, Upkeep};

@@ -50,7 +50,7 @@ impl Snapshotter {
         may_match: &dyn Fn(&dyn ColumnStatistics) -> bool,
         sink: &mut dyn DocumentSink,
     ) -> Result<ScanStats> {
-        let objects = self.bucket()?;
+        let objects = self.reads()?;
         let catalog = self.hot.catalog()?;
         let Some(collection) = catalog.known(collection) else { return Ok(ScanStats::default()) };
         let id = TableId { collection: collection.id, kind: TableKind::State };
@@ -68,7 +68,7 @@ impl Snapshotter {
         wants: &dyn Fn(&str) -> bool,
         sink: &mut dyn FnMut(CdcEvent) -> Result<Sequence>,
     ) -> Result<()> {
-        let objects = self.bucket()?;
+        let objects = self.reads()?;
         let catalog = self.hot.catalog()?;
         for collection in catalog.all().iter().filter(|collection| wants(&collection.name)) {
             let id = TableId { collection: collection.id, kind: TableKind::Changes };

@@ -293,6 +293,8 @@ impl Snapshotter {
                 garbage.keys.into_iter().partition(|key| stubs.contains(key));
             if !free.is_empty() {
                 objects.delete(&free).await?;
+                let deleted = u64::try_from(free.len()).unwrap_or(u64::MAX);
+                self.deleted_objects.set(self.deleted_objects.get().saturating_add(deleted));
             }
             let again = self.ports.clock.now_ms().saturating_add(self.config.cold.orphan_min_age_ms);
             self.hot.transaction(|| {

@@ -17,7 +17,7 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{HotStore, PlannedSegments};
 use crate::ports::{ObjectStore, Ports, uuid_v7};
 use crate::types::time::DAY_MS;
-use crate::types::{CollectionId, StorageTier, SyncResult, Timestamp};
+use crate::types::{CollectionId, Sequence, StorageTier, SyncResult, Timestamp};
 
 /// A run that has not ended after this long is taken for dead; another may start, which is safe but wasteful.
 const RUN_MAX_MS: i64 = 300_000;
@@ -41,9 +41,9 @@ pub(super) struct Known {
     /// Whether a plan is on its way that is not committed.
     planned: bool,
     unpublished: bool,
-    garbage_at: Option<Timestamp>,
+    pub(super) garbage_at: Option<Timestamp>,
     /// When a named snapshot expires.
-    expiry_at: Option<Timestamp>,
+    pub(super) expiry_at: Option<Timestamp>,
 }
 
 /// Marks a run in flight until it is dropped, also when whoever asked for it goes away.
@@ -66,10 +66,27 @@ impl PlannedSegments for PlanOnItsWay {
     }
 }
 
+/// What upkeep of the bucket takes away, at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Named snapshots.
+    pub snapshots: usize,
+    /// The sequence up to which archived events have expired.
+    pub expired_events: Sequence,
+    /// Objects that this instance has deleted.
+    pub deleted_objects: u64,
+    /// Files of the tables' current states,
+    pub files: u64,
+    /// and their bytes.
+    pub file_bytes: u64,
+}
+
 /// Archives one object.
 pub struct Snapshotter {
     pub(super) ports: Ports,
     pub(super) config: StorageConfig,
+    /// Where readers read files; what is archived is read from the bucket itself.
+    reads: Option<Rc<dyn ObjectStore>>,
     pub(super) hot: Rc<HotStore>,
     pub(super) catalog: ColdCatalog,
     known: RefCell<Option<Known>>,
@@ -92,17 +109,20 @@ pub struct Snapshotter {
     pub(super) source: RefCell<Option<(Uuid, Rc<Source>)>>,
     /// When something expires next, at the earliest; `None` when that is not looked up.
     pub(super) expiries: Cell<Option<Expiries>>,
+    /// Objects of the bucket that this instance has deleted because nothing reaches them.
+    pub(super) deleted_objects: Cell<u64>,
 }
 
 impl Snapshotter {
-    /// Archives `hot` over the ports.
-    pub fn new(ports: Ports, config: StorageConfig, hot: Rc<HotStore>) -> Self {
+    /// Archives `hot` over the ports. Readers read from `reads`, which is the bucket or a way to it.
+    pub fn new(ports: Ports, config: StorageConfig, hot: Rc<HotStore>, reads: Option<Rc<dyn ObjectStore>>) -> Self {
         let catalog = ColdCatalog::new(Rc::clone(&ports.sql));
         hot.set_planned_segments(Rc::new(PlanOnItsWay(catalog.clone())));
         let jobs = Rc::new(Jobs::new(Rc::clone(&ports.sql)));
         hot.set_write_gate(jobs.clone());
         Self {
             catalog,
+            reads: reads.or_else(|| ports.objects.clone()),
             ports,
             config,
             hot,
@@ -117,6 +137,7 @@ impl Snapshotter {
             jobs,
             source: RefCell::default(),
             expiries: Cell::new(None),
+            deleted_objects: Cell::new(0),
         }
     }
 
@@ -188,6 +209,30 @@ impl Snapshotter {
             return Ok(());
         }
         self.guarded(Caller::Alarm).await.map(|_| ())
+    }
+
+    /// The alarm's run, at once: after the one in flight.
+    pub async fn run_now(&self) -> Result<()> {
+        self.bucket()?;
+        self.until_idle().await;
+        self.guarded(Caller::Alarm).await.map(|_| ())
+    }
+
+    /// What upkeep takes away: how much of it is there, or was taken.
+    pub fn upkeep(&self) -> Result<Upkeep> {
+        let (files, file_bytes) = self.catalog.stored()?;
+        Ok(Upkeep {
+            snapshots: self.catalog.named()?.len(),
+            expired_events: self.catalog.expired()?.through,
+            deleted_objects: self.deleted_objects.get(),
+            files,
+            file_bytes,
+        })
+    }
+
+    /// Whether a bucket is bound.
+    pub fn has_bucket(&self) -> bool {
+        self.ports.objects.is_some()
     }
 
     /// Archives and publishes everything committed before this call. Joins a run in flight first.
@@ -273,14 +318,12 @@ impl Snapshotter {
     }
 
     pub(super) fn bucket(&self) -> Result<Rc<dyn ObjectStore>> {
-        self.ports.objects.clone().ok_or_else(|| {
-            StorageError::new(
-                ErrorKind::Unavailable,
-                StorageTier::Cold,
-                "open bucket",
-                "expected an R2 bucket bound as COLD, got none; bind one in wrangler.toml to archive and to read archives",
-            )
-        })
+        self.ports.objects.clone().ok_or_else(no_bucket)
+    }
+
+    /// The bucket, for readers.
+    pub(super) fn reads(&self) -> Result<Rc<dyn ObjectStore>> {
+        self.reads.clone().ok_or_else(no_bucket)
     }
 
     /// Makes the catalogue of an object whose events up to some are gone for good, within a transaction.
@@ -302,4 +345,13 @@ impl Snapshotter {
         let oldest = self.ports.clock.now_ms().saturating_sub(age_ms);
         self.hot.bound_log(self.config.cdc.max_bytes, oldest, self.ports.clock.now_ms())
     }
+}
+
+fn no_bucket() -> StorageError {
+    StorageError::new(
+        ErrorKind::Unavailable,
+        StorageTier::Cold,
+        "open bucket",
+        "expected an R2 bucket bound as COLD, got none; bind one in wrangler.toml to archive and to read archives",
+    )
 }

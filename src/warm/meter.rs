@@ -1,4 +1,7 @@
-//! How often documents were found in the cache, object by object, as one isolate of the Worker has seen it.
+//! What the cache was good for: hits, misses, how old what it answered was.
+//!
+//! There is no truth about a whole data centre: the Worker counts the cached reads of one isolate, object by object, and an
+//! object counts the reads of files that it made itself.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
@@ -6,6 +9,7 @@ use std::rc::Rc;
 
 use lru::LruCache;
 
+use super::entry::FoundEntry;
 use crate::ports::Clock;
 use crate::types::Timestamp;
 use crate::types::names::ObjectName;
@@ -13,21 +17,62 @@ use crate::types::names::ObjectName;
 /// Objects that are counted at a time; of more, those used longest ago begin anew.
 const OBJECTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 
-/// Counts of one object.
+/// Counts of some reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheFigures {
+    /// Reads that the cache answered,
+    pub hits: u64,
+    /// and those that it did not.
+    pub misses: u64,
+    /// Of these, those for which it had something that was not what was asked for,
+    pub rejected: u64,
+    /// and those for which it had an answer that was older than `Min-Sequence` allows.
+    pub too_old: u64,
+    /// Reads that waited for another one's load, and then needed none.
+    pub joined: u64,
+    /// Entries that were put.
+    pub keys_written: u64,
+    /// Calls of the cache.
+    pub operations: u64,
+    /// Bytes of the bodies that were answered,
+    pub bytes_read: u64,
+    /// and of those that were put.
+    pub bytes_written: u64,
+    /// How old the answers were, all together, in ms,
+    pub age_ms: u64,
+    /// and the oldest.
+    pub age_max_ms: u64,
+}
+
+impl CacheFigures {
+    /// Counts an answer.
+    pub fn note_hit(&mut self, found: &FoundEntry) {
+        self.hits = self.hits.saturating_add(1);
+        add(&mut self.bytes_read, found.entry.body.as_ref().map_or(0, Vec::len));
+        self.age_ms = self.age_ms.saturating_add(found.age_ms);
+        self.age_max_ms = self.age_max_ms.max(found.age_ms);
+    }
+
+    /// Counts a put of so many bytes.
+    pub fn note_put(&mut self, bytes: usize) {
+        self.keys_written = self.keys_written.saturating_add(1);
+        add(&mut self.bytes_written, bytes);
+    }
+}
+
+fn add(counter: &mut u64, bytes: usize) {
+    *counter = counter.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+}
+
+/// Counts of one object's cached reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WarmFigures {
     /// Since when.
     pub since: Timestamp,
     /// When this was read.
     pub now: Timestamp,
-    /// Cached reads that found their document,
-    pub hits: u64,
-    /// and those that did not.
-    pub misses: u64,
-    /// Documents that were put into the cache.
-    pub keys_written: u64,
-    /// Calls of the cache.
-    pub operations: u64,
+    /// The counts.
+    pub counts: CacheFigures,
 }
 
 /// The counts of all objects that requests came for.
@@ -43,17 +88,21 @@ impl WarmMeter {
     }
 
     /// Counts something of an object.
-    pub fn note(&self, name: &ObjectName, change: impl FnOnce(&mut WarmFigures)) {
+    pub fn note(&self, name: &ObjectName, change: impl FnOnce(&mut CacheFigures)) {
         let since = self.clock.now_ms();
-        let zero = || WarmFigures { since, now: since, hits: 0, misses: 0, keys_written: 0, operations: 0 };
-        change(self.objects.borrow_mut().get_or_insert_mut(name.path(), zero));
+        let zero = || WarmFigures { since, now: since, counts: CacheFigures::default() };
+        change(&mut self.objects.borrow_mut().get_or_insert_mut(name.path(), zero).counts);
     }
 
     /// What was counted of an object; nothing, from now on, when it was not met before.
     pub fn figures(&self, name: &ObjectName) -> WarmFigures {
         let now = self.clock.now_ms();
-        let mut figures = WarmFigures { since: now, now, hits: 0, misses: 0, keys_written: 0, operations: 0 };
-        self.note(name, |counted| figures = WarmFigures { now, ..*counted });
-        figures
+        self.note(name, |_| {});
+        let objects = self.objects.borrow();
+        let counted = objects.peek(&name.path()).copied();
+        counted.map_or(WarmFigures { since: now, now, counts: CacheFigures::default() }, |counted| WarmFigures {
+            now,
+            ..counted
+        })
     }
 }

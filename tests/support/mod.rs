@@ -30,9 +30,11 @@ impl Object {
         Self::configured(ports, StorageConfig::default())
     }
 
-    /// With another configuration; but what fails is not tried again, so that a fault is met and calls are counted.
+    /// With another configuration; but what fails is not tried again, and files are not read from the cache, so that a
+    /// fault is met and calls are counted.
     pub fn configured(ports: Ports, mut config: StorageConfig) -> Self {
         config.timeouts.retries = 0;
+        config.performance.query_caching = false;
         Self::as_configured(ports, config)
     }
 
@@ -159,9 +161,9 @@ pub fn restore_path(snapshot: &Value) -> String {
     format!("/snapshots/{}/restore", snapshot["id"].as_str().unwrap())
 }
 
-/// When the alarm is due, unless it waits for what expires in days or years.
+/// When the alarm is due, unless it waits for what expires in a day or in years.
 pub fn next_alarm(world: &World) -> Option<i64> {
-    world.alarm.at_ms().filter(|due| *due < world.ports().clock.now_ms() + 3 * 86_400_000)
+    world.alarm.at_ms().filter(|due| *due < world.ports().clock.now_ms() + 86_400_000)
 }
 
 /// An export that is read chunk by chunk.

@@ -31,6 +31,8 @@ const ROUTES = [
   ["GET", "/cdc/consumers/w", "reader", 200],
   ["DELETE", "/cdc/consumers/w", "writer", 204],
   ["POST", "/sync", "writer", 200, {}],
+  ["DELETE", "/cache", "writer", 200],
+  ["POST", "/maintenance", "admin", 200, {}],
   ["GET", "/metrics", "reader", 200],
   ["GET", "/sync", "reader", 200],
   ["POST", "/snapshots", "writer", 201, { type: "full" }],

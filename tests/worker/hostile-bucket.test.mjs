@@ -8,8 +8,8 @@ import { keysUnder } from "./support/table.mjs";
 
 const faults = new Faults();
 const hot = { sealRows: 50, sealMinAgeMs: 0, evictAboveBytes: 1 };
-// Without retries, so that a fault is told at once.
-const storage = { hot, snapshots: { flushDelayMs: 50, publishIntervalMs: 0 }, timeouts: { retries: 0 } };
+// Without retries, so that a fault is told at once, and without the cache, so that the bucket is read.
+const storage = { hot, snapshots: { flushDelayMs: 50, publishIntervalMs: 0 }, timeouts: { retries: 0 }, performance: { queryCaching: false } };
 const using = useWorker({ faults, vars: { STORAGE_CONFIG: storage } });
 const passing = new Faults();
 const patient = useWorker({ faults: passing, vars: { STORAGE_CONFIG: { ...storage, timeouts: { retries: 5, retryDelayMs: 50 } } } });

@@ -43,6 +43,9 @@ test("calls of the bucket are those that it got, failures too, and take time", a
   assert.ok(cold.objects === 2 && cold.bytes > 100, "a file of documents and one of changes");
   const { average, p50, p90, p99, max } = cold.calls.put.latencyMs;
   assert.ok(average <= max && p50 <= p90 && p90 <= p99 && p99 <= max, JSON.stringify(cold.calls.put));
+  // A file that nobody has read yet.
+  await it.put("films", "b", { n: 2 });
+  await it.sync();
   faults.status = 500;
   try {
     await it.query("films", { tiers: ["cold"] });
@@ -58,8 +61,10 @@ test("hits and misses of the cache are the Worker's, object by object", async ()
   const before = (await metrics(it)).warm;
   assert.deepEqual([before.hits, before.misses, before.hitRate], [0, 0, null]);
   for (let read = 0; read < 4; read++) await cached(it, "a");
-  const { hits, misses, hitRate, keysWritten, operations } = (await metrics(it)).warm;
-  assert.deepEqual([hits, misses, hitRate, keysWritten], [3, 1, 0.75, 1]);
+  const { hits, misses, hitRate, keysWritten, operations, bytesRead, tooOld, ageMsTotal, ageMsMax } = (await metrics(it)).warm;
+  assert.deepEqual([hits, misses, hitRate, keysWritten, tooOld], [3, 1, 0.75, 1, 0]);
+  assert.equal(bytesRead, 3 * '{"id":"a","n":1}'.length);
+  assert.ok(ageMsMax <= ageMsTotal && ageMsTotal <= 3 * ageMsMax && ageMsMax < 60_000, `${ageMsTotal} ${ageMsMax}`);
   // A read that misses looks for the generation and writes two entries; one that hits looks for two.
   assert.equal(operations - before.operations, 3 + 3 * 2);
   assert.equal((await metrics(other)).warm.hits, 0);
@@ -94,6 +99,7 @@ test("Prometheus gets text that says the same", async () => {
   assert.equal(sample("rows_written_total"), json.hot.rowsWritten);
   assert.equal(sample("database_bytes"), json.hot.databaseBytes);
   assert.deepEqual([sample("cache_hits_total"), sample("cache_misses_total")], [json.warm.hits, json.warm.misses]);
+  assert.deepEqual([sample("cache_age_ms_total"), sample("file_cache_hits_total")], [json.warm.ageMsTotal, json.fileCache.hits]);
   assert.ok(samples.size > 100);
 });
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startWorker } from "./support/miniflare.mjs";
-import { ObjectClient, assertProblem, useWorker } from "./support/object.mjs";
+import { ObjectClient, assertProblem, eventually, useWorker } from "./support/object.mjs";
 
 const { object } = useWorker();
 const cached = (it, id = "a", headers) => it.get("films", id, { consistency: "cached", ...(headers && { headers }) });
@@ -98,11 +98,81 @@ test("Min-Sequence passes over an entry that is older than it", async () => {
   assertProblem(await cached(it, "a", { "min-sequence": "x" }), 400);
 });
 
-test("what is not there is not cached", async () => {
+test("that a document is not there is cached until one is made, however that is done", async () => {
+  for (const make of [
+    (it) => it.put("films", "none", {}),
+    (it) => it.insert("films", { id: "none" }),
+    (it) => it.batch([{ op: "insert", collection: "films", doc: { id: "none" } }]),
+    (it) => it.batch([{ op: "insert", collection: "films", doc: { id: "none" } }, { op: "insert", collection: "films", doc: {} }]),
+    (it) => it.import("films", [{ id: "none" }]),
+  ]) {
+    const it = await warmed();
+    const first = await cached(it, "none");
+    const second = await cached(it, "none");
+    for (const answer of [first, second]) assertProblem(answer, 404, { tier: /^hot$/ });
+    assert.deepEqual([how(first), how(second)], ["miss", "hit"]);
+    assert.equal(second.text, first.text);
+    assertProblem(await cached(it, "none", { "min-sequence": "3" }), 412);
+    await make(it);
+    assert.equal((await cached(it, "none")).status, 200);
+  }
+});
+
+test("that a document is not there is believed for some seconds only", async () => {
   const it = await warmed();
-  for (let n = 0; n < 2; n++) assertProblem(await cached(it, "none"), 404);
-  await it.insert("films", { id: "none" });
-  assert.equal((await cached(it, "none")).status, 200);
+  await cached(it, "none");
+  assert.equal(how(await cached(it, "none")), "hit");
+  await eventually("it is asked for again", async () => how(await cached(it, "none")) === "miss", 8_000);
+});
+
+test("an object that was never written is never cached", async () => {
+  const it = object();
+  for (let read = 0; read < 2; read++) {
+    const answer = await cached(it);
+    assertProblem(answer, 404);
+    assert.equal(how(answer), null);
+  }
+});
+
+test("DELETE /cache makes later cached reads miss, of this object only", async () => {
+  const [it, other] = [await warmed(), await warmed()];
+  for (const [query, prefix] of [["", ""], ["?prefix=document/films/", "document/films/"], ["?prefix=document%2Ffilms%2Fb", "document/films/b"]]) {
+    await cached(it);
+    assert.equal(how(await cached(it)), "hit");
+    const answer = await it.ok("DELETE", `/cache${query}`);
+    assert.deepEqual([answer.body.prefix, Number.isInteger(answer.body.generation)], [prefix, true]);
+    assert.equal(answer.headers.get("thermocline-rows-written"), "1");
+    assert.equal(how(await cached(it)), "miss");
+    await it.evict();
+    assert.equal(how(await cached(it)), "hit", "the generation is not the instance's");
+  }
+  assert.equal(how(await cached(other)), "hit");
+});
+
+test("what is no drop of the cache is refused, and drops nothing", async () => {
+  const it = await warmed();
+  for (const [method, path, status] of [
+    ["GET", "/cache", 405], ["POST", "/cache", 405], ["DELETE", "/cache/films", 404], ["DELETE", "/cache?prefix=films/", 400],
+    ["DELETE", "/cache?prefix=document%00", 400], ["DELETE", `/cache?prefix=document/${"x".repeat(1_016)}`, 400],
+    ["DELETE", "/cache?prefix=a&prefix=a", 400], ["DELETE", "/cache?key=a", 400], ["DELETE", "/cache?prefix=%ff", 400],
+  ]) {
+    assertProblem(await it.call(method, path), status);
+    assert.equal(how(await cached(it)), "hit", `${method} ${path}`);
+  }
+});
+
+test("batches and imports that are refused leave everything in the cache", async () => {
+  const it = await warmed();
+  for (const refused of [
+    await it.batch([{ op: "update", collection: "films", id: "no", doc: {} }, { op: "delete", collection: "films", id: "a" }]),
+    await it.batch([{ op: "no" }]),
+    await it.import("films", [{ id: "a" }], { mode: "no" }),
+    await it.call("DELETE", "/collections/none"),
+    await it.insert("films", { id: "a" }),
+  ]) {
+    assert.ok(refused.status >= 400, refused.text);
+    assert.equal(how(await cached(it)), "hit", refused.text);
+  }
 });
 
 test("If-None-Match is answered 304 for the version that is current", async () => {

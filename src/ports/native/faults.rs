@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use super::executor::yield_now;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{
-    Alarm, CachedEntry, EdgeCache, KeyListing, ObjectMetadata, ObjectStore, PartUploads, PeerAnswer, Peers, Ports,
-    PutCondition, PutOutcome, SqlCounters, SqlParam, SqlRow, SqlStore, StoredObject, UploadedPart, expect_listing,
+    Alarm, EdgeCache, KeyListing, ObjectMetadata, ObjectStore, PartUploads, PeerAnswer, Peers, Ports, PutCondition,
+    PutOutcome, SqlCounters, SqlParam, SqlRow, SqlStore, StoredObject, UploadedPart, expect_listing,
 };
 use crate::types::names::ObjectName;
 use crate::types::{StorageTier, Timestamp};
@@ -277,12 +277,12 @@ struct FaultyCache {
 
 #[async_trait(?Send)]
 impl EdgeCache for FaultyCache {
-    async fn get(&self, key: &str) -> Result<Option<CachedEntry>> {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         self.plan.call_async(StorageTier::Warm, format!("cache get {key}"), self.inner.get(key)).await
     }
 
-    async fn put(&self, key: &str, entry: &CachedEntry, ttl_secs: u32) -> Result<()> {
-        let call = self.inner.put(key, entry, ttl_secs);
+    async fn put(&self, key: &str, bytes: &[u8], ttl_secs: u32) -> Result<()> {
+        let call = self.inner.put(key, bytes, ttl_secs);
         self.plan.call_async(StorageTier::Warm, format!("cache put {key}"), call).await
     }
 

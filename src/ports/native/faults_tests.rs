@@ -12,7 +12,7 @@ async fn scenario(ports: &Ports) -> Result<()> {
     })?;
     let objects = ports.objects.as_ref().unwrap();
     objects.put("key", b"bytes", PutCondition::IfAbsent, &ObjectMetadata::default()).await?;
-    ports.cache.put("https://c/k", &CachedEntry::default(), 60).await?;
+    ports.cache.put("https://c/k", b"bytes", 60).await?;
     ports.alarm.set(9).await
 }
 

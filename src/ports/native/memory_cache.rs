@@ -7,11 +7,11 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::{CachedEntry, Clock, EdgeCache};
+use crate::ports::{Clock, EdgeCache};
 use crate::types::{StorageTier, Timestamp};
 
 struct Kept {
-    entry: CachedEntry,
+    bytes: Vec<u8>,
     /// The first moment at which it is no longer there.
     expires: Timestamp,
 }
@@ -37,20 +37,20 @@ impl MemoryCache {
 
 #[async_trait(?Send)]
 impl EdgeCache for MemoryCache {
-    async fn get(&self, key: &str) -> Result<Option<CachedEntry>> {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         check_key(key)?;
         let mut entries = self.entries.borrow_mut();
         let now = self.clock.now_ms();
         if entries.get(key).is_some_and(|kept| kept.expires <= now) {
             entries.remove(key);
         }
-        Ok(entries.get(key).map(|kept| kept.entry.clone()))
+        Ok(entries.get(key).map(|kept| kept.bytes.clone()))
     }
 
-    async fn put(&self, key: &str, entry: &CachedEntry, ttl_secs: u32) -> Result<()> {
+    async fn put(&self, key: &str, bytes: &[u8], ttl_secs: u32) -> Result<()> {
         check_key(key)?;
         let expires = self.clock.now_ms().saturating_add(i64::from(ttl_secs) * 1_000);
-        self.entries.borrow_mut().insert(key.to_owned(), Kept { entry: entry.clone(), expires });
+        self.entries.borrow_mut().insert(key.to_owned(), Kept { bytes: bytes.to_vec(), expires });
         Ok(())
     }
 
@@ -78,14 +78,14 @@ mod tests {
     fn entries_expire_by_the_clock() {
         let clock = Rc::new(ManualClock::new(1_000));
         let cache = MemoryCache::new(clock.clone());
-        let entry = CachedEntry { headers: vec![("a".to_owned(), "b".to_owned())], body: vec![0, 255] };
+        let bytes = vec![0, 255];
         let get = |key: &str| run(cache.get(key)).done().unwrap().unwrap();
-        run(cache.put("https://c/1", &entry, 10)).done().unwrap().unwrap();
-        run(cache.put("https://c/2", &entry, 0)).done().unwrap().unwrap();
-        assert_eq!(get("https://c/1"), Some(entry.clone()));
+        run(cache.put("https://c/1", &bytes, 10)).done().unwrap().unwrap();
+        run(cache.put("https://c/2", &bytes, 0)).done().unwrap().unwrap();
+        assert_eq!(get("https://c/1"), Some(bytes.clone()));
         assert_eq!(get("https://c/2"), None);
         clock.advance(9_999);
-        assert_eq!(get("https://c/1"), Some(entry.clone()));
+        assert_eq!(get("https://c/1"), Some(bytes.clone()));
         clock.advance(1);
         assert_eq!(get("https://c/1"), None);
     }
@@ -94,7 +94,7 @@ mod tests {
     fn entries_can_be_forgotten_and_keys_are_urls() {
         let cache = MemoryCache::new(Rc::new(ManualClock::new(0)));
         for key in ["https://c/1", "https://c/2"] {
-            run(cache.put(key, &CachedEntry::default(), 10)).done().unwrap().unwrap();
+            run(cache.put(key, b"bytes", 10)).done().unwrap().unwrap();
         }
         run(cache.delete("https://c/1")).done().unwrap().unwrap();
         assert_eq!(run(cache.get("https://c/1")).done().unwrap().unwrap(), None);
