@@ -19,7 +19,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("query", r#"{"query":{"maxRows":100000000}}"#),
     ("performance", r#"{"performance":{"maxConcurrentOperations":40}}"#),
     ("timeouts", r#"{"timeouts":{"queryMs":20000,"retries":5}}"#),
-    ("security", r#"{"security":{"tokenAudience":"thermocline"}}"#),
+    ("security", r#"{"security":{"tokenAudience":"thermocline","corsOrigins":["https://app.example"]}}"#),
 ];
 
 const INTRODUCTION: &str = r#"# Configuration
@@ -127,6 +127,7 @@ fn accepted(entry: &Entry<'_>) -> String {
         Rule::OneOf(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Rule::Text(most, _) => format!("text, {most} bytes"),
         Rule::Names => "a list of names".to_owned(),
+        Rule::Texts(most, bytes, _) => format!("at most {most} texts, {bytes} bytes each"),
     }
 }
 
@@ -138,6 +139,7 @@ fn shown(entry: &Entry<'_>, value: &Plain) -> String {
         Plain::Text(text) if text.is_empty() => "`\"\"`".to_owned(),
         Plain::Text(text) => format!("`{text}`"),
         Plain::Flag(flag) => format!("`{flag}`"),
+        Plain::Names(names) if names.is_empty() => "none".to_owned(),
         Plain::Names(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
     }
 }

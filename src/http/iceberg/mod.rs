@@ -19,6 +19,7 @@ use crate::error::StorageError;
 use crate::ports::{Clock, ObjectFolders};
 use crate::types::names::ObjectName;
 use refusal::Refusal;
+pub use routes::paths as catalog_paths;
 use routes::{Route, Routes};
 
 /// Names of a page whose size is not said.
@@ -67,6 +68,11 @@ impl IcebergService {
             region: config.s3_region.clone(),
             files,
         })
+    }
+
+    /// The pattern of a path, for the log.
+    pub fn pattern(&self, path: &str) -> Option<&'static str> {
+        self.routes.pattern(path)
     }
 
     /// Answers a request of whoever may read; of what is not theirs nothing is told, not even whether it exists.
