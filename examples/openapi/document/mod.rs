@@ -8,7 +8,7 @@ mod schemas;
 
 use serde_json::{Map, Value, json};
 
-use operations::{Operation, Part, Service, all};
+use operations::{Head, Operation, Part, Service, all};
 
 /// The document as it is committed and served.
 pub fn text() -> String {
@@ -20,7 +20,7 @@ pub fn document() -> Value {
     let mut paths = Map::new();
     for operation in all() {
         let item = paths.entry(operation.path.to_owned()).or_insert_with(|| path_item(operation.path));
-        if operation.method == "get" && !operation.is_get_alone {
+        if operation.method == "get" && operation.head != Head::None {
             item["head"] = operation.head();
         }
         item[operation.method] = operation.to_value();
@@ -107,6 +107,7 @@ impl Operation {
         }
         let mut responses = Map::new();
         for (status, answer) in &self.answers {
+            let status = if is_head && self.head == Head::NoContent { &204 } else { status };
             responses.insert(status.to_string(), answer.to_value(is_head));
         }
         for status in self.refusals() {

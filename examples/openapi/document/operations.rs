@@ -30,6 +30,17 @@ impl Service {
     }
 }
 
+/// What HEAD does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// It is answered with the same statuses.
+    Same,
+    /// It is answered with 204 in place of 200.
+    NoContent,
+    /// It is refused.
+    None,
+}
+
 /// An answer to what is not refused.
 pub struct Part {
     pub description: &'static str,
@@ -50,8 +61,8 @@ pub struct Operation {
     pub answers: Vec<(u16, Part)>,
     /// Statuses of refusals, beside those of all operations of the service.
     pub refused: &'static [u16],
-    /// Whether it is read with GET and not with HEAD.
-    pub is_get_alone: bool,
+    /// What HEAD does of what is read with GET.
+    pub head: Head,
 }
 
 const ROWS: &[&str] = &["Thermocline-Rows-Read", "Thermocline-Rows-Written"];
@@ -108,7 +119,7 @@ fn operation(method: &'static str, path: &'static str, id: &'static str, summary
         body: None,
         answers: Vec::new(),
         refused: &[],
-        is_get_alone: false,
+        head: Head::Same,
     }
 }
 
@@ -134,8 +145,8 @@ impl Operation {
         Self { refused, ..self }
     }
 
-    fn get_alone(self) -> Self {
-        Self { is_get_alone: true, ..self }
+    fn with_head(self, head: Head) -> Self {
+        Self { head, ..self }
     }
 }
 
@@ -156,11 +167,11 @@ fn service() -> Vec<Operation> {
         operation("get", "/healthz", "getHealth", "Whether the Worker works")
             .answers(200, part("It does.", &[], schema("Health"))),
         operation("get", "/openapi.json", "getOpenApi", "This document")
-            .takes(&["IfNoneMatch"])
+            .takes(&["KnownTag"])
             .answers(200, part("This document.", &["ETag"], of("application/json", json!({"type": "object"}))))
             .answers(304, part("Known.", &["ETag"], Value::Null)),
         operation("get", "/s3/{bucket}/{key}", "getFile", "Reads a file of a table")
-            .takes(&["Range", "IfMatch", "IfNoneMatch"])
+            .takes(&["Range", "WantedTag", "KnownTag"])
             .answers(200, part("The file.", &["ETag", "Last-Modified"], json!({"*/*": {}})))
             .answers(206, part("A part of it.", &["ETag", "Content-Range"], json!({"*/*": {}})))
             .answers(304, part("Known.", &["ETag"], Value::Null)),
@@ -356,22 +367,24 @@ fn catalogue() -> Vec<Operation> {
     vec![
         operation("get", "/iceberg/v1/config", "getCatalogueConfig", "What the Iceberg catalogue can do")
             .answers(200, part("Its endpoints.", &[], schema("CatalogueConfig")))
-            .get_alone(),
+            .with_head(Head::None),
         operation("get", "/iceberg/v1/namespaces", "listNamespaces", "Lists types, or the objects of one")
             .takes(&["parent", "pageToken", "pageSize"])
             .answers(200, part("Namespaces.", &[], schema("Namespaces")))
             .refuses(&[404])
-            .get_alone(),
+            .with_head(Head::None),
         operation("get", NAMESPACE, "getNamespace", "Tells of a namespace")
             .answers(200, part("The namespace.", &[], schema("Namespace")))
-            .refuses(&[404]),
+            .refuses(&[404])
+            .with_head(Head::NoContent),
         operation("get", "/iceberg/v1/namespaces/{namespace}/tables", "listTables", "Lists tables")
             .takes(&["pageToken", "pageSize"])
             .answers(200, part("Tables.", &[], schema("Tables")))
             .refuses(&[404])
-            .get_alone(),
+            .with_head(Head::None),
         operation("get", "/iceberg/v1/namespaces/{namespace}/tables/{table}", "loadTable", "Loads a table")
             .answers(200, part("Its metadata, and where its files are read.", &[], schema("Table")))
-            .refuses(&[404]),
+            .refuses(&[404])
+            .with_head(Head::NoContent),
     ]
 }

@@ -81,6 +81,7 @@ fn names() -> Value {
         "CollectionName": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$", "not": {"pattern": "__changes$"}},
         "DocumentId": {"type": "string", "minLength": 1, "maxLength": 512, "not": {"enum": [".", ".."]}, "description": "At most 512 bytes of UTF-8."},
         "Uuid": {"type": "string", "format": "uuid"},
+        "Sequence": {"type": "integer", "minimum": 0, "maximum": i64::MAX},
         "Health": answer(&[("status", json!({"const": "ok"}))]),
     })
 }
@@ -110,7 +111,7 @@ fn documents() -> Value {
             id,
             (
                 "ifVersion?",
-                json!({"type": ["integer", "null"], "minimum": 0, "description": "0: it must not be there."}),
+                json!({"type": ["integer", "null"], "minimum": 0, "maximum": i64::MAX, "description": "0: it must not be there."}),
             ),
         ];
         match with_doc {
@@ -200,7 +201,7 @@ fn feed() -> Value {
         "DebeziumEvent": answer(&[("before", json!({"type": ["object", "null"]})), ("after", json!({"type": ["object", "null"]})), ("source", object()), ("op", json!({"enum": ["c", "u", "d"]})), ("ts_ms", count())]),
         "Consumer": answer(&[("name", of("Name")), ("sequence", count()), ("acknowledgedAt", json!({"type": "string", "format": "date-time"})), ("pending", count()), ("lagged", flag()), ("oldestSequence", count())]),
         "Consumers": answer(&[("items", list(of("Consumer")))]),
-        "Position": sent(&[("sequence", count())]),
+        "Position": sent(&[("sequence", of("Sequence"))]),
     })
 }
 
