@@ -1,6 +1,8 @@
 """What OpenAPI cannot say of the API, so that Schemathesis asks for what it means to ask for."""
 import time
+from urllib.parse import urljoin
 
+import requests
 import schemathesis
 
 # Parameters that are right each by itself and wrong together; the second one is left out.
@@ -35,8 +37,12 @@ def moment(value):
 
 @schemathesis.hook
 def filter_case(context, case):
-    # A header that nobody knows is to be ignored, and an unknown version of a cookie, too.
-    return "x-schemathesis-unknown-property" not in {name.lower() for name in case.headers or {}}
+    # No text is wrong as lines: those that are no documents are counted.
+    if case.operation.path.endswith("/import") and isinstance(case.body, (dict, list, bool, int, float, type(None))):
+        return False
+    headers = {name.lower(): value for name, value in (case.headers or {}).items()}
+    # A header that nobody knows is to be ignored, and workerd leaves out headers without a value before the worker sees them.
+    return "x-schemathesis-unknown-property" not in headers and "" not in headers.values()
 
 
 @schemathesis.hook
@@ -56,6 +62,22 @@ def map_case(context, case):
             query.pop(second, None)
     if query and "asOf" in query:
         query["asOf"] = moment(query["asOf"])
-    if case.media_type in ("application/json", "application/merge-patch+json"):
+    # A body that is not sent stays none.
+    if isinstance(case.body, (dict, list)):
         case.body = with_whole_numbers(case.body)
     return case
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    """While a restore or an erasure goes on nothing else is done: it is waited for."""
+    if response.status_code != 202:
+        return
+    headers = {name: value for name, value in response.request.headers.items() if name.lower() == "authorization"}
+    url, method = response.request.url, case.method
+    if case.operation.path.endswith("/restore"):
+        url, method = urljoin(url, response.headers["location"][0]), "GET"
+    for _ in range(100):
+        if requests.request(method, url, headers=headers, timeout=10).json().get("state") != "running":
+            return
+        time.sleep(0.1)

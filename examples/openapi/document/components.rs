@@ -54,7 +54,7 @@ pub fn parameters() -> Value {
         "after": query("after", json!({"anyOf": [{"type": "integer", "minimum": -1, "maximum": i64::MAX}, {"const": "now"}], "default": -1}), "Events after this sequence; not with consumer."),
         "ofConsumer": query("consumer", schema("Name"), "Events after what this consumer has acknowledged."),
         "waitMs": query("waitMs", json!({"type": "integer", "minimum": 0, "maximum": 30000, "default": 0}), "How long to wait for an event."),
-        "collections": query("collections", json!({"type": "string"}), "Separated by commas."),
+        "collections": query("collections", json!({"type": "string", "pattern": "^([a-z][a-z0-9_]{0,62}(,[a-z][a-z0-9_]{0,62})*)?$"}), "Separated by commas."),
         "operations": query("operations", json!({"type": "string", "pattern": "^((INSERT|UPDATE|DELETE)(,(INSERT|UPDATE|DELETE))*)?$"}), "Separated by commas."),
         "documents": query("documents", json!({"type": "boolean", "default": true}), "Whether events have before and after."),
         "format": query("format", json!({"enum": ["native", "debezium", "cloudevents"], "default": "native"}), ""),

@@ -2,6 +2,8 @@
 //!
 //! What many operations have is a component, so that the document stays small: the Worker carries it.
 
+#![allow(clippy::indexing_slicing, clippy::string_slice, reason = "the values that are indexed are made here")]
+
 mod components;
 mod operations;
 mod schemas;
@@ -121,7 +123,7 @@ impl Operation {
     /// The statuses of what may be refused or fail, also those that every operation of the service has.
     fn refusals(&self) -> Vec<u16> {
         let common: &[u16] = match self.service {
-            Service::Objects => &[400, 401, 403, 412, 500, 503],
+            Service::Objects => &[400, 401, 403, 412, 429, 500, 503],
             Service::Catalogue => &[400, 401, 403, 500, 503],
             Service::Files => &[400, 403, 404, 412, 416, 500, 501, 503],
             Service::Open => &[503],

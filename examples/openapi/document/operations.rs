@@ -181,6 +181,11 @@ fn service() -> Vec<Operation> {
 fn object() -> Vec<Operation> {
     vec![
         operation("get", "/v1/{type}/{id}", "getObject", "Tells of the object").answers(200, part("The object.", ROWS, schema("Object"))),
+        operation("delete", "/v1/{type}/{id}", "eraseObject", "Erases the object, hot and cold")
+            .role("admin")
+            .answers(200, part("Nothing is left.", ROWS, schema("Erasure")))
+            .answers(202, part("Files are still being deleted; ask again.", ROWS, schema("Erasure")))
+            .refuses(&[409, 507]),
         operation("get", "/v1/{type}/{id}/metrics", "getMetrics", "What it has done and what it cost").answers(
             200,
             part(
@@ -272,7 +277,17 @@ fn documents() -> Vec<Operation> {
         )
         .takes(&["asOf"])
         .answers(200, part("The documents.", WRITTEN, of("application/x-ndjson", json!({"type": "string"}))))
-        .refuses(&[404, 410, 422, 429]),
+        .refuses(&[404, 410, 422]),
+        operation(
+            "post",
+            "/v1/{type}/{id}/collections/{collection}/export",
+            "exportToBucket",
+            "Exports all documents into the bucket",
+        )
+        .takes(&["asOf"])
+        .body(body(of("application/json", json!({"type": "object", "additionalProperties": false})), false))
+        .answers(201, part("Put there.", ROWS, schema("ExportFile")))
+        .refuses(&[404, 409, 410, 413, 415, 422]),
         operation("post", "/v1/{type}/{id}/collections/{collection}/query", "queryDocuments", "Queries documents")
             .role("reader")
             .body(body(schema("Query"), false))
@@ -307,7 +322,7 @@ fn feed() -> Vec<Operation> {
         ])
         .answers(101, part("A WebSocket.", &[], Value::Null))
         .answers(200, part("Events.", ROWS, feed))
-        .refuses(&[404, 410, 422, 429]),
+        .refuses(&[404, 410, 422]),
         operation("get", "/v1/{type}/{id}/cdc/consumers", "listConsumers", "Lists consumers")
             .answers(200, part("All of them.", ROWS, schema("Consumers"))),
         operation("get", ONE, "getConsumer", "Tells of a consumer")
@@ -318,7 +333,7 @@ fn feed() -> Vec<Operation> {
             .body(body(schema("Position"), true))
             .answers(200, part("Noted.", ROWS, schema("Consumer")))
             .answers(201, part("Made.", ROWS, schema("Consumer")))
-            .refuses(&[409, 410, 413, 415, 422, 429, 507]),
+            .refuses(&[409, 410, 413, 415, 422, 507]),
         operation("delete", ONE, "forgetConsumer", "Forgets a consumer")
             .answers(204, part("Forgotten.", ROWS, Value::Null))
             .refuses(&[404]),
@@ -342,7 +357,7 @@ fn archive() -> Vec<Operation> {
         operation("post", "/v1/{type}/{id}/snapshots", "createSnapshot", "Makes a snapshot")
             .body(body(schema("SnapshotRequest"), true))
             .answers(201, part("Made.", MADE, schema("Snapshot")))
-            .refuses(&[409, 413, 415, 422, 429, 507]),
+            .refuses(&[409, 413, 415, 422, 507]),
         operation("get", SNAPSHOT, "getSnapshot", "Tells of a snapshot")
             .answers(200, part("The snapshot.", ROWS, schema("Snapshot")))
             .refuses(&[404]),
@@ -352,7 +367,7 @@ fn archive() -> Vec<Operation> {
         operation("post", "/v1/{type}/{id}/snapshots/{snapshot}/restore", "restoreSnapshot", "Restores a snapshot")
             .body(body(schema("RestoreRequest"), false))
             .answers(202, part("Begun.", MADE, schema("Job")))
-            .refuses(&[404, 409, 413, 415, 422, 429, 507]),
+            .refuses(&[404, 409, 413, 415, 422, 507]),
         operation("get", JOB, "getJob", "Tells of a restore")
             .answers(200, part("The job.", ROWS, schema("Job")))
             .refuses(&[404]),

@@ -138,6 +138,9 @@ fn documents() -> Value {
             ("imported", count()), ("failed", count()), ("firstSequence", sequence()), ("lastSequence", sequence()),
             ("errors", list(answer(&[("line", count()), ("detail", text())]))),
         ]),
+        "ExportFile": answer(&[
+            ("key", text()), ("bytes", count()), ("documents", count()), ("encryption", json!({"enum": ["SSE-C", "R2"]})), ("sequence?", count()),
+        ]),
         "Operation": {"enum": ["INSERT", "UPDATE", "DELETE"]},
     })
 }
@@ -235,6 +238,9 @@ fn objects() -> Value {
         "Object": answer(&[
             ("docType", of("Name")), ("docId", of("Name")), ("version", count()), ("collections", list(text())),
             ("storage", answer(&[("databaseSize", count()), ("segments", segments)])), ("sync", of("SyncState")), ("config", object()),
+        ]),
+        "Erasure": answer(&[
+            ("state", json!({"enum": ["done", "running"]})), ("sequence", count()), ("objectsDeleted", count()), ("erasedAt?", time()), ("erasedBy?", text()),
         ]),
         "Declaration": sent(&[
             ("columns?", optional(json!({"items": column}), "array")), ("indexes?", indexes), ("columnar?", columnar),
