@@ -13,6 +13,7 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("memory", r#"{"memory":{"budgetBytes":41943040}}"#),
     ("snapshots", r#"{"snapshots":{"flushDelayMs":60000,"keepDays":365}}"#),
     ("cdc", r#"{"cdc":{"maxAgeDays":30}}"#),
+    ("budgets", r#"{"budgets":{"tokenRequests":600,"objectCostMicroUsd":1000}}"#),
     ("cold", r#"{"cold":{"baseUri":"s3://thermocline-cold","icebergKeepDays":30}}"#),
     ("objects", r#"{"objects":{"transitionToInfrequentDays":90}}"#),
     ("warm", r#"{"warm":{"defaultTtlSecs":60}}"#),
