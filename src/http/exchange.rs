@@ -200,3 +200,92 @@ pub fn with_instance(mut response: Response, request_id: &str) -> Response {
     }
     response
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::ports::native::SeededIds;
+    use crate::types::StorageTier;
+
+    fn exchange(method: &str, headers: &[(&str, &str)]) -> Exchange {
+        let head = RequestHead {
+            method: method.to_owned(),
+            origin: "https://worker.example".to_owned(),
+            path: "/v1/demo/1".to_owned(),
+            query: "after=hush".to_owned(),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        Exchange::begin(&head, &SeededIds::new(1), 1_000)
+    }
+
+    fn finish(method: &str, status: u16, headers: &[(&str, &str)], logs_reads: bool) -> Finished {
+        let header =
+            |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let answer = AnswerHead { status, header: &header };
+        exchange(method, &[]).finish(&answer, &Cors::default(), logs_reads, 1_005)
+    }
+
+    fn cache(method: &str, status: u16, headers: &[(&str, &str)]) -> Option<String> {
+        let finished = finish(method, status, headers, true);
+        finished.headers.into_iter().find(|(name, _)| *name == "cache-control").map(|(_, value)| value)
+    }
+
+    #[test]
+    fn only_what_has_a_tag_and_is_read_may_be_kept_and_what_a_route_says_stays() {
+        let tag = ("etag", "\"5\"");
+        assert_eq!(cache("GET", 200, &[tag]).as_deref(), Some("private, no-cache"));
+        assert_eq!(cache("HEAD", 304, &[tag]).as_deref(), Some("private, no-cache"));
+        assert_eq!(cache("PUT", 200, &[tag]).as_deref(), Some("no-store"));
+        assert_eq!(cache("GET", 200, &[]).as_deref(), Some("no-store"));
+        assert_eq!(cache("GET", 200, &[tag, ("cache-control", "public")]), None);
+    }
+
+    #[test]
+    fn reads_that_went_well_have_a_line_unless_they_are_not_to() {
+        let line = |method: &str, status: u16, logs_reads: bool| finish(method, status, &[], logs_reads).line;
+        for (method, status) in [("GET", 200), ("HEAD", 304)] {
+            assert!(line(method, status, true).is_some() && line(method, status, false).is_none(), "{method}");
+        }
+        for (method, status) in [("GET", 404), ("GET", 503), ("PUT", 200), ("DELETE", 204), ("POST", 500)] {
+            assert!(line(method, status, false).is_some(), "{method} {status}");
+        }
+        let told = line("PUT", 201, true).unwrap();
+        assert!(told.contains("\"elapsedMs\":5") && !told.contains("hush"), "{told}");
+        assert!(finish("GET", 500, &[], true).is_failure && !finish("GET", 499, &[], true).is_failure);
+    }
+
+    #[test]
+    fn an_id_is_taken_in_one_form_alone() {
+        let given = "0192d3f0-0000-4000-8000-00000000000a";
+        let id = |text: &str| exchange("GET", &[(REQUEST_ID_HEADER, text)]).id().to_owned();
+        assert_eq!([id(given), id(&given.to_uppercase())], [given, given]);
+        for other in
+            ["", "x", "0192d3f0000040008000000000000000a", &format!("{{{given}}}"), &format!("urn:uuid:{given}")]
+        {
+            assert_ne!(id(other), given, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_with_all_its_causes() {
+        let error = |message: &str| StorageError::new(ErrorKind::Internal, StorageTier::Hot, "do it", message);
+        let line = failure_line(Some("7"), "GET", &error("outer").caused_by(error("middle").caused_by(error("inner"))));
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let failure = told.get("failure").unwrap();
+        assert_eq!(failure.get("message").unwrap(), "outer");
+        assert_eq!(
+            failure.get("causes").unwrap(),
+            &serde_json::json!(["hot tier, do it: middle", "hot tier, do it: inner"])
+        );
+        assert_eq!(told.get("requestId").unwrap(), "7");
+    }
+
+    #[test]
+    fn a_problem_names_its_request_and_other_answers_stay() {
+        let problem = Response::json(400, "{\"status\":400}");
+        let problem = Response { headers: vec![("content-type".into(), "application/problem+json".into())], ..problem };
+        assert_eq!(with_instance(problem, "7").body.bytes(), b"{\"status\":400,\"instance\":\"urn:uuid:7\"}");
+        assert_eq!(with_instance(Response::json(200, "{}"), "7").body.bytes(), b"{}");
+    }
+}
