@@ -32,7 +32,7 @@ def with_whole_numbers(value):
 
 def moment(value):
     """The future is well-formed and refused."""
-    return min(value, int(time.time() * 1000) - 60_000) if isinstance(value, int) else value
+    return min(int(value), int(time.time() * 1000) - 60_000) if str(value).isdigit() else value
 
 
 @schemathesis.hook
