@@ -88,7 +88,7 @@ const figures = {
     await read("commits", "iceberg_commits", "writes_every_50th_commit_for_foreign_readers", env);
   },
   R9: async ({ full, seed }) => {
-    const { failed, cases } = await askEverything({ seed, seconds: full ? 240 : 25 });
+    const { failed, cases } = await askEverything({ seed, seconds: full ? 280 : 25 });
     if (failed > 0) throw new Failure("the worker answers otherwise than its OpenAPI document says, see above");
     if (full && cases < 10_000) throw new Failure(`expected at least 10000 requests, got ${cases}`);
     console.log(`R9: ${cases} requests`);
