@@ -5,6 +5,7 @@
 //   npm run conformance -- worker    tables written by the built worker in workerd, over HTTP, and checked by fsck too
 //   npm run conformance -- catalog   the same, read through the worker's REST catalogue and S3 endpoint while it runs
 //   npm run conformance -- metrics   an object's metrics, read by Prometheus' own parser
+//   npm run conformance -- http      the HTTP interface, by its OpenAPI document; `npm run proof -- R9` asks for longer
 //   npm run conformance -- histories tables that random histories came to; `npm run proof -- histories` plays more
 //   npm run conformance -- foreign   tables written by PyIceberg
 // The last line is `N passed, N failed`.
@@ -16,6 +17,7 @@ import { at, root } from "./lib/paths.mjs";
 import { plain, run } from "./lib/process.mjs";
 import { step } from "./lib/progress.mjs";
 import { preparePython, pythonIn } from "./lib/python.mjs";
+import { askEverything } from "../conformance/http.mjs";
 import { withCatalog, writeWorkerTables } from "../conformance/worker.mjs";
 
 const limits = { fixtureMs: 20 * 60_000, readersMs: 10 * 60_000, buildMs: 20 * 60_000, tableMs: 60_000 };
@@ -148,12 +150,20 @@ function parsed() {
   return withCatalog(freshFolder("metrics"), (url) => compare("metrics.py", [url]));
 }
 
+/** Has all that the OpenAPI document has asked for, right and wrong. */
+function asked() {
+  console.log("\nthe HTTP interface");
+  mkdirSync(folder("work"), { recursive: true });
+  return askEverything();
+}
+
 const writeWorker = () => writeWorkerTables(freshFolder("worker"));
 const parts = {
   native: () => written("tables written natively", writeNativeTables, [comparePython, compareRust, checkThemselves]),
   worker: () => written("tables written by the worker", writeWorker, [comparePython, compareRust, checkThemselves]),
   catalog: attached,
   metrics: parsed,
+  http: asked,
   histories: () => written("tables that random histories came to", writeHistories, [comparePython]),
   foreign: () => written("tables written by PyIceberg", writeForeignTables, [compareForeign]),
 };

@@ -8,6 +8,7 @@
 //   npm run proof -- load        64 clients of one object, with their latencies
 //   npm run proof -- R6          commits of unknown outcome: nothing that is referred to is ever missing
 //   npm run proof -- R1          the same seeds give the same trace, then random histories (as npm run soak) and commits
+//   npm run proof -- R9          the HTTP interface asked by Schemathesis for all that its OpenAPI document has
 //   … --full                     as much as the figure asks for, at most 10 minutes; without it a minute, as CI has it
 //   … --seed N                   from this seed
 // Building in release comes first and takes its own time. The exit code is 1 when anything was wrong.
@@ -18,6 +19,7 @@ import { plain, run } from "./lib/process.mjs";
 import { step } from "./lib/progress.mjs";
 import { preparePython } from "./lib/python.mjs";
 import { comparePython, writtenByTest } from "./conformance.mjs";
+import { askEverything } from "../conformance/http.mjs";
 
 const limits = { buildMs: 30 * 60_000, runMs: 20 * 60_000 };
 
@@ -84,6 +86,12 @@ const figures = {
     const env = { SEED: seed, COMMITS: full ? 1_000 : 60 };
     await tests("iceberg_commits", ["no_referenced_file_is_missing_after_any_step_of_commits_of_unknown_outcome"], env);
     await read("commits", "iceberg_commits", "writes_every_50th_commit_for_foreign_readers", env);
+  },
+  R9: async ({ full, seed }) => {
+    const { failed, cases } = await askEverything({ seed, seconds: full ? 280 : 25 });
+    if (failed > 0) throw new Failure("the worker answers otherwise than its OpenAPI document says, see above");
+    if (full && cases < 10_000) throw new Failure(`expected at least 10000 requests, got ${cases}`);
+    console.log(`R9: ${cases} requests`);
   },
 };
 

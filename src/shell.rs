@@ -6,24 +6,46 @@ use std::rc::Rc;
 use wasm_bindgen_futures::spawn_local;
 use worker::{
     Context, DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, console_error,
+    console_log,
 };
 
 use crate::config::StorageConfig;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, StorageError};
 use crate::http::access::{Access, AccessVariables, Callers, PRINCIPAL_HEADER};
-use crate::http::edge::{Decision, Edge, misconfigured};
+use crate::http::edge::{self, Decision, Edge, misconfigured};
 use crate::http::object::ObjectService;
-use crate::http::problem_response;
+use crate::http::{AnswerHead, Cors, Exchange, REQUEST_ID_HEADER, failure_line, problem_response};
 use crate::platform::sockets::{WorkerSocket, WorkerSockets};
 use crate::platform::{env, http};
-use crate::ports::message::Body;
+use crate::ports::message::{Body, RequestHead};
 use crate::ports::{Socket, SocketMessage};
 use crate::types::StorageTier;
 
 #[worker_macros::event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
-    Ok(answer(request, &env).await.unwrap_or_else(|error| refused(&error)))
+    let head = http::head_from_worker(&request);
+    let (clock, edge) = (env::clock(), edge(&env));
+    let mut exchange = Exchange::begin(&head, env::ids().as_ref(), clock.now_ms());
+    let response = match &edge {
+        Ok(edge) => match answer(edge, request, &head, &mut exchange, &env).await {
+            Ok(response) => response,
+            Err(error) => http::response_to_worker(edge::refused(&mut exchange, &error)),
+        },
+        Err(error) => http::response_to_worker(misconfigured(&head.path, &mut exchange, error)),
+    };
+    let header = |name: &str| response.headers().get(name).ok().flatten();
+    let answer = AnswerHead { status: response.status_code(), header: &header };
+    let finished = match &edge {
+        Ok(edge) => edge.finish(&exchange, &answer),
+        Err(_) => exchange.finish(&answer, &Cors::default(), true, clock.now_ms()),
+    };
+    match &finished.line {
+        Some(line) if finished.is_failure => console_error!("{line}"),
+        Some(line) => console_log!("{line}"),
+        None => {}
+    }
+    Ok(http::answer_with_headers(response, &finished.headers))
 }
 
 thread_local! {
@@ -42,16 +64,14 @@ fn edge(env: &Env) -> crate::error::Result<Rc<Edge>> {
     Ok(edge)
 }
 
-async fn answer(request: Request, env: &Env) -> crate::error::Result<Response> {
-    let head = http::head_from_worker(&request);
-    let edge = match edge(env) {
-        Ok(edge) => edge,
-        Err(error) => {
-            console_error!("{error:?}");
-            return Ok(http::response_to_worker(misconfigured(&head.path, &error)));
-        }
-    };
-    match edge.decide(&head).await {
+async fn answer(
+    edge: &Edge,
+    request: Request,
+    head: &RequestHead,
+    exchange: &mut Exchange,
+    env: &Env,
+) -> crate::error::Result<Response> {
+    match edge.decide(head, exchange).await {
         Decision::Respond(response) => Ok(http::response_to_worker(response)),
         Decision::Read(read) => {
             let bucket = env::worker_bucket(env)?.ok_or_else(|| {
@@ -61,10 +81,9 @@ async fn answer(request: Request, env: &Env) -> crate::error::Result<Response> {
             Ok(http::response_to_worker(read.serve(&bucket).await))
         }
         Decision::Forward { name, plan, principal } => {
-            let request = match &principal {
-                Some(principal) => http::with_header(&request, PRINCIPAL_HEADER, principal)?,
-                None => request,
-            };
+            let mut headers = vec![(REQUEST_ID_HEADER, exchange.id())];
+            headers.extend(principal.as_deref().map(|principal| (PRINCIPAL_HEADER, principal)));
+            let request = http::with_headers(&request, &headers)?;
             let response = env::fetch_object(env, &name, request).await?;
             match plan {
                 None => Ok(response),
@@ -98,11 +117,13 @@ impl DurableObject for DigitalObject {
         self.follow(false);
         match http::request_from_worker(&request) {
             Ok(request) => {
-                let operation = format!("{} {}", request.method, request.path);
-                let response = service.handle(request).await;
-                if response.status >= 500 {
-                    console_error!("{operation}: {}", String::from_utf8_lossy(response.body.bytes()));
-                }
+                let (id, method) = (request.header(REQUEST_ID_HEADER).map(str::to_owned), request.method.clone());
+                let tell = |error: &StorageError| {
+                    if problem_response(error).status >= 500 {
+                        console_error!("{}", failure_line(id.as_deref(), &method, error));
+                    }
+                };
+                let response = service.handle_telling(request, &tell).await;
                 match response.body {
                     Body::Socket(attachment) => Ok(self.open_socket(&attachment)),
                     _ => Ok(http::response_to_worker(response)),

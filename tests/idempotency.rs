@@ -219,3 +219,21 @@ fn whatever_fails_it_is_done_once() {
         }
     }
 }
+
+#[test]
+fn a_batch_of_nothing_is_kept_as_any_other() {
+    let world = World::new(1).unwrap();
+    let object = Object::wake(&world);
+    let batch = |key: &str, body: &str| object.send("POST", "/batch", &headers(key), body);
+    let empty = r#"{"operations":[]}"#;
+    let first = batch("k", empty);
+    assert_eq!((first.status, support::parsed(&first)["lastSequence"].as_i64()), (200, Some(0)));
+    assert!(!is_replayed(&first));
+    insert(&object, "other", &json!({"title": "Alien"}));
+    let again = batch("k", empty);
+    assert!(is_replayed(&again));
+    assert_eq!(told(&again), told(&first), "as it was then");
+    let other = r#"{"operations":[{"op":"insert","collection":"films","doc":{}}]}"#;
+    assert_eq!(batch("k", other).status, 422);
+    assert_eq!(sequence(&object), 1);
+}

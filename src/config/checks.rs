@@ -36,6 +36,15 @@ pub fn endpoint(url: &str) -> Option<&'static str> {
     base_uri(url)
 }
 
+/// The origin of a page as browsers send it, or `*`.
+pub fn origin(text: &str) -> Option<&'static str> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let is_host = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]_".contains(&byte);
+    let is_origin = text == "*" || (!host.is_empty() && host.bytes().all(is_host));
+    (!is_origin)
+        .then_some("\"*\", or origins such as \"https://app.example\": scheme, host in lower case, port, and no slash")
+}
+
 fn has_credentials(uri: &str) -> bool {
     let authority = uri.split_once("://").map_or(uri, |(_, rest)| rest);
     authority.split('/').next().is_some_and(|authority| authority.contains('@'))

@@ -1,7 +1,7 @@
 //! The table of all keys. A comment is what the documentation says of its key.
 
-use super::checks::{base_uri, endpoint, not_empty, nothing_against};
-use super::table::Rule::{Flag, Names, OneOf, Text, Within};
+use super::checks::{base_uri, endpoint, not_empty, nothing_against, origin};
+use super::table::Rule::{Flag, Names, OneOf, Text, Texts, Within};
 use super::table::State::{Fixed, Honoured, Reserved};
 use super::table::{Entry, Key, Plain, Setting, groups};
 
@@ -177,6 +177,9 @@ groups! {
         token_audience "tokenAudience": Option<String> = None, Text(512, not_empty), Honoured;
         /// How far the clocks of those who issue tokens may be off.
         clock_skew_secs "clockSkewSecs": u32 = 5, Within(0, 600), Honoured;
+        /// The origins whose pages may ask, as browsers send them, or `*` for all, see [SECURE.md](SECURE.md#pages-of-other-origins);
+        /// with none of them no page of another origin may.
+        cors_origins "corsOrigins": Vec<String> = Vec::new(), Texts(64, 256, origin), Honoured;
         /// Whether what is stored is encrypted.
         encryption_at_rest "encryptionAtRest": bool = true, Flag,
             Fixed("the platform encrypts the storage of objects and buckets, and has no switch for it");

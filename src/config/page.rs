@@ -13,13 +13,14 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("memory", r#"{"memory":{"budgetBytes":41943040}}"#),
     ("snapshots", r#"{"snapshots":{"flushDelayMs":60000,"keepDays":365}}"#),
     ("cdc", r#"{"cdc":{"maxAgeDays":30}}"#),
+    ("budgets", r#"{"budgets":{"tokenRequests":600,"objectCostMicroUsd":1000}}"#),
     ("cold", r#"{"cold":{"baseUri":"s3://thermocline-cold","icebergKeepDays":30}}"#),
     ("objects", r#"{"objects":{"transitionToInfrequentDays":90}}"#),
     ("warm", r#"{"warm":{"defaultTtlSecs":60}}"#),
     ("query", r#"{"query":{"maxRows":100000000}}"#),
     ("performance", r#"{"performance":{"maxConcurrentOperations":40}}"#),
     ("timeouts", r#"{"timeouts":{"queryMs":20000,"retries":5}}"#),
-    ("security", r#"{"security":{"tokenAudience":"thermocline"}}"#),
+    ("security", r#"{"security":{"tokenAudience":"thermocline","corsOrigins":["https://app.example"]}}"#),
 ];
 
 const INTRODUCTION: &str = r#"# Configuration
@@ -127,6 +128,7 @@ fn accepted(entry: &Entry<'_>) -> String {
         Rule::OneOf(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Rule::Text(most, _) => format!("text, {most} bytes"),
         Rule::Names => "a list of names".to_owned(),
+        Rule::Texts(most, bytes, _) => format!("at most {most} texts, {bytes} bytes each"),
     }
 }
 
@@ -138,6 +140,7 @@ fn shown(entry: &Entry<'_>, value: &Plain) -> String {
         Plain::Text(text) if text.is_empty() => "`\"\"`".to_owned(),
         Plain::Text(text) => format!("`{text}`"),
         Plain::Flag(flag) => format!("`{flag}`"),
+        Plain::Names(names) if names.is_empty() => "none".to_owned(),
         Plain::Names(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
     }
 }

@@ -122,6 +122,10 @@ impl Rule {
                 None => return None,
                 Some(expected) => return Some(expected.to_owned()),
             },
+            (Self::Texts(most, bytes, against), Plain::Names(texts)) if texts.len() <= most => {
+                let fault = |text: &String| if text.len() <= bytes { against(text) } else { Some("shorter texts") };
+                return texts.iter().find_map(fault).map(str::to_owned);
+            }
             (rule, _) => rule,
         };
         Some(match fault {
@@ -129,6 +133,7 @@ impl Rule {
             Self::Flag => "true or false".to_owned(),
             Self::OneOf(words) => words.join(" or "),
             Self::Names => "a list of names".to_owned(),
+            Self::Texts(most, bytes, _) => format!("a list of at most {most} texts of at most {bytes} bytes"),
             Self::Text(most, _) => format!("text of at most {most} bytes"),
         })
     }

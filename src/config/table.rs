@@ -29,6 +29,8 @@ pub enum Rule {
     OneOf(&'static [&'static str]),
     /// A list of names.
     Names,
+    /// A list of at most so many texts, each of at most so many bytes, that a function has nothing to say against.
+    Texts(usize, usize, fn(&str) -> Option<&'static str>),
 }
 
 /// What a key does here.

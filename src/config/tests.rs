@@ -74,6 +74,18 @@ fn every_key_accepts_what_its_row_says_and_nothing_else() {
                 vec!["\"zstd\"".into(), format!("\"{}\"", words[0].to_uppercase()), "0".into()],
             ),
             Rule::Text(most, _) => (vec![default.json()], vec![format!("\"{}\"", "x".repeat(most + 1)), "1".into()]),
+            Rule::Texts(most, bytes, _) => (
+                vec!["[\"*\"]".into(), "[\"https://a.example\",\"http://localhost:8080\"]".into()],
+                vec![
+                    "\"*\"".into(),
+                    "[1]".into(),
+                    "[\"https://a.example/\"]".into(),
+                    "[\"a.example\"]".into(),
+                    "[\"https://\"]".into(),
+                    format!("[\"https://{}\"]", "x".repeat(bytes)),
+                    format!("[{}]", vec!["\"*\""; most + 1].join(",")),
+                ],
+            ),
             Rule::Names => (vec![default.json()], vec!["\"a\"".into(), "[1]".into(), "[[]]".into()]),
         };
         for value in accepted {

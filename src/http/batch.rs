@@ -103,16 +103,17 @@ pub async fn batch(engine: &Engine, request: &mut Request, principal: &Principal
     };
     let writes = read(engine, &text)?;
     drop(text);
-    if writes.is_empty() {
-        let answer = Answer { first_sequence: None, last_sequence: engine.last_sequence()?, results: Vec::new() };
-        return Ok(Response::json(200, to_json(&answer)?));
+    let before = engine.last_sequence()?;
+    if writes.is_empty() && ticket.is_none() {
+        return answer(&[], before);
     }
     let mut refused = |position, error| Err(placed(error, position));
-    finish(engine, ticket.as_ref(), &writes, &context, &mut refused, &answer).await
+    finish(engine, ticket.as_ref(), &writes, &context, &mut refused, &|outcomes| answer(outcomes, before)).await
 }
 
-fn answer(outcomes: &[WriteOutcome]) -> Result<Response> {
-    let last_sequence = outcomes.last().map_or(0, |outcome| outcome.sequence);
+/// What a batch did to an object that had reached the sequence `before`.
+fn answer(outcomes: &[WriteOutcome], before: Sequence) -> Result<Response> {
+    let last_sequence = outcomes.last().map_or(before, |outcome| outcome.sequence);
     let results = outcomes
         .iter()
         .map(|outcome| Outcome { id: &outcome.id, operation: outcome.operation.name(), sequence: outcome.sequence })

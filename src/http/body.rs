@@ -51,6 +51,7 @@ pub fn parse<'b, T: Deserialize<'b>>(text: &'b str, operation: &'static str) -> 
 }
 
 /// A value that must come as a JSON object: serde's derived structs take arrays, too.
+#[derive(Default)]
 pub struct MapOnly<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for MapOnly<T> {

@@ -24,7 +24,7 @@ struct Declaration<'b> {
     #[serde(default)]
     indexes: Vec<Vec<String>>,
     #[serde(default)]
-    columnar: Columnar,
+    columnar: MapOnly<Columnar>,
     retention: Option<MapOnly<Retention>>,
     #[serde(default, rename = "dropColumns")]
     drop_columns: Vec<String>,
@@ -102,7 +102,7 @@ pub async fn declare(engine: &Engine, request: &mut Request, name: &str) -> Resu
     let definition = CollectionDefinition {
         columns: declaration.columns.unwrap_or_default().into_iter().map(|MapOnly(column)| column).collect(),
         indexes: declaration.indexes,
-        columnar: declaration.columnar,
+        columnar: declaration.columnar.0,
         retention: declaration.retention.map(|MapOnly(retention)| retention),
         drop_columns: declaration.drop_columns,
         retired: Vec::new(),

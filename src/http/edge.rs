@@ -1,7 +1,7 @@
 //! What the Worker does before a request reaches its object, and after: access, routing, cached reads. The catalogue and
 //! the files of its tables it serves by itself.
 //!
-//! Every route but `/healthz` wants to know who asks. The files of tables are opened by the token of a session, which only
+//! Every route but `/healthz` and `/openapi.json` wants to know who asks. The files of tables are opened by the token of a session, which only
 //! those get who may load the table.
 
 use std::borrow::Cow;
@@ -10,11 +10,14 @@ use std::rc::Rc;
 use percent_encoding::percent_decode_str;
 
 use super::access::{Access, Principal, Role};
+use super::cors::Cors;
 use super::documents::{GENERATION_HEADER, absent};
+use super::exchange::{AnswerHead, Exchange, Failure, Finished, with_instance};
 use super::iceberg::IcebergService;
 use super::message::{RequestHead, Response, header};
 use super::metrics;
 use super::object::{ROWS_WRITTEN_HEADER, SEQUENCE_HEADER};
+use super::openapi;
 use super::params::QueryParams;
 use super::problem;
 use super::routes::{Route, Routes};
@@ -22,7 +25,7 @@ use super::s3::{ObjectRead, S3Service};
 use crate::config::StorageConfig;
 use crate::engine::{DocumentCache, Entry};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::EdgePorts;
+use crate::ports::{Clock, EdgePorts, Ids};
 use crate::types::names::ObjectName;
 use crate::types::{Sequence, StorageTier};
 
@@ -80,12 +83,16 @@ pub struct Edge {
     access: Access,
     iceberg: IcebergService,
     s3: S3Service,
+    cors: Cors,
+    logs_reads: bool,
+    clock: Rc<dyn Clock>,
+    ids: Rc<dyn Ids>,
 }
 
 impl Edge {
     /// The Worker's part over its ports.
     pub fn new(ports: EdgePorts, config: &StorageConfig, access: Access) -> Result<Self> {
-        let EdgePorts { cache, bucket, clock } = ports;
+        let EdgePorts { cache, bucket, clock, ids } = ports;
         let key = access.session_key();
         Ok(Self {
             routes: Routes::new()?,
@@ -95,36 +102,69 @@ impl Edge {
                 Rc::clone(&clock),
             ),
             s3: S3Service::new(bucket.is_some(), Rc::clone(&clock), &config.cold, key.clone()),
-            iceberg: IcebergService::new(bucket, clock, &config.cold, key)?,
+            iceberg: IcebergService::new(bucket, Rc::clone(&clock), &config.cold, key)?,
+            cors: Cors::new(&config.security.cors_origins),
+            logs_reads: config.security.access_logging,
+            clock,
+            ids,
             access,
         })
     }
 
-    /// Decides on a request.
-    pub async fn decide(&self, head: &RequestHead) -> Decision {
-        if head.path == "/healthz" {
-            return Decision::Respond(healthz(&head.method));
-        }
-        let first = head.path.split('/').nth(1);
-        if first == Some("s3") {
-            return self.s3.plan(head).map_or_else(Decision::Respond, Decision::Read);
-        }
-        let authenticated = self.access.authenticate(head).await;
-        if first == Some("iceberg") {
-            return Decision::Respond(match authenticated.and_then(reader) {
-                Ok(principal) => self.iceberg.answer(head, &principal).await,
-                Err(error) => IcebergService::refuse(head, &error),
-            });
-        }
-        let decided = match authenticated {
-            Ok(principal) => self.route(head, &principal).await,
-            Err(error) => Err(error),
-        };
-        decided.unwrap_or_else(|error| Decision::Respond(problem::response(&error)))
+    /// Takes a request in.
+    pub fn begin(&self, head: &RequestHead) -> Exchange {
+        Exchange::begin(head, self.ids.as_ref(), self.clock.now_ms())
     }
 
-    async fn route(&self, head: &RequestHead, principal: &Principal) -> Result<Decision> {
+    /// What an answer gets on its way out, and what is logged of its request.
+    pub fn finish(&self, exchange: &Exchange, answer: &AnswerHead<'_>) -> Finished {
+        exchange.finish(answer, &self.cors, self.logs_reads, self.clock.now_ms())
+    }
+
+    /// Decides on a request.
+    pub async fn decide(&self, head: &RequestHead, exchange: &mut Exchange) -> Decision {
+        if let Some(response) = self.cors.preflight(head) {
+            return Decision::Respond(response);
+        }
+        match (head.path.as_str(), head.path.split('/').nth(1)) {
+            ("/healthz", _) => {
+                exchange.route = Some("/healthz");
+                Decision::Respond(service(head, exchange, |_| Response::json(200, "{\"status\":\"ok\"}")))
+            }
+            ("/openapi.json", _) => {
+                exchange.route = Some("/openapi.json");
+                Decision::Respond(service(head, exchange, openapi::answer))
+            }
+            (_, Some("s3")) => {
+                exchange.route = Some("/s3/{bucket}/{key}");
+                self.s3.plan(head).map_or_else(Decision::Respond, Decision::Read)
+            }
+            (_, Some("iceberg")) => {
+                exchange.route = self.iceberg.pattern(&head.path);
+                Decision::Respond(match self.authenticate(head, exchange).await.and_then(reader) {
+                    Ok(principal) => self.iceberg.answer(head, &principal).await,
+                    Err(error) => IcebergService::refuse(head, &error),
+                })
+            }
+            _ => {
+                exchange.route = self.routes.pattern(&head.path);
+                let routed = self.route(head, exchange).await;
+                routed.unwrap_or_else(|error| Decision::Respond(refused(exchange, &error)))
+            }
+        }
+    }
+
+    async fn authenticate(&self, head: &RequestHead, exchange: &mut Exchange) -> Result<Principal> {
+        let principal = self.access.authenticate(head).await?;
+        exchange.subject = Some(principal.subject.clone());
+        Ok(principal)
+    }
+
+    async fn route(&self, head: &RequestHead, exchange: &mut Exchange) -> Result<Decision> {
+        let principal = self.authenticate(head, exchange).await?;
         let (name, route) = self.routes.find_public(&head.path)?;
+        exchange.object = Some(name.path());
+        self.cors.check_socket(head)?;
         principal.check_object(&name)?;
         let plan = match (route, head.method.as_str()) {
             (Route::Document(collection, id), "GET") if wants_cached(head) => {
@@ -221,11 +261,13 @@ fn reader(principal: Principal) -> Result<Principal> {
 
 /// The answer to every request when the Worker cannot work as it is configured. Who watches `/healthz` is told that it is
 /// unavailable, and why.
-pub fn misconfigured(path: &str, error: &StorageError) -> Response {
+pub fn misconfigured(path: &str, exchange: &mut Exchange, error: &StorageError) -> Response {
+    let response = refused(exchange, error);
     if path != "/healthz" {
-        return problem::response(error);
+        return response;
     }
-    problem::response(&StorageError::new(ErrorKind::Unavailable, StorageTier::Api, "start", error.message()))
+    let unavailable = StorageError::new(ErrorKind::Unavailable, StorageTier::Api, "start", error.message());
+    with_instance(problem::response(&unavailable), exchange.id())
 }
 
 /// A conditional read goes to the object, which answers it.
@@ -235,18 +277,28 @@ fn wants_cached(head: &RequestHead) -> bool {
     cached && header(&head.headers, "if-none-match").is_none()
 }
 
-fn healthz(method: &str) -> Response {
-    match method {
-        "GET" => Response::json(200, "{\"status\":\"ok\"}"),
-        "HEAD" => Response::json(200, ""),
+/// The problem of a request that goes no further; a failure of ours is kept for the log.
+pub fn refused(exchange: &mut Exchange, error: &StorageError) -> Response {
+    let response = problem::response(error);
+    if response.status >= 500 {
+        exchange.failure = Some(Failure::of(error));
+    }
+    with_instance(response, exchange.id())
+}
+
+/// A route of the service itself, which is for reading.
+fn service(head: &RequestHead, exchange: &mut Exchange, answer: impl Fn(&RequestHead) -> Response) -> Response {
+    match head.method.as_str() {
+        "GET" => answer(head),
+        "HEAD" => {
+            let mut response = answer(head);
+            response.body.clear();
+            response
+        }
         _ => {
-            let error = StorageError::new(
-                ErrorKind::MethodNotAllowed,
-                StorageTier::Api,
-                "route request",
-                "expected one of GET, HEAD, got another method",
-            );
-            problem::response(&error).with_header("allow", "GET, HEAD")
+            let message = "expected one of GET, HEAD, got another method";
+            let error = StorageError::new(ErrorKind::MethodNotAllowed, StorageTier::Api, "route request", message);
+            refused(exchange, &error).with_header("allow", "GET, HEAD")
         }
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::access::{Callers, Principal};
 use super::body::invalid;
 use super::budgets::Budgets;
+use super::exchange::{REQUEST_ID_HEADER, with_instance};
 use super::message::{Body, Request, Response};
 use super::metered::Metered;
 use super::params::refuse;
@@ -55,7 +56,12 @@ impl ObjectService {
     }
 
     /// Answers a request; errors become problem documents.
-    pub async fn handle(&self, mut request: Request) -> Response {
+    pub async fn handle(&self, request: Request) -> Response {
+        self.handle_telling(request, &|_| {}).await
+    }
+
+    /// The same, and tells of an error before it becomes a problem document, which leaves its causes out.
+    pub async fn handle_telling(&self, mut request: Request, tell: &dyn Fn(&StorageError)) -> Response {
         let head = request.method == "HEAD";
         let spent = || self.engine().spent();
         let subject = RefCell::new(None);
@@ -72,12 +78,20 @@ impl ObjectService {
         if let Some(subject) = subject.take() {
             self.budgets.charge(&subject, cost, self.engine().now_ms());
         }
-        let mut response = result.unwrap_or_else(|error| problem::response(&error));
+        let mut response = result.unwrap_or_else(|error| {
+            tell(&error);
+            problem::response(&error)
+        });
+        if let Some(id) = request.header(REQUEST_ID_HEADER).filter(|id| uuid::Uuid::try_parse(id).is_ok()) {
+            response = with_instance(response, id);
+        }
+        if let Body::Whole(body) = &response.body
+            && (head || !body.is_empty())
+        {
+            let length = body.len().to_string();
+            response = response.with_header("content-length", length);
+        }
         if head {
-            if let Body::Whole(body) = &response.body {
-                let length = body.len().to_string();
-                response = response.with_header("content-length", length);
-            }
             response.body.clear();
         }
         response

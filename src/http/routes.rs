@@ -114,7 +114,7 @@ const PATTERNS: [(&str, Pattern); 23] = [
 ];
 
 /// Finds routes.
-pub struct Routes(Router<Pattern>);
+pub struct Routes(Router<(&'static str, Pattern)>);
 
 impl Routes {
     /// All routes of an object.
@@ -125,6 +125,12 @@ impl Routes {
     /// All paths that there are, with the names of their parameters in braces.
     pub fn paths() -> impl Iterator<Item = &'static str> {
         PATTERNS.iter().map(|(path, _)| *path)
+    }
+
+    /// The pattern of an encoded path from outside, for the log; `None` of what is no route.
+    pub fn pattern(&self, path: &str) -> Option<&'static str> {
+        let (pattern, _) = self.0.at(path).ok()?.value;
+        (!pattern.starts_with("/internal")).then_some(*pattern)
     }
 
     /// The same of a request from outside, which has no routes that are between objects.
@@ -140,7 +146,7 @@ impl Routes {
         let found = self.0.at(path).map_err(|_| unknown(path))?;
         let params = &found.params;
         let name = ObjectName::new(&decoded(params, "type")?, &decoded(params, "id")?)?;
-        let route = match found.value {
+        let route = match found.value.1 {
             Pattern::Object => Route::Object,
             Pattern::Collections => Route::Collections,
             Pattern::Collection => Route::Collection(collection(params)?),
@@ -221,11 +227,11 @@ impl Route {
     }
 }
 
-/// A router with these patterns.
-pub fn router<P: Copy>(patterns: &[(&str, P)]) -> Result<Router<P>> {
+/// A router with these patterns, which finds them with their paths.
+pub fn router<P: Copy>(patterns: &[(&'static str, P)]) -> Result<Router<(&'static str, P)>> {
     let mut router = Router::new();
     for (path, pattern) in patterns {
-        router.insert(*path, *pattern).map_err(|error| {
+        router.insert(*path, (*path, *pattern)).map_err(|error| {
             let message = "expected routes that do not overlap";
             StorageError::new(ErrorKind::Internal, StorageTier::Api, "build routes", message).caused_by(error)
         })?;

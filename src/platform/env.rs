@@ -18,7 +18,7 @@ use super::signatures::WorkerSignatures;
 use super::sockets::WorkerSockets;
 use super::sql::WorkerSql;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::{EdgePorts, ObjectFolders, ObjectStore, Ports, Queue, Signatures};
+use crate::ports::{Clock, EdgePorts, Ids, ObjectFolders, ObjectStore, Ports, Queue, Signatures};
 use crate::types::StorageTier;
 use crate::types::names::ObjectName;
 
@@ -61,7 +61,8 @@ pub fn edge_ports(env: &Env) -> Result<EdgePorts> {
     Ok(EdgePorts {
         cache: Rc::new(WorkerCache::new()),
         bucket: worker_bucket(env)?.map(|bucket| -> Rc<dyn ObjectFolders> { Rc::new(bucket) }),
-        clock: Rc::new(WorkerClock),
+        clock: clock(),
+        ids: ids(),
     })
 }
 
@@ -78,6 +79,16 @@ pub async fn fetch_object(env: &Env, name: &ObjectName, request: Request) -> Res
     };
     let stub = objects(env)?.get_by_name(&name.path()).map_err(unavailable)?;
     stub.fetch_with_request(request).await.map_err(unavailable)
+}
+
+/// The time.
+pub fn clock() -> Rc<dyn Clock> {
+    Rc::new(WorkerClock)
+}
+
+/// Randomness for ids.
+pub fn ids() -> Rc<dyn Ids> {
+    Rc::new(WorkerIds)
 }
 
 /// What checks the signatures of tokens.

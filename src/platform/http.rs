@@ -147,12 +147,25 @@ pub fn request_from_worker(request: &worker::Request) -> Result<Request> {
     Ok(Request { method: raw.method().to_ascii_uppercase(), path, query, headers, body })
 }
 
-/// The same request with a header set, in place of any of its name. The body goes along and is not read here.
-pub fn with_header(request: &worker::Request, name: &str, value: &str) -> Result<worker::Request> {
-    let copied = web_sys::Request::new_with_request(request.inner())
-        .and_then(|copy| copy.headers().set(name, value).map(|()| copy))
-        .map_err(|thrown| not_bytes().caused_by(Exception::from(thrown)))?;
-    Ok(worker::Request::from(copied))
+/// The same request with headers set, each in place of any of its name. The body goes along and is not read here.
+pub fn with_headers(request: &worker::Request, headers: &[(&str, &str)]) -> Result<worker::Request> {
+    let refused = |thrown| not_bytes().caused_by(Exception::from(thrown));
+    let copy = web_sys::Request::new_with_request(request.inner()).map_err(refused)?;
+    for (name, value) in headers {
+        copy.headers().set(name, value).map_err(refused)?;
+    }
+    Ok(worker::Request::from(copy))
+}
+
+/// The same response with headers set, each in place of any of its name. The body is not read, and a socket stays open. Those of
+/// an object's answer cannot be changed, so that they are copied.
+pub fn answer_with_headers(response: worker::Response, set: &[(&str, String)]) -> worker::Response {
+    let headers: Headers = response.headers().entries().collect();
+    for (name, value) in set {
+        // All of them are our own, and well-formed.
+        let _ = headers.set(name, value);
+    }
+    response.with_headers(headers)
 }
 
 /// What is decided on before a request's body is looked at.

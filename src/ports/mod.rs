@@ -78,4 +78,6 @@ pub struct EdgePorts {
     pub bucket: Option<Rc<dyn ObjectFolders>>,
     /// Time.
     pub clock: Rc<dyn Clock>,
+    /// Randomness for ids.
+    pub ids: Rc<dyn Ids>,
 }

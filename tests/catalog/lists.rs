@@ -101,7 +101,18 @@ fn pages_go_on_where_the_last_one_ended() {
         let (names, count) = pages("/iceberg/v1/namespaces/demo%1F00/tables?", first, "identifiers");
         assert_eq!((names.len(), count), (26, 4));
     }
-    for wrong in ["pageSize=0", "pageSize=-1", "pageSize=x", &format!("pageToken={}", "x".repeat(5_000))] {
+    let other = front.get("/iceberg/v1/namespaces?pageSize=1&parent=demo").json()["next-page-token"].to_string();
+    let other = format!("pageToken={}", other.trim_matches('"'));
+    for wrong in [
+        "pageToken=x",
+        "pageToken=0123456789abcdefx",
+        "pageToken=%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9%C3%A9",
+        &other,
+        "pageSize=0",
+        "pageSize=-1",
+        "pageSize=x",
+        &format!("pageToken={}", "x".repeat(5_000)),
+    ] {
         front.get(&format!("/iceberg/v1/namespaces?{wrong}")).refused(400, "BadRequestException");
     }
 }

@@ -79,6 +79,7 @@ fn edge(world: &World, config: &str, access: &AccessVariables, bound: bool) -> E
         cache: Rc::new(world.cache.clone()),
         bucket: bound.then(|| -> Rc<dyn thermocline::ports::ObjectFolders> { Rc::new(world.bucket.clone()) }),
         clock: world.clock.clone(),
+        ids: world.ids.clone(),
     };
     let config = StorageConfig::parse(config).unwrap();
     let signatures = Rc::new(NativeSignatures);
@@ -97,7 +98,7 @@ pub fn ask(edge: &Edge, bucket: &MemoryBucket, method: &str, target: &str, heade
         headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
     };
     let mut response = run(async {
-        match edge.decide(&head).await {
+        match edge.decide(&head, &mut edge.begin(&head)).await {
             Decision::Respond(response) => response,
             Decision::Read(read) => read.serve(bucket).await,
             Decision::Forward { name, .. } => panic!("{target} went to the object {}", name.path()),

@@ -6,10 +6,11 @@ use thermocline::config::StorageConfig;
 use thermocline::engine::Engine;
 use thermocline::http::access::{Access, AccessVariables, Callers};
 use thermocline::http::edge::{CachePlan, Decision, Edge};
+use thermocline::http::exchange::Exchange;
 use thermocline::http::message::{Request, RequestHead, Response, WholeBody};
 use thermocline::http::object::ObjectService;
-use thermocline::ports::native::{ManualClock, NativeSignatures, World, run};
-use thermocline::ports::{EdgeCache, EdgePorts, Ports};
+use thermocline::ports::native::{ManualClock, NativeSignatures, SeededIds, World, run};
+use thermocline::ports::{Clock, EdgeCache, EdgePorts, Ports};
 use thermocline::types::names::ObjectName;
 
 pub const TENANTS: [&str; 2] = ["demo/1", "demo/2"];
@@ -40,7 +41,8 @@ fn edge(clock: &Rc<ManualClock>, cache: &Rc<dyn EdgeCache>) -> Edge {
     let config = StorageConfig::default();
     let open = AccessVariables { mode: Some("off".to_owned()), ..AccessVariables::default() };
     let access = Access::new(open, &config.security, Rc::new(NativeSignatures), clock.clone()).unwrap();
-    let ports = EdgePorts { cache: Rc::clone(cache), bucket: None, clock: clock.clone() };
+    let ports =
+        EdgePorts { cache: Rc::clone(cache), bucket: None, clock: clock.clone(), ids: Rc::new(SeededIds::new(1)) };
     Edge::new(ports, &config, access).unwrap()
 }
 
@@ -78,7 +80,8 @@ impl Tenants {
             query: query.to_owned(),
             headers,
         };
-        let decision = run(self.edges[centre].decide(&head)).done().expect("a decision");
+        let mut exchange = Exchange::begin(&head, &SeededIds::new(1), self.clock.now_ms());
+        let decision = run(self.edges[centre].decide(&head, &mut exchange)).done().expect("a decision");
         match decision {
             Decision::Respond(response) => Ok(response),
             Decision::Read(_) => panic!("no file was asked for"),

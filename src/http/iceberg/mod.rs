@@ -11,6 +11,7 @@ mod routes;
 use std::rc::Rc;
 
 use super::access::Principal;
+use super::cursor::query_hash;
 use super::message::{RequestHead, Response};
 use super::params::find_param;
 use crate::catalog::{Namespace, Page, PageRequest, S3Base, SessionKey, TablePath, Tables};
@@ -19,6 +20,7 @@ use crate::error::StorageError;
 use crate::ports::{Clock, ObjectFolders};
 use crate::types::names::ObjectName;
 use refusal::Refusal;
+pub use routes::paths as catalog_paths;
 use routes::{Route, Routes};
 
 /// Names of a page whose size is not said.
@@ -69,6 +71,11 @@ impl IcebergService {
         })
     }
 
+    /// The pattern of a path, for the log.
+    pub fn pattern(&self, path: &str) -> Option<&'static str> {
+        self.routes.pattern(path)
+    }
+
     /// Answers a request of whoever may read; of what is not theirs nothing is told, not even whether it exists.
     pub async fn answer(&self, head: &RequestHead, principal: &Principal) -> Response {
         let mut response = match self.route(head, principal).await {
@@ -110,16 +117,17 @@ impl IcebergService {
     }
 
     async fn namespaces(&self, head: &RequestHead, principal: &Principal) -> Result<Response, Refusal> {
-        let (tables, page) = (self.tables()?, page_request(&head.query)?);
+        let tables = self.tables()?;
         let parent = find_param(&head.query, "parent")?.filter(|parent| !parent.is_empty());
         let Some(parent) = parent else {
-            let mut listed = tables.types(&page).await?;
+            let mut listed = with_token(tables.types(&page_request(&head.query, "")?).await?, "");
             listed.names.retain(|doc_type| principal.covers_some_of(doc_type));
             return Ok(answers::namespaces(&listed, &[]));
         };
         let namespace = namespace_of(&parent, principal)?;
+        let page = page_request(&head.query, &parent)?;
         let mut listed = match &namespace {
-            Namespace::Type(doc_type) => tables.objects(doc_type, &page).await?,
+            Namespace::Type(doc_type) => with_token(tables.objects(doc_type, &page).await?, &parent),
             // An object has tables and no namespaces.
             Namespace::Object(_) => Page { names: Vec::new(), cursor: None },
         };
@@ -142,11 +150,11 @@ impl IcebergService {
     }
 
     async fn table_list(&self, head: &RequestHead, name: &str, namespace: &Namespace) -> Result<Response, Refusal> {
-        let (tables, page) = (self.tables()?, page_request(&head.query)?);
+        let (tables, page) = (self.tables()?, page_request(&head.query, name)?);
         let listed = match namespace {
             // A type has namespaces and no tables.
             Namespace::Type(_) => Page { names: Vec::new(), cursor: None },
-            Namespace::Object(object) => tables.tables(object, &page).await?,
+            Namespace::Object(object) => with_token(tables.tables(object, &page).await?, name),
         };
         if listed.names.is_empty() && listed.cursor.is_none() {
             self.expect(namespace, name).await?;
@@ -216,7 +224,7 @@ fn table_path(namespace: &str, name: &str, principal: &Principal) -> Result<Opti
 }
 
 /// By the specification a client asks for pages by sending a token, an empty one at first; PyIceberg sends a size alone.
-fn page_request(query: &str) -> Result<PageRequest, Refusal> {
+fn page_request(query: &str, of: &str) -> Result<PageRequest, Refusal> {
     let token = find_param(query, "pageToken")?;
     let size = find_param(query, "pageSize")?;
     if token.is_none() && size.is_none() {
@@ -229,9 +237,30 @@ fn page_request(query: &str) -> Result<PageRequest, Refusal> {
             size.ok_or_else(|| Refusal::malformed("expected pageSize to be a whole number above 0"))?
         }
     };
-    let cursor = token.filter(|token| !token.is_empty());
-    if cursor.as_ref().is_some_and(|token| token.len() > PAGE_TOKEN_MAX_BYTES) {
-        return Err(Refusal::malformed("expected pageToken to be the next-page-token of an answer"));
-    }
+    let cursor = match token.filter(|token| !token.is_empty()) {
+        None => None,
+        Some(token) => Some(cursor_of(&token, of).ok_or_else(|| {
+            Refusal::malformed("expected pageToken to be the next-page-token of the same list, got another")
+        })?),
+    };
     Ok(PageRequest::Page { size, cursor })
+}
+
+/// Hexadecimal digits of a hash, before the cursor of a page token.
+const TOKEN_HASH_DIGITS: usize = 16;
+
+/// The token of a list's next page: the bucket's cursor, and a hash that ties it to the list, so that the bucket is not asked with
+/// what it would fail at. It protects nothing.
+fn page_token(cursor: &str, of: &str) -> String {
+    format!("{:016x}{cursor}", query_hash(&format!("{of}\n{cursor}")))
+}
+
+/// The cursor of such a token; `None` of any other text.
+fn cursor_of(token: &str, of: &str) -> Option<String> {
+    let cursor = token.get(TOKEN_HASH_DIGITS..).filter(|_| token.len() <= PAGE_TOKEN_MAX_BYTES)?;
+    (page_token(cursor, of) == token).then(|| cursor.to_owned())
+}
+
+fn with_token(page: Page, of: &str) -> Page {
+    Page { cursor: page.cursor.map(|cursor| page_token(&cursor, of)), ..page }
 }

@@ -43,13 +43,32 @@ const PATTERNS: [(&str, Pattern); 5] = [
     ("/iceberg/v1/namespaces/{namespace}/tables/{table}", Pattern::Table),
 ];
 
+impl Pattern {
+    fn methods(self) -> &'static [&'static str] {
+        match self {
+            Self::Namespace | Self::Table => &["GET", "HEAD"],
+            Self::Config | Self::Namespaces | Self::Tables => &["GET"],
+        }
+    }
+}
+
+/// All paths of the catalogue, with the names of their parameters in braces, and their methods.
+pub fn paths() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    PATTERNS.iter().map(|(path, pattern)| (*path, pattern.methods()))
+}
+
 /// Finds routes.
-pub struct Routes(Router<Pattern>);
+pub struct Routes(Router<(&'static str, Pattern)>);
 
 impl Routes {
     /// All routes of the catalogue.
     pub fn new() -> Result<Self> {
         router(&PATTERNS).map(Self)
+    }
+
+    /// The pattern of an encoded path, for the log.
+    pub fn pattern(&self, path: &str) -> Option<&'static str> {
+        self.0.at(path).ok().map(|found| found.value.0)
     }
 
     /// The route of an encoded path, which must be one that this method reads.
@@ -59,14 +78,12 @@ impl Routes {
             // Views, transactions, renames: whatever it was to be, it was not reading a table.
             return Err(if reads { Refusal::no_route() } else { Refusal::read_only("GET, HEAD") });
         };
-        let allowed = match found.value {
-            Pattern::Namespace | Pattern::Table => ["GET", "HEAD"].as_slice(),
-            Pattern::Config | Pattern::Namespaces | Pattern::Tables => ["GET"].as_slice(),
-        };
+        let pattern = found.value.1;
+        let allowed = pattern.methods();
         if !allowed.contains(&method) {
             return Err(Refusal::read_only(&allowed.join(", ")));
         }
-        Ok(match found.value {
+        Ok(match pattern {
             Pattern::Config => Route::Config,
             Pattern::Namespaces => Route::Namespaces,
             Pattern::Namespace => Route::Namespace(decoded(&found.params, "namespace")?),

@@ -1,0 +1,9 @@
+//! Prints the OpenAPI document that the Worker serves: `cargo run --example openapi > src/http/openapi.json`
+
+#![allow(clippy::print_stdout, reason = "a command prints what it makes")]
+
+mod document;
+
+fn main() {
+    print!("{}", document::text());
+}
