@@ -14,7 +14,7 @@ const MAGIC: [u8; 4] = *b"TCWE";
 const VERSION: u16 = 1;
 /// The flag of an entry that says that there is nothing.
 const ABSENT: u16 = 1;
-/// Where the bytes begin that the checksum is of.
+/// Where the bytes begin that the checksum is of. The flags before them are its seed.
 const CHECKED_FROM: usize = 16;
 /// How far the clock of the machine that kept an entry may be ahead, in ms.
 const CLOCK_SKEW_MS: i64 = 5_000;
@@ -45,7 +45,8 @@ pub fn encode(entry: &Entry, key: &str, now: Timestamp, ttl_secs: u32) -> Vec<u8
     let mut bytes = Vec::with_capacity(key.len() + entry.tag.len() + body.map_or(0, <[u8]>::len) + 64);
     bytes.extend(MAGIC);
     bytes.extend(VERSION.to_le_bytes());
-    bytes.extend(if body.is_none() { ABSENT } else { 0 }.to_le_bytes());
+    let flags = if body.is_none() { ABSENT } else { 0 };
+    bytes.extend(flags.to_le_bytes());
     bytes.extend([0; 8]);
     bytes.extend(now.to_le_bytes());
     bytes.extend(ttl_secs.to_le_bytes());
@@ -55,7 +56,7 @@ pub fn encode(entry: &Entry, key: &str, now: Timestamp, ttl_secs: u32) -> Vec<u8
         bytes.extend(text.as_bytes());
     }
     bytes.extend(body.unwrap_or_default());
-    let checksum = xxh64(bytes.get(CHECKED_FROM..).unwrap_or_default(), 0);
+    let checksum = xxh64(bytes.get(CHECKED_FROM..).unwrap_or_default(), u64::from(flags));
     if let Some(place) = bytes.get_mut(8..CHECKED_FROM) {
         place.copy_from_slice(&checksum.to_le_bytes());
     }
@@ -68,7 +69,10 @@ pub fn decode(bytes: &[u8], key: &str, now: Timestamp) -> Option<FoundEntry> {
     let head: [u8; 6] = take(&mut rest)?;
     let flags = u16::from_le_bytes(take(&mut rest)?);
     let checksum = u64::from_le_bytes(take(&mut rest)?);
-    if head.strip_prefix(&MAGIC) != Some(&VERSION.to_le_bytes()) || flags > ABSENT || xxh64(rest, 0) != checksum {
+    if head.strip_prefix(&MAGIC) != Some(&VERSION.to_le_bytes())
+        || flags > ABSENT
+        || xxh64(rest, u64::from(flags)) != checksum
+    {
         return None;
     }
     let kept_at = Timestamp::from_le_bytes(take(&mut rest)?);
@@ -144,7 +148,7 @@ mod tests {
     fn a_length_beyond_the_end_is_no_entry() {
         let mut bytes = encode(&entry(None), KEY, NOW, 10);
         bytes[36..40].copy_from_slice(&u32::MAX.to_le_bytes());
-        let checksum = xxh64(&bytes[16..], 0);
+        let checksum = xxh64(&bytes[16..], u64::from(ABSENT));
         bytes[8..16].copy_from_slice(&checksum.to_le_bytes());
         assert_eq!(decode(&bytes, KEY, NOW), None);
     }
