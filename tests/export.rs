@@ -427,9 +427,9 @@ fn what_is_no_export_is_refused() {
     }
     assert_eq!(life.object.export("Docs", "").0.status, 400, "a name that is none");
     assert_eq!(life.object.export("docs__changes", "").0.status, 400);
-    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+    for method in ["PUT", "PATCH", "DELETE"] {
         let refused = life.object.send(method, "/collections/docs/export", &[], "");
-        assert_eq!((refused.status, support::header(&refused, "allow")), (405, "GET, HEAD"), "{method}");
+        assert_eq!((refused.status, support::header(&refused, "allow")), (405, "GET, HEAD, POST"), "{method}");
     }
     let early = life.object.send("GET", "/collections/docs/export", &[("min-sequence", "1000")], "");
     assert_eq!(early.status, 412);
