@@ -1,7 +1,8 @@
 //! The table of all keys. A comment is what the documentation says of its key.
 
 use super::checks::{base_uri, endpoint, not_empty, nothing_against};
-use super::table::Rule::{Flag, Names, OneOf, Text, Within};
+use super::masking::Masking;
+use super::table::Rule::{self, Flag, Names, OneOf, Text, Within};
 use super::table::State::{Fixed, Honoured, Reserved};
 use super::table::{Entry, Key, Plain, Setting, groups};
 
@@ -175,8 +176,8 @@ groups! {
             Fixed("snapshots are objects of the bucket, and R2 encrypts every object");
         /// Whether it is noted who has done what.
         access_logging "accessLogging": bool = true, Flag, Reserved("a log of accesses");
-        /// Whether fields are hidden from those who may not see them.
-        data_masking "dataMasking": bool = false, Flag, Reserved("masking");
+        /// Which fields are hidden, and from whom.
+        data_masking "dataMasking": Masking = Masking::default(), Rule::Masking, Honoured;
     }
     /// What nobody may change.
     worm: WormConfig {

@@ -127,6 +127,7 @@ fn accepted(entry: &Entry<'_>) -> String {
         Rule::OneOf(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Rule::Text(most, _) => format!("text, {most} bytes"),
         Rule::Names => "a list of names".to_owned(),
+        Rule::Masking => "`false`, or rules as in [SECURE.md](SECURE.md#fields-that-are-hidden)".to_owned(),
     }
 }
 
@@ -139,6 +140,7 @@ fn shown(entry: &Entry<'_>, value: &Plain) -> String {
         Plain::Text(text) => format!("`{text}`"),
         Plain::Flag(flag) => format!("`{flag}`"),
         Plain::Names(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+        Plain::Object(text) => format!("`{text}`"),
     }
 }
 

@@ -72,6 +72,8 @@ impl Engine {
         self.alarm_due.set(Some(None));
         let now = self.now_ms();
         self.exports.end_abandoned(now);
+        // One that cannot be looked at is closed when it is next sent something.
+        let _ = self.end_sockets();
         let due = self.work(now);
         match due {
             Ok(Work { any: false, expiry: None, .. }) => return Ok(Ok(())),

@@ -11,17 +11,17 @@ use super::documents::GENERATION_HEADER;
 use super::iceberg::IcebergService;
 use super::message::{RequestHead, Response, header};
 use super::metrics;
-use super::object::SEQUENCE_HEADER;
+use super::object::{SEQUENCE_HEADER, masked};
 use super::params::QueryParams;
 use super::problem;
 use super::routes::{Route, Routes};
 use super::s3::{ObjectRead, S3Service};
-use crate::config::StorageConfig;
+use crate::config::{Masking, StorageConfig};
 use crate::engine::DocumentCache;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{CachedEntry, EdgePorts};
 use crate::types::names::ObjectName;
-use crate::types::{Sequence, StorageTier};
+use crate::types::{Masks, Sequence, StorageTier};
 
 /// What is to be done with a request.
 pub enum Decision {
@@ -49,6 +49,8 @@ pub enum CachePlan {
         collection: String,
         /// The document's id.
         id: String,
+        /// What is hidden from whoever asks: the object has answered without masks.
+        masks: Masks,
     },
     /// The document has changed.
     ForgetDocument {
@@ -70,6 +72,7 @@ pub struct Edge {
     access: Access,
     iceberg: IcebergService,
     s3: S3Service,
+    masking: Masking,
 }
 
 impl Edge {
@@ -85,7 +88,8 @@ impl Edge {
                 Rc::clone(&clock),
             ),
             s3: S3Service::new(bucket.is_some(), Rc::clone(&clock), &config.cold, key.clone()),
-            iceberg: IcebergService::new(bucket, clock, &config.cold, key)?,
+            iceberg: IcebergService::new(bucket, clock, config, key)?,
+            masking: config.security.data_masking.clone(),
             access,
         })
     }
@@ -119,10 +123,11 @@ impl Edge {
         let plan = match (route, head.method.as_str()) {
             (Route::Document(collection, id), "GET") if wants_cached(head) => {
                 principal.check_role(Role::Reader)?;
+                let masks = Masks::of(&self.masking, principal.viewer());
                 if let Some(response) = self.cached(head, &name, &collection, &id).await {
-                    return Ok(Decision::Respond(response));
+                    return masked(response, &collection, &masks).map(Decision::Respond);
                 }
-                Some(CachePlan::Keep { collection, id })
+                Some(CachePlan::Keep { collection, id, masks })
             }
             (Route::Document(collection, id), "PUT" | "PATCH" | "DELETE") => {
                 Some(CachePlan::ForgetDocument { collection, id })
@@ -133,7 +138,10 @@ impl Edge {
             (Route::Metrics, "GET" | "HEAD") => Some(CachePlan::AddFigures),
             _ => None,
         };
-        let principal = (!self.access.is_open()).then(|| principal.to_header());
+        // What is kept for everyone is asked for unmasked.
+        let keeps = matches!(plan, Some(CachePlan::Keep { .. }));
+        let header = || if keeps { principal.unmasked().to_header() } else { principal.to_header() };
+        let principal = (!self.access.is_open()).then(header);
         Ok(Decision::Forward { name, plan, principal })
     }
 
@@ -156,18 +164,32 @@ impl Edge {
         Some(response)
     }
 
+    /// Keeps an object's answer, which is unmasked.
+    async fn keep(
+        &self,
+        name: &ObjectName,
+        generation: i64,
+        (collection, id): (&str, &str),
+        response: Response,
+    ) -> Response {
+        let kept = |header: &&(String, String)| header.0 == "etag" || header.0 == SEQUENCE_HEADER;
+        let headers = response.headers.iter().filter(kept).cloned().collect();
+        let entry = CachedEntry { headers, body: response.body.bytes().to_vec() };
+        self.cache.put(name, generation, collection, id, &entry).await;
+        response.with_header("thermocline-cache", "miss")
+    }
+
     /// Takes an object's answer to a request that had a plan; what comes out goes to the client.
     pub async fn after(&self, name: &ObjectName, plan: CachePlan, mut response: Response) -> Response {
         let generation = response.header(GENERATION_HEADER).and_then(|text| text.parse::<i64>().ok());
         response.headers.retain(|(header, _)| header != GENERATION_HEADER);
         let succeeded = (200..300).contains(&response.status);
         match (plan, generation) {
-            (CachePlan::Keep { collection, id }, Some(generation)) if response.status == 200 => {
-                let kept = |header: &&(String, String)| header.0 == "etag" || header.0 == SEQUENCE_HEADER;
-                let headers = response.headers.iter().filter(kept).cloned().collect();
-                let entry = CachedEntry { headers, body: response.body.bytes().to_vec() };
-                self.cache.put(name, generation, &collection, &id, &entry).await;
-                response = response.with_header("thermocline-cache", "miss");
+            (CachePlan::Keep { collection, id, masks }, generation) => {
+                if let (Some(generation), 200) = (generation, response.status) {
+                    response = self.keep(name, generation, (&collection, &id), response).await;
+                }
+                response = masked(response, &collection, &masks).unwrap_or_else(|error| problem::response(&error));
             }
             (CachePlan::ForgetDocument { collection, id }, _) if succeeded => {
                 self.cache.forget(name, &collection, &id).await

@@ -15,13 +15,13 @@ use super::params::{QueryParams, refuse};
 use super::problem;
 use crate::engine::{Engine, Export};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::types::StorageTier;
+use crate::types::{Masks, StorageTier};
 
 /// `GET …/export`
-pub async fn export(engine: &Rc<Engine>, request: &Request, collection: &str) -> Result<Response> {
+pub async fn export(engine: &Rc<Engine>, request: &Request, collection: &str, masks: &Masks) -> Result<Response> {
     let params = QueryParams::read(&request.query, &["asOf"])?;
     let as_of = params.get("asOf").map(as_of::from_text).transpose().map_err(refuse)?;
-    let export = engine.export(collection, as_of).await?;
+    let export = engine.export(collection, as_of, masks).await?;
     let response = Response::empty(200).with_header("content-type", "application/x-ndjson");
     let response = match export.sequence {
         Some(sequence) => response.with_header(SEQUENCE_HEADER, sequence.to_string()),

@@ -16,7 +16,7 @@ use super::{
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::CORRELATION_ID_MAX_BYTES;
-use crate::types::{ChangeContext, Sequence, StorageTier};
+use crate::types::{ChangeContext, Masks, Sequence, StorageTier};
 
 /// The header of a write that names the sequence reached.
 pub const SEQUENCE_HEADER: &str = "thermocline-sequence";
@@ -90,22 +90,31 @@ impl ObjectService {
         }
         let method = request.method.clone();
         let engine = &self.engine;
+        let masks = Masks::of(&engine.config().security.data_masking, principal.viewer());
         match (route, method.as_str()) {
             (Route::Object, _) => object_info::get(engine, request),
             (Route::Collections, _) => collections::list(engine, request),
             (Route::Collection(name), "PUT") => collections::declare(engine, request, &name).await,
             (Route::Collection(name), "DELETE") => collections::drop(engine, request, &name).await,
             (Route::Collection(name), _) => collections::get(engine, request, &name),
-            (Route::Documents(collection), _) => documents::insert(engine, request, &collection, &principal).await,
-            (Route::Document(collection, id), "PUT") => documents::upsert(engine, request, &collection, &id).await,
-            (Route::Document(collection, id), "PATCH") => documents::patch(engine, request, &collection, &id).await,
+            (Route::Documents(collection), _) => {
+                masked(documents::insert(engine, request, &collection, &principal).await?, &collection, &masks)
+            }
+            (Route::Document(collection, id), "PUT") => {
+                masked(documents::upsert(engine, request, &collection, &id).await?, &collection, &masks)
+            }
+            (Route::Document(collection, id), "PATCH") => {
+                masked(documents::patch(engine, request, &collection, &id).await?, &collection, &masks)
+            }
             (Route::Document(collection, id), "DELETE") => documents::delete(engine, request, &collection, &id).await,
-            (Route::Document(collection, id), _) => documents::get(engine, request, &collection, &id).await,
-            (Route::Export(collection), _) => export::export(engine, request, &collection).await,
+            (Route::Document(collection, id), _) => {
+                masked(documents::get(engine, request, &collection, &id).await?, &collection, &masks)
+            }
+            (Route::Export(collection), _) => export::export(engine, request, &collection, &masks).await,
             (Route::Import(collection), _) => import::import(engine, request, &collection).await,
-            (Route::Query(collection), _) => query::query(engine, request, &collection).await,
+            (Route::Query(collection), _) => query::query(engine, request, &collection, &masks).await,
             (Route::Batch, _) => batch::batch(engine, request, &principal).await,
-            (Route::Cdc, _) => cdc::read(engine, request).await,
+            (Route::Cdc, _) => cdc::read(engine, request, &principal).await,
             (Route::Consumers, _) => cdc::consumers::list(engine, request),
             (Route::Consumer(name), "PUT") => cdc::consumers::acknowledge(engine, request, &name).await,
             (Route::Consumer(name), "DELETE") => cdc::consumers::forget(engine, request, &name),
@@ -123,6 +132,21 @@ impl ObjectService {
             (Route::Job(id) | Route::ForeignJob(id), _) => restore::job(engine, request, id).await,
         }
     }
+}
+
+/// An answer that is a document, as its reader may see it.
+pub fn masked(mut response: Response, collection: &str, masks: &Masks) -> Result<Response> {
+    let is_document = matches!(response.status, 200 | 201) && masks.hide_some_of(collection);
+    if let Body::Whole(bytes) = &mut response.body
+        && is_document
+    {
+        let text = String::from_utf8(std::mem::take(bytes)).map_err(|error| {
+            let message = "expected a document to be UTF-8, got other bytes";
+            StorageError::new(ErrorKind::Corrupt, StorageTier::Api, "mask document", message).caused_by(error)
+        })?;
+        *bytes = masks.apply(collection, text)?.into_bytes();
+    }
+    Ok(response)
 }
 
 /// One of the requests that are worked on, until it is dropped.
