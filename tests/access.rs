@@ -308,7 +308,7 @@ fn wycheproofs_tokens_are_judged_right() {
 }
 
 /// What each route asks for, by path and method. A route that is not here fails the test below.
-const ROLES: [(&str, &str, Role); 35] = [
+const ROLES: [(&str, &str, Role); 37] = [
     ("", "GET", Role::Reader),
     ("/collections", "GET", Role::Reader),
     ("/collections/c", "GET", Role::Reader),
@@ -328,6 +328,8 @@ const ROLES: [(&str, &str, Role); 35] = [
     ("/cdc/consumers/w", "GET", Role::Reader),
     ("/cdc/consumers/w", "PUT", Role::Reader),
     ("/cdc/consumers/w", "DELETE", Role::Writer),
+    ("/access", "GET", Role::Auditor),
+    ("/access", "HEAD", Role::Auditor),
     ("/metrics", "GET", Role::Reader),
     ("/sync", "GET", Role::Reader),
     ("/sync", "POST", Role::Writer),

@@ -19,7 +19,11 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("query", r#"{"query":{"maxRows":100000000}}"#),
     ("performance", r#"{"performance":{"maxConcurrentOperations":40}}"#),
     ("timeouts", r#"{"timeouts":{"queryMs":20000,"retries":5}}"#),
-    ("security", r#"{"security":{"tokenAudience":"thermocline"}}"#),
+    (
+        "security",
+        r#"{"security":{"dataMasking":{"rules":[{"collection":"users","path":"contact.email","show":["admin"],"with":"last4"}]}}}"#,
+    ),
+    ("worm", r#"{"worm":{"auditLogRetention":365}}"#),
 ];
 
 const INTRODUCTION: &str = r#"# Configuration

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::access::{Callers, Principal};
+use super::access_log::Observed;
 use super::body::invalid;
 use super::message::{Body, Request, Response};
 use super::metered::Metered;
@@ -11,7 +12,8 @@ use super::params::refuse;
 use super::problem;
 use super::routes::{Route, Routes};
 use super::{
-    batch, cdc, collections, documents, export, import, metrics, object_info, query, restore, snapshots, sync,
+    access_log, batch, cdc, collections, documents, export, import, metrics, object_info, query, restore, snapshots,
+    sync,
 };
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
@@ -52,7 +54,15 @@ impl ObjectService {
         let head = request.method == "HEAD";
         let counters = || self.engine.counters();
         let answered = async {
+            let observed = self.observe(&mut request);
             let result = self.answer(&mut request).await;
+            if let Some(observed) = observed {
+                let status = match &result {
+                    Ok(response) => response.status,
+                    Err(error) => problem::status(error.kind()).0,
+                };
+                observed.answered(&self.engine, status);
+            }
             if result.is_err() {
                 request.discard_body().await;
             }
@@ -72,6 +82,14 @@ impl ObjectService {
         response
             .with_header("thermocline-rows-read", cost.rows_read.to_string())
             .with_header("thermocline-rows-written", cost.rows_written.to_string())
+    }
+
+    /// What is to be noted of a request; `None` where nothing is, and of what is between objects.
+    fn observe(&self, request: &mut Request) -> Option<Observed> {
+        access_log::forget_claims(request);
+        let (_, route) = self.routes.find(&request.path).ok()?;
+        route.role(&request.method).filter(|_| self.engine.notes_access())?;
+        Some(Observed::new(request, &route, self.callers == Callers::Anyone, self.engine.now_ms()))
     }
 
     async fn answer(&self, request: &mut Request) -> Result<Response> {
@@ -119,6 +137,7 @@ impl ObjectService {
             (Route::Consumer(name), "PUT") => cdc::consumers::acknowledge(engine, request, &name).await,
             (Route::Consumer(name), "DELETE") => cdc::consumers::forget(engine, request, &name),
             (Route::Consumer(name), _) => cdc::consumers::get(engine, request, &name),
+            (Route::AccessLog, _) => access_log::list(engine, request),
             (Route::Metrics, _) => metrics::get(engine, request),
             (Route::Sync, "POST") => sync::sync(engine, request).await,
             (Route::Sync, _) => sync::state(engine, request),
@@ -189,7 +208,7 @@ pub fn change_context(request: &Request) -> Result<ChangeContext> {
             )));
         }
     };
-    Ok(ChangeContext { source: None, correlation_id })
+    Ok(ChangeContext { source: None, correlation_id, access: access_log::access(request) })
 }
 
 fn min_sequence(request: &Request) -> Result<Option<Sequence>> {

@@ -39,6 +39,8 @@ pub enum Route {
     Consumers,
     /// One consumer.
     Consumer(String),
+    /// Who did what.
+    AccessLog,
     /// Figures.
     Metrics,
     /// Archiving.
@@ -71,6 +73,7 @@ enum Pattern {
     Cdc,
     Consumers,
     Consumer,
+    AccessLog,
     Metrics,
     Sync,
     Snapshots,
@@ -81,7 +84,7 @@ enum Pattern {
     ForeignJob,
 }
 
-const PATTERNS: [(&str, Pattern); 21] = [
+const PATTERNS: [(&str, Pattern); 22] = [
     ("/v1/{type}/{id}", Pattern::Object),
     ("/v1/{type}/{id}/", Pattern::Object),
     ("/v1/{type}/{id}/collections", Pattern::Collections),
@@ -95,6 +98,7 @@ const PATTERNS: [(&str, Pattern); 21] = [
     ("/v1/{type}/{id}/cdc", Pattern::Cdc),
     ("/v1/{type}/{id}/cdc/consumers", Pattern::Consumers),
     ("/v1/{type}/{id}/cdc/consumers/{consumer}", Pattern::Consumer),
+    ("/v1/{type}/{id}/access", Pattern::AccessLog),
     ("/v1/{type}/{id}/metrics", Pattern::Metrics),
     ("/v1/{type}/{id}/sync", Pattern::Sync),
     ("/v1/{type}/{id}/snapshots", Pattern::Snapshots),
@@ -149,6 +153,7 @@ impl Routes {
             Pattern::Cdc => Route::Cdc,
             Pattern::Consumers => Route::Consumers,
             Pattern::Consumer => Route::Consumer(consumer(params)?),
+            Pattern::AccessLog => Route::AccessLog,
             Pattern::Metrics => Route::Metrics,
             Pattern::Sync => Route::Sync,
             Pattern::Snapshots => Route::Snapshots,
@@ -166,9 +171,13 @@ impl Route {
     /// The methods that this route has.
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
-            Self::Object | Self::Collections | Self::Export(_) | Self::Cdc | Self::Consumers | Self::Metrics => {
-                &["GET", "HEAD"]
-            }
+            Self::Object
+            | Self::Collections
+            | Self::Export(_)
+            | Self::Cdc
+            | Self::Consumers
+            | Self::AccessLog
+            | Self::Metrics => &["GET", "HEAD"],
             Self::Collection(_) | Self::Consumer(_) => &["GET", "HEAD", "PUT", "DELETE"],
             Self::Documents(_)
             | Self::Import(_)
@@ -183,10 +192,36 @@ impl Route {
         }
     }
 
+    /// What it is called in the access log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Object => "object",
+            Self::Collections => "collections",
+            Self::Collection(_) => "collection",
+            Self::Documents(_) => "documents",
+            Self::Document(..) => "document",
+            Self::Import(_) => "import",
+            Self::Export(_) => "export",
+            Self::Query(_) => "query",
+            Self::Batch => "batch",
+            Self::Cdc => "cdc",
+            Self::Consumers => "consumers",
+            Self::Consumer(_) => "consumer",
+            Self::AccessLog => "access",
+            Self::Metrics => "metrics",
+            Self::Sync => "sync",
+            Self::Snapshots => "snapshots",
+            Self::Snapshot(_) => "snapshot",
+            Self::Restore(_) | Self::ForeignRestore => "restore",
+            Self::Job(_) | Self::ForeignJob(_) => "job",
+        }
+    }
+
     /// The role that a method of this route asks for; `None` for what only objects ask each other.
     pub fn role(&self, method: &str) -> Option<Role> {
         match (self, method) {
             (Self::ForeignRestore | Self::ForeignJob(_), _) => None,
+            (Self::AccessLog, _) => Some(Role::Auditor),
             // Whoever may read the feed may say how far they have come.
             (_, "GET" | "HEAD") | (Self::Query(_), _) | (Self::Consumer(_), "PUT") => Some(Role::Reader),
             _ => Some(Role::Writer),

@@ -11,7 +11,7 @@ pub mod statistics;
 pub mod sync;
 pub mod time;
 
-pub use events::{CdcEvent, ChangeContext, CollectionId, Document, Operation, Sequence, Timestamp};
+pub use events::{Access, CdcEvent, ChangeContext, CollectionId, Document, Operation, Sequence, Timestamp};
 pub use json::Json;
 pub use masking::{Masks, Viewer};
 pub use sink::DocumentSink;
