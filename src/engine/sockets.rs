@@ -133,7 +133,6 @@ impl Engine {
     pub async fn pump_sockets(&self) -> Result<Pumped> {
         let sockets = self.ports.sockets.open()?;
         let mut pumped = Pumped { sockets: sockets.len(), ..Pumped::default() };
-        self.end_sockets()?;
         if sockets.is_empty() || self.last_sequence()? == 0 {
             return Ok(pumped);
         }

@@ -75,6 +75,11 @@ impl<'f> Gathering<'f> {
         self.looked_bytes = self.looked_bytes.saturating_add(bytes);
     }
 
+    /// Notes that everything up to a key was looked at, though there was no entry.
+    pub fn pass(&mut self, key: AccessKey) {
+        self.seen = self.seen.max(key);
+    }
+
     /// Takes the next entry of the stream, if it is wanted.
     pub fn take(&mut self, entry: AccessEntry) {
         let (from, to) = self.bounds();

@@ -42,8 +42,11 @@ impl ChangeLog {
                     if record.timestamp > to {
                         return Ok(());
                     }
-                    if let Some(entry) = record.into_access()? {
-                        into.take(entry);
+                    let key = (record.timestamp, record.first);
+                    match record.into_access()? {
+                        Some(entry) => into.take(entry),
+                        None if !into.is_done() => into.pass(key),
+                        None => {}
                     }
                     position = last;
                 }
