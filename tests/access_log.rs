@@ -100,8 +100,11 @@ fn refused_calls_do_not_make_the_object_write_and_are_counted_where_they_are_not
     each_alarm(&world, &object, 70_000, 50, |ended| ended.unwrap());
     let all = entries(&Object::wake(&world), 1_000);
     let kept = all.iter().filter(|entry| entry["status"] == 404).count() as u64;
-    let missing: u64 =
-        all.iter().filter(|entry| entry["action"] == "entries not kept").map(|entry| entry["events"].as_u64().unwrap()).sum();
+    let missing: u64 = all
+        .iter()
+        .filter(|entry| entry["action"] == "entries not kept")
+        .map(|entry| entry["events"].as_u64().unwrap())
+        .sum();
     println!("{kept} kept, {missing} counted, {written} rows written");
     assert_eq!(kept + missing, CALLS);
     assert!(kept >= 500 && missing > 0);

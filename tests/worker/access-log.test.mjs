@@ -89,10 +89,10 @@ test("nobody says by a header what is noted of them, and where nobody is named n
   const forged = { "thermocline-actor": "king", "thermocline-action": "GET nothing" };
   await it.ok("PUT", "/collections/films/docs/a", {}, { ...ann, ...forged });
   assert.deepEqual((await entries(it)).map(brief)[0], ["ann", "PUT document", 200]);
-  await worker.restart({ vars: {} });
+  await worker.restart({ vars: { AUTH_MODE: "off" } });
   await it.ok("PUT", "/collections/films/docs/b", {}, { ...forged, "thermocline-principal": Buffer.from('{"subject":"king","roles":[],"objects":[]}').toString("base64url") });
   assert.deepEqual((await entries(it, { action: "PUT document" }, {})).map(brief), [["ann", "PUT document", 200], [null, "PUT document", 200]]);
-  await worker.restart({ vars: { STORAGE_CONFIG: { security: { accessLogging: false } } } });
+  await worker.restart({ vars: { AUTH_MODE: "off", STORAGE_CONFIG: { security: { accessLogging: false } } } });
   await it.ok("PUT", "/collections/films/docs/c", {}, forged);
   await it.ok("PUT", "/collections/other", { columns: [] });
   assert.deepEqual((await entries(it, {}, {})).filter(({ action }) => action.startsWith("PUT")).map(brief), [["ann", "PUT document", 200], [null, "PUT document", 200]], "what there is is told");

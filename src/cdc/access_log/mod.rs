@@ -23,6 +23,8 @@ use crate::types::Timestamp;
 
 const TABLE_PREFIX: &str = "access_";
 const DAY_MS: Timestamp = 86_400_000;
+/// The last moment that a statement can be asked about: numbers bound to one have 53 bits.
+const FAR_MS: Timestamp = (1 << 53) - 1;
 /// How long the entries of one table may span.
 const PERIOD_MS: Timestamp = 30 * DAY_MS;
 /// A pack ends at so many entries, or at so many bytes.
@@ -211,6 +213,7 @@ impl AccessLog {
     /// Visits the packed entries of a stream that a page may want, in order, and those that wait.
     pub fn gather(&self, stream: Stream, into: &mut Gathering<'_>) -> Result<()> {
         let (from, to) = into.bounds();
+        let [from, to] = [from, to].map(|at| at.clamp(0, FAR_MS));
         for period in self.periods()? {
             let mut after = 0;
             let select = format!(

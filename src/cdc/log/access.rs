@@ -29,7 +29,7 @@ impl ChangeLog {
     fn gather_records(&self, into: &mut Gathering<'_>) -> Result<()> {
         let (from, to) = into.bounds();
         let mut position = match into.after() {
-            (_, order) if order > 0 => order,
+            (_, order) if order > 0 => order.min(self.last_sequence()?),
             _ => self.sequence_at(from.saturating_sub(1))?.unwrap_or(0),
         };
         for generation in self.state()?.generations {
