@@ -308,7 +308,7 @@ fn wycheproofs_tokens_are_judged_right() {
 }
 
 /// What each route asks for, by path and method. A route that is not here fails the test below.
-const ROLES: [(&str, &str, Role); 39] = [
+const ROLES: [(&str, &str, Role); 41] = [
     ("/collections/c/export", "POST", Role::Writer),
     ("", "GET", Role::Reader),
     ("", "DELETE", Role::Admin),
@@ -332,6 +332,8 @@ const ROLES: [(&str, &str, Role); 39] = [
     ("/cdc/consumers/w", "DELETE", Role::Writer),
     ("/cache", "DELETE", Role::Writer),
     ("/maintenance", "POST", Role::Admin),
+    ("/access", "GET", Role::Auditor),
+    ("/access", "HEAD", Role::Auditor),
     ("/metrics", "GET", Role::Reader),
     ("/sync", "GET", Role::Reader),
     ("/sync", "POST", Role::Writer),

@@ -1,6 +1,7 @@
 //! The OpenAPI document against the routes: it is what `examples/openapi` makes, and names every route with its methods and roles,
 //! and no other.
 
+#![recursion_limit = "256"]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

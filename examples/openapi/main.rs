@@ -1,5 +1,6 @@
 //! Prints the OpenAPI document that the Worker serves: `cargo run --example openapi > src/http/openapi.json`
 
+#![recursion_limit = "256"]
 #![allow(clippy::print_stdout, reason = "a command prints what it makes")]
 
 mod document;

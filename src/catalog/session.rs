@@ -1,4 +1,4 @@
-//! Session tokens: the right to read the files of one table for an hour, signed, so that nothing has to be kept of it.
+//! Session tokens: the right to read the files of one table for an hour, or as long as the token that it was got by, signed, so that nothing has to be kept of it.
 //!
 //! A token is `tc1.{claims}.{mac}`, both base64url: the claims are JSON, the MAC is HMAC-SHA256 over all before its dot. The
 //! key is derived from the deployment's secret for this use alone, so that no other thing signed with that secret is a
@@ -74,9 +74,10 @@ impl SessionKey {
         Self::of_secret(OPEN_SECRET)
     }
 
-    /// Credentials that open a table's files until an hour from now.
-    pub fn issue(&self, table: &TablePath, now_ms: Timestamp) -> Credentials {
-        let claims = Claims { table: table.clone(), exp: now_ms.saturating_add(SESSION_MS) };
+    /// Credentials that open a table's files until an hour from now, or until an earlier end.
+    pub fn issue(&self, table: &TablePath, now_ms: Timestamp, ends_at: Option<Timestamp>) -> Credentials {
+        let exp = now_ms.saturating_add(SESSION_MS).min(ends_at.unwrap_or(Timestamp::MAX));
+        let claims = Claims { table: table.clone(), exp };
         let claims = serde_json::to_vec(&claims).unwrap_or_default();
         let signed = format!("{VERSION}.{}", URL_SAFE_NO_PAD.encode(claims));
         let mac = URL_SAFE_NO_PAD.encode(self.mac(&signed).finalize().into_bytes());
@@ -127,7 +128,7 @@ mod tests {
     fn a_token_opens_its_table_for_an_hour() {
         let key = SessionKey::of_secret("secret");
         let movies = table("1", "movies");
-        let issued = key.issue(&movies, 1_000);
+        let issued = key.issue(&movies, 1_000, None);
         let check = |table: &TablePath, now: Timestamp| key.check(&issued.session_token, table, now);
         assert_eq!(check(&movies, 1_000), Ok(()));
         assert_eq!(check(&movies, 1_000 + SESSION_MS - 1), Ok(()));
@@ -135,6 +136,11 @@ mod tests {
         for other in [table("2", "movies"), table("1", "movies__changes"), table("1", "movie"), table("1", "movies_")] {
             assert_eq!(check(&other, 1_000), Err(Refusal::OtherTable));
         }
+        let short = key.issue(&movies, 1_000, Some(5_000)).session_token;
+        assert_eq!(key.check(&short, &movies, 4_999), Ok(()));
+        assert_eq!(key.check(&short, &movies, 5_000), Err(Refusal::Expired));
+        let long = key.issue(&movies, 1_000, Some(1_001 + SESSION_MS)).session_token;
+        assert_eq!(key.check(&long, &movies, 1_000 + SESSION_MS), Err(Refusal::Expired));
         assert!(issued.access_key_id.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     }
 
@@ -142,7 +148,7 @@ mod tests {
     fn a_token_of_another_key_or_with_any_byte_changed_is_invalid() {
         let key = SessionKey::of_secret("secret");
         let movies = table("1", "movies");
-        let token = key.issue(&movies, 0).session_token;
+        let token = key.issue(&movies, 0, None).session_token;
         for other in [SessionKey::of_secret("secre"), SessionKey::of_secret(""), SessionKey::open()] {
             assert_eq!(other.check(&token, &movies, 0), Err(Refusal::Invalid));
         }

@@ -13,7 +13,7 @@ use super::subscription::{Subscription, outgoing};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::{PAGE_MAX_BYTES, PAGE_MAX_ITEMS};
 use crate::types::names::ObjectName;
-use crate::types::{CdcEvent, Sequence, StorageTier, Timestamp};
+use crate::types::{CdcEvent, ChangeContext, Sequence, StorageTier, Timestamp};
 
 /// Events that one page may look at: bounds the work of a filter that matches nothing.
 const PAGE_MAX_SCANNED: usize = 100_000;
@@ -162,7 +162,7 @@ impl LoggedEvent {
             before: self.before.map(|image| image.text),
             after: self.after,
             changed_fields: None,
-            context: self.context.as_ref().clone(),
+            context: ChangeContext { access: None, ..self.context.as_ref().clone() },
         }
     }
 }

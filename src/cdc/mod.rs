@@ -3,8 +3,9 @@
 //! [`record`] is the packed bytes of a log row, [`segment_events`] those of one that refers to a segment, [`log`] the tables that hold them, [`feed`] what readers are answered,
 //! [`subscription`] what of it a reader is shown, [`envelope`] the text of it; [`consumers`] how far
 //! named ones have come, [`bell`] how those who wait are woken, [`socket`] what a socket is sent,
-//! [`push`] what a queue is.
+//! [`push`] what a queue is. [`access_log`] is who did what.
 
+pub mod access_log;
 pub mod bell;
 pub mod consumers;
 pub mod envelope;

@@ -1,11 +1,11 @@
-//! The bytes of one record of the change log, version 1.
+//! The bytes of one record of the change log, versions 1 and 2.
 //!
 //! A transaction is one record, or several when it is long; each is complete in itself. Little-endian throughout.
 //!
 //! | offset | size | what |
 //! |---|---|---|
 //! | 0 | 4 | magic `TCLR` |
-//! | 4 | 2 | version, 1 |
+//! | 4 | 2 | version: 1, or 2 where it is known what access it was |
 //! | 6 | 2 | flags: bit 0 the record refers to rows instead of holding events, bit 1 it refers to a segment; others 0 |
 //! | 8 | 8 | xxh64 (seed 0) of every byte from offset 16 on |
 //! | 16 | 8 | first sequence |
@@ -13,6 +13,7 @@
 //! | 32 | 4 | number of events: the record covers that many sequences |
 //! | 36 | | source: text |
 //! | | | correlation id: text |
+//! | | | version 2 only: who: text, empty where nobody has to say; what: text |
 //! | | 2 | number of collections, then for each its number (8) and name (text) |
 //! | | | the events, or the reference |
 //!
@@ -30,10 +31,12 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::segment_events::SegmentEvents;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::types::{ChangeContext, CollectionId, Document, Operation, Sequence, StorageTier, Timestamp};
+use crate::types::{Access, ChangeContext, CollectionId, Document, Operation, Sequence, StorageTier, Timestamp};
 
 const MAGIC: [u8; 4] = *b"TCLR";
 const VERSION: u16 = 1;
+/// With who did what.
+const VERSION_ACCESS: u16 = 2;
 const FLAG_ROWS: u16 = 1;
 pub(super) const FLAG_SEGMENT: u16 = 2;
 /// Offset from which the checksum covers the record.
@@ -205,6 +208,10 @@ pub(super) fn seal(
     body.extend_from_slice(&count.to_le_bytes());
     put_text(&mut body, context.source.as_deref().unwrap_or_default())?;
     put_text(&mut body, context.correlation_id.as_deref().unwrap_or_default())?;
+    if let Some(access) = &context.access {
+        put_text(&mut body, access.principal.as_deref().unwrap_or_default())?;
+        put_text(&mut body, &access.action)?;
+    }
     let number =
         u16::try_from(collections.len()).map_err(|_| internal("expected at most 65,535 collections in a record"))?;
     body.extend_from_slice(&number.to_le_bytes());
@@ -216,7 +223,8 @@ pub(super) fn seal(
 
     let mut record = Vec::with_capacity(body.len().saturating_add(CHECKED_FROM));
     record.extend_from_slice(&MAGIC);
-    record.extend_from_slice(&VERSION.to_le_bytes());
+    let version = if context.access.is_some() { VERSION_ACCESS } else { VERSION };
+    record.extend_from_slice(&version.to_le_bytes());
     record.extend_from_slice(&flags.to_le_bytes());
     record.extend_from_slice(&xxh64(&body, 0).to_le_bytes());
     record.append(&mut body);
@@ -290,9 +298,9 @@ impl<'r> Record<'r> {
             return Err(corrupt(format!("expected the magic {MAGIC:02x?}, got {magic:02x?}")));
         }
         let version = rest.read_u16::<LittleEndian>().map_err(truncated)?;
-        if version != VERSION {
+        if !matches!(version, VERSION | VERSION_ACCESS) {
             return Err(corrupt(format!(
-                "expected version {VERSION}, got {version}; a newer program wrote this object"
+                "expected version {VERSION} or {VERSION_ACCESS}, got {version}; a newer program wrote this object"
             )));
         }
         let flags = rest.read_u16::<LittleEndian>().map_err(truncated)?;
@@ -306,7 +314,15 @@ impl<'r> Record<'r> {
         let source = take_text(&mut rest)?;
         let correlation_id = take_text(&mut rest)?;
         let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let context = Rc::new(ChangeContext { source: present(source), correlation_id: present(correlation_id) });
+        let access = match version {
+            VERSION_ACCESS => {
+                let principal = present(take_text(&mut rest)?);
+                Some(Access { principal, action: take_text(&mut rest)?.to_owned() })
+            }
+            _ => None,
+        };
+        let context =
+            Rc::new(ChangeContext { source: present(source), correlation_id: present(correlation_id), access });
         let mut collections = Vec::new();
         for _ in 0..rest.read_u16::<LittleEndian>().map_err(truncated)? {
             let id = rest.read_i64::<LittleEndian>().map_err(truncated)?;
@@ -330,6 +346,14 @@ impl<'r> Record<'r> {
 }
 
 impl Record<'_> {
+    /// The names of the collections that the record lists.
+    pub fn collection_names(&self) -> Vec<String> {
+        match &self.body {
+            Body::Events(events) => events.collections.iter().map(|(_, name)| name.to_string()).collect(),
+            Body::Rows { collection, .. } | Body::Segment { collection, .. } => vec![collection.to_string()],
+        }
+    }
+
     /// The collections that the record lists.
     pub fn collection_ids(&self) -> Vec<CollectionId> {
         match &self.body {
@@ -460,7 +484,11 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
-        let context = ChangeContext { source: None, correlation_id: Some("c-1".to_owned()) };
+        sample_of(None)
+    }
+
+    fn sample_of(access: Option<Access>) -> Vec<u8> {
+        let context = ChangeContext { correlation_id: Some("c-1".to_owned()), access, ..ChangeContext::default() };
         let mut writer = RecordWriter::new(7, 1_700_000_000_000, context);
         let (movies, people): (Rc<str>, Rc<str>) = ("movies".into(), "people".into());
         let before = Image { sequence: 3, timestamp: 1_600_000_000_000, text: r#"{"id":"é"}"#.to_owned() };
@@ -507,6 +535,32 @@ mod tests {
         let golden = include_bytes!("../../tests/golden/change-log-record-v1.bin");
         assert_eq!(sample(), golden, "version 1 must be written as it always was");
         assert_eq!(events(golden, 0).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn the_bytes_with_an_access_are_those_of_version_2() {
+        let golden = include_bytes!("../../tests/golden/change-log-record-v2.bin");
+        let access = Access { principal: Some("ann".to_owned()), action: "POST batch".to_owned() };
+        assert_eq!(sample_of(Some(access.clone())), golden, "version 2 must be written as it always was");
+        let record = Record::read(golden).unwrap();
+        assert_eq!(record.context.access, Some(access));
+        let entry = record.into_access().unwrap().unwrap();
+        assert_eq!((entry.principal.as_deref(), entry.action.as_str()), (Some("ann"), "POST batch"));
+        assert_eq!(
+            (entry.collections, entry.events, entry.sequence),
+            (vec!["movies".into(), "people".into()], Some(3), Some(7))
+        );
+        let plain = |bytes: &[u8]| -> Vec<LoggedEvent> {
+            let read = events(bytes, 0).unwrap().into_iter();
+            read.map(|event| LoggedEvent { context: Rc::default(), ..event }).collect()
+        };
+        assert_eq!(plain(golden), plain(&sample()), "the events are the same");
+        for length in 0..golden.len() {
+            assert!(events(&golden[..length], 0).is_err(), "truncated to {length}");
+        }
+        let nobody = Access { principal: None, action: "PUT document".to_owned() };
+        let bytes = sample_of(Some(nobody.clone()));
+        assert_eq!(Record::read(&bytes).unwrap().context.access, Some(nobody));
     }
 
     #[test]

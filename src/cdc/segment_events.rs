@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn sample() -> Vec<u8> {
-        let context = ChangeContext { source: None, correlation_id: Some("c-1".to_owned()) };
+        let context = ChangeContext { correlation_id: Some("c-1".to_owned()), ..ChangeContext::default() };
         SegmentRecord {
             first: 7,
             count: 100,

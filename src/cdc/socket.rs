@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::Frame;
 use super::subscription::{Format, Subscription};
+use crate::config::Masking;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::{CDC_FRAME_MAX_BYTES, CDC_MESSAGE_MAX_BYTES, CDC_SOCKET_WINDOW_BYTES, SOCKET_ATTACHMENT_MAX_BYTES};
 use crate::ports::SocketMessage;
-use crate::types::{Operation, Sequence, StorageTier};
+use crate::types::{Masks, Operation, Sequence, StorageTier, Timestamp, Viewer};
 
 const VERSION: u8 = 1;
 /// Frames are taken together up to this many bytes.
@@ -63,11 +64,22 @@ pub enum Next {
     Wait,
 }
 
+/// Who reads from a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// Whose eyes it is for.
+    pub viewer: Viewer,
+    /// When the token ends that it was opened with, Unix ms; `None` where there was none.
+    pub ends_at: Option<Timestamp>,
+}
+
 /// A socket's subscription, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscriber {
     /// What it wants.
     pub subscription: Subscription,
+    /// Who reads.
+    reader: Reader,
     /// Everything up to here was sent, or passed over.
     sent: Sequence,
     /// The cursor of the last frame.
@@ -93,6 +105,15 @@ struct Stored {
     a: Sequence,
     w: Vec<(Sequence, usize)>,
     n: u32,
+    #[serde(default, skip_serializing_if = "is_nobody")]
+    r: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    e: Option<Timestamp>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+fn is_nobody(viewer: &u8) -> bool {
+    *viewer == Viewer::NOBODY.number()
 }
 
 #[derive(Deserialize)]
@@ -103,9 +124,16 @@ struct Acknowledgement {
 
 impl Subscriber {
     /// One that begins after a sequence. Refused when it is too long to be attached to a socket.
-    pub fn new(subscription: Subscription, after: Sequence) -> Result<Self> {
-        let made =
-            Self { subscription, sent: after, told: after, acknowledged: after, pieces: Vec::new(), idle_messages: 0 };
+    pub fn new(subscription: Subscription, after: Sequence, reader: Reader) -> Result<Self> {
+        let made = Self {
+            subscription,
+            reader,
+            sent: after,
+            told: after,
+            acknowledged: after,
+            pieces: Vec::new(),
+            idle_messages: 0,
+        };
         let far = Sequence::MAX;
         let pieces = vec![(far, CDC_SOCKET_WINDOW_BYTES); PIECES_MAX];
         let largest = Self { sent: far, told: far, acknowledged: far, pieces, idle_messages: u32::MAX, ..made.clone() };
@@ -116,6 +144,11 @@ impl Subscriber {
         }
         let message = "expected a filter that fits what a WebSocket carries, got a longer one; name fewer collections";
         Err(StorageError::new(ErrorKind::Invalid, StorageTier::Api, "follow change feed", message))
+    }
+
+    /// Whether the token that it was opened with has ended.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.reader.ends_at.is_some_and(|end| end <= now)
     }
 
     /// Everything up to here was sent.
@@ -201,12 +234,14 @@ impl Subscriber {
             a: self.acknowledged,
             w: self.pieces.clone(),
             n: self.idle_messages,
+            r: self.reader.viewer.number(),
+            e: self.reader.ends_at,
         };
         serde_json::to_string(&stored).map_err(|error| unreadable().caused_by(error))
     }
 
-    /// Reads a text that was attached.
-    pub fn from_text(text: &str) -> Result<Self> {
+    /// Reads a text that was attached. One that does not say who reads is of somebody without any role.
+    pub fn from_text(text: &str, masking: &Masking) -> Result<Self> {
         let stored: Stored = serde_json::from_str(text).map_err(|error| unreadable().caused_by(error))?;
         let format = match stored.f {
             0 => Format::Native,
@@ -221,9 +256,12 @@ impl Subscriber {
             None => None,
             Some(numbers) => Some(numbers.into_iter().map(operation).collect::<Result<_>>()?),
         };
-        let subscription = Subscription { collections: stored.c, operations, documents: stored.d, format };
+        let reader = Reader { viewer: Viewer::of_roles(stored.r), ends_at: stored.e };
+        let masks = Masks::of(masking, reader.viewer);
+        let subscription = Subscription { collections: stored.c, operations, documents: stored.d, format, masks };
         Ok(Self {
             subscription,
+            reader,
             sent: stored.s,
             told: stored.t,
             acknowledged: stored.a,
@@ -263,12 +301,34 @@ fn unreadable() -> StorageError {
 mod tests {
     use super::*;
 
+    const NOBODY: Reader = Reader { viewer: Viewer::NOBODY, ends_at: None };
+
+    fn read(text: &str) -> Result<Subscriber> {
+        Subscriber::from_text(text, &Masking::default())
+    }
+
+    #[test]
+    fn who_reads_and_until_when_is_kept() {
+        let reader = Reader { viewer: Viewer::of_roles(3), ends_at: Some(1_790_000_000_000) };
+        let made = Subscriber::new(Subscription::default(), 10, reader).unwrap();
+        let golden = r#"{"v":1,"d":true,"f":0,"s":10,"t":10,"a":10,"w":[],"n":0,"r":3,"e":1790000000000}"#;
+        assert_eq!(made.to_text().unwrap(), golden);
+        assert_eq!(read(golden).unwrap(), made);
+        assert!(made.has_ended(1_790_000_000_000) && !made.has_ended(1_789_999_999_999));
+        let rules = r#"{"security":{"dataMasking":{"rules":[{"collection":"*","path":"x","show":["writer"]}]}}}"#;
+        let masking = crate::config::StorageConfig::parse(rules).unwrap().security.data_masking;
+        let masked = |text: &str| !Subscriber::from_text(text, &masking).unwrap().subscription.masks.is_empty();
+        assert!(!masked(golden));
+        assert!(masked(&golden.replace("\"r\":3", "\"r\":1")), "a reader who is no writer");
+        assert!(masked(&golden.replace(",\"r\":3", "")), "one of whom nothing is known");
+    }
+
     fn frame(sequence: Sequence, events: usize, bytes: usize) -> Frame {
         Frame { text: "x".repeat(bytes), sequence, events, has_more: false }
     }
 
     fn subscriber() -> Subscriber {
-        Subscriber::new(Subscription::default(), 10).unwrap()
+        Subscriber::new(Subscription::default(), 10, NOBODY).unwrap()
     }
 
     fn ack(subscriber: &mut Subscriber, sequence: Sequence) -> std::result::Result<(), Closing> {
@@ -282,19 +342,20 @@ mod tests {
             operations: Some(vec![Operation::Insert, Operation::Delete]),
             documents: false,
             format: Format::CloudEvents,
+            ..Subscription::default()
         };
-        let mut made = Subscriber::new(subscription, 3).unwrap();
+        let mut made = Subscriber::new(subscription, 3, NOBODY).unwrap();
         assert_eq!(made.next(&frame(7, 2, 500)), Next::Send);
         let golden = r#"{"v":1,"c":["a","b_1"],"o":[0,2],"d":false,"f":2,"s":7,"t":7,"a":3,"w":[[7,500]],"n":0}"#;
         assert_eq!(made.to_text().unwrap(), golden);
-        assert_eq!(Subscriber::from_text(golden).unwrap(), made);
+        assert_eq!(read(golden).unwrap(), made);
         for end in 0..golden.len() {
-            assert!(Subscriber::from_text(golden.get(..end).unwrap()).is_err());
+            assert!(read(golden.get(..end).unwrap()).is_err());
         }
         for broken in
             [golden.replace("\"v\":1", "\"v\":2"), golden.replace("\"f\":2", "\"f\":3"), golden.replace("[0,2]", "[3]")]
         {
-            assert!(Subscriber::from_text(&broken).is_err(), "{broken}");
+            assert!(read(&broken).is_err(), "{broken}");
         }
     }
 
@@ -321,7 +382,8 @@ mod tests {
     fn many_small_frames_stay_within_the_attachment() {
         let collections = Some((0..15).map(|n| format!("{n:a<63}")).collect());
         let mut one =
-            Subscriber::new(Subscription { collections, ..Subscription::default() }, i64::MAX - 100_000).unwrap();
+            Subscriber::new(Subscription { collections, ..Subscription::default() }, i64::MAX - 100_000, NOBODY)
+                .unwrap();
         let mut sequence = one.sent();
         for round in 0..20_000_usize {
             sequence += 1;
@@ -335,7 +397,7 @@ mod tests {
         }
         let too_many = Some((0..40).map(|n| format!("{n:a<63}")).collect());
         let refused =
-            Subscriber::new(Subscription { collections: too_many, ..Subscription::default() }, 0).unwrap_err();
+            Subscriber::new(Subscription { collections: too_many, ..Subscription::default() }, 0, NOBODY).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Invalid);
     }
 

@@ -5,7 +5,7 @@
 
 use crate::error::Result;
 use crate::types::json::by_name;
-use crate::types::{CdcEvent, Json, Operation};
+use crate::types::{CdcEvent, Json, Masks, Operation};
 
 /// The form of an event as text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -41,11 +41,13 @@ pub struct Subscription {
     pub documents: bool,
     /// How an event is written.
     pub format: Format,
+    /// What is hidden from the reader.
+    pub masks: Masks,
 }
 
 impl Default for Subscription {
     fn default() -> Self {
-        Self { collections: None, operations: None, documents: true, format: Format::Native }
+        Self { collections: None, operations: None, documents: true, format: Format::Native, masks: Masks::default() }
     }
 }
 
@@ -64,6 +66,10 @@ impl Subscription {
 
 /// An event as a reader is shown it: with what follows from its images, and without these unless they are wanted.
 pub fn outgoing(mut event: CdcEvent, subscription: &Subscription) -> Result<CdcEvent> {
+    // Before anything follows from them: that a hidden field has changed is hidden too.
+    for image in [&mut event.before, &mut event.after] {
+        *image = image.take().map(|text| subscription.masks.apply(&event.collection, text)).transpose()?;
+    }
     if let (Some(before), Some(after)) = (&event.before, &event.after) {
         event.changed_fields = Some(changed_fields(before, after)?);
     }

@@ -141,7 +141,7 @@ pub(super) fn record(collection: &str, row: [Option<Scalar<'_>>; change_fields::
         after: owned(after),
         // Follows from the two images; whoever serves the event works it out as it does for the hot log.
         changed_fields: None,
-        context: ChangeContext { source: owned(source), correlation_id: owned(correlation_id) },
+        context: ChangeContext { source: owned(source), correlation_id: owned(correlation_id), access: None },
     };
     Ok(ChangeRecord { event, before_sequence: long(before_sequence) })
 }

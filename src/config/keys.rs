@@ -1,7 +1,8 @@
 //! The table of all keys. A comment is what the documentation says of its key.
 
 use super::checks::{base_uri, endpoint, not_empty, nothing_against, origin};
-use super::table::Rule::{Flag, Names, OneOf, Text, Texts, Within};
+use super::masking::Masking;
+use super::table::Rule::{self, Flag, Names, OneOf, Text, Texts, Within};
 use super::table::State::{Fixed, Honoured, Reserved};
 use super::table::{Entry, Key, Plain, Setting, groups};
 
@@ -189,10 +190,10 @@ groups! {
         /// Whether what is in the bucket, snapshots among it, is encrypted.
         backup_encryption "backupEncryption": bool = true, Flag,
             Fixed("snapshots are objects of the bucket, and R2 encrypts every object");
-        /// Whether it is noted who has done what.
-        access_logging "accessLogging": bool = true, Flag, Reserved("a log of accesses");
-        /// Whether fields are hidden from those who may not see them.
-        data_masking "dataMasking": bool = false, Flag, Reserved("masking");
+        /// Whether it is noted who has done what, see [SECURE.md](SECURE.md#the-access-log).
+        access_logging "accessLogging": bool = true, Flag, Honoured;
+        /// Which fields are hidden, and from whom.
+        data_masking "dataMasking": Masking = Masking::default(), Rule::Masking, Honoured;
     }
     /// What nobody may change.
     worm: WormConfig {
@@ -204,8 +205,9 @@ groups! {
         immutable_tables "immutableTables": Vec<String> = vec!["collision_log".to_owned()], Names, Reserved(EVIDENCE);
         /// Whether logs are only ever appended to.
         append_only_logs "appendOnlyLogs": bool = true, Flag, Reserved(EVIDENCE);
-        /// Days for which the log of accesses stays. At most `objects.expiryDays`.
-        audit_log_retention_days "auditLogRetention": i64 = 730, Within(1, 36_500), Reserved(EVIDENCE);
+        /// Days for which the log of accesses stays, and up to thirty more: it is dropped a month at a time. At most
+        /// `objects.expiryDays`.
+        audit_log_retention_days "auditLogRetention": i64 = 730, Within(1, 36_500), Honoured;
         /// Whether what would break a rule is refused, or only noted.
         compliance_mode "complianceMode": String = "strict".to_owned(), OneOf(&["strict", "lenient"]), Reserved(EVIDENCE);
     }

@@ -7,6 +7,7 @@
 mod absent;
 mod checks;
 mod keys;
+mod masking;
 #[cfg(not(target_arch = "wasm32"))]
 mod page;
 mod read;
@@ -20,6 +21,7 @@ pub use keys::{
     BudgetsConfig, CdcConfig, ColdConfig, Compression, HotConfig, MemoryConfig, ObjectsConfig, PerformanceConfig,
     QueryConfig, SecurityConfig, SnapshotsConfig, StorageConfig, TimeoutsConfig, WarmConfig, WormConfig,
 };
+pub use masking::{MaskRule, MaskWith, Masking, ROLE_NAMES};
 #[cfg(not(target_arch = "wasm32"))]
 pub use page::page;
 
@@ -91,6 +93,7 @@ impl Plain {
             Self::Number(number) => number.to_string(),
             Self::Text(text) => serde_json::to_string(text).unwrap_or_default(),
             Self::Names(names) => serde_json::to_string(names).unwrap_or_default(),
+            Self::Object(text) => text.clone(),
         }
     }
 }

@@ -20,7 +20,11 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("query", r#"{"query":{"maxRows":100000000}}"#),
     ("performance", r#"{"performance":{"maxConcurrentOperations":40}}"#),
     ("timeouts", r#"{"timeouts":{"queryMs":20000,"retries":5}}"#),
-    ("security", r#"{"security":{"tokenAudience":"thermocline","corsOrigins":["https://app.example"]}}"#),
+    (
+        "security",
+        r#"{"security":{"corsOrigins":["https://app.example"],"dataMasking":{"rules":[{"collection":"users","path":"contact.email","show":["admin"],"with":"last4"}]}}}"#,
+    ),
+    ("worm", r#"{"worm":{"auditLogRetention":365}}"#),
 ];
 
 const INTRODUCTION: &str = r#"# Configuration
@@ -129,6 +133,7 @@ fn accepted(entry: &Entry<'_>) -> String {
         Rule::Text(most, _) => format!("text, {most} bytes"),
         Rule::Names => "a list of names".to_owned(),
         Rule::Texts(most, bytes, _) => format!("at most {most} texts, {bytes} bytes each"),
+        Rule::Masking => "`false`, or rules as in [SECURE.md](SECURE.md#fields-that-are-hidden)".to_owned(),
     }
 }
 
@@ -142,6 +147,7 @@ fn shown(entry: &Entry<'_>, value: &Plain) -> String {
         Plain::Flag(flag) => format!("`{flag}`"),
         Plain::Names(names) if names.is_empty() => "none".to_owned(),
         Plain::Names(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+        Plain::Object(text) => format!("`{text}`"),
     }
 }
 

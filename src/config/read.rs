@@ -8,6 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::masking::Masking;
 use super::table::{Entry, Plain, Rule, State};
 use super::{ConfigError, absent};
 
@@ -62,7 +63,7 @@ pub fn read(text: &str, entries: &mut [Entry<'_>]) -> Result<(), ConfigError> {
 }
 
 /// The members of the object at `path`, none twice.
-fn members<'t>(path: &str, text: &'t str) -> Result<Vec<(String, &'t RawValue)>, ConfigError> {
+pub(super) fn members<'t>(path: &str, text: &'t str) -> Result<Vec<(String, &'t RawValue)>, ConfigError> {
     let Members(members) = serde_json::from_str(text)
         .map_err(|error| ConfigError::new(path, format!("expected a JSON object: {error}")))?;
     for (position, (name, _)) in members.iter().enumerate() {
@@ -104,7 +105,7 @@ fn plain(text: &str) -> Result<Plain, String> {
         Some(b'f') => Ok(Plain::Flag(false)),
         Some(b'"') => serde_json::from_str(text).map(Plain::Text).map_err(|_| other()),
         Some(b'[') => serde_json::from_str(text).map(Plain::Names).map_err(|_| other()),
-        Some(b'{') => Err(other()),
+        Some(b'{') => Ok(Plain::Object(text.to_owned())),
         _ => text.parse().map(Plain::Number).map_err(|_| format!("expected a whole number, got {}", told(text))),
     }
 }
@@ -118,6 +119,8 @@ impl Rule {
             (Self::Flag, Plain::Flag(_)) => return None,
             (Self::OneOf(words), Plain::Text(text)) if words.contains(&text.as_str()) => return None,
             (Self::Names, Plain::Names(_)) => return None,
+            (Self::Masking, Plain::Flag(false)) => return None,
+            (Self::Masking, Plain::Object(text)) => return Masking::parse(text).err(),
             (Self::Text(most, against), Plain::Text(text)) if text.len() <= most => match against(text) {
                 None => return None,
                 Some(expected) => return Some(expected.to_owned()),
@@ -134,6 +137,7 @@ impl Rule {
             Self::OneOf(words) => words.join(" or "),
             Self::Names => "a list of names".to_owned(),
             Self::Texts(most, bytes, _) => format!("a list of at most {most} texts of at most {bytes} bytes"),
+            Self::Masking => "false, or an object of rules".to_owned(),
             Self::Text(most, _) => format!("text of at most {most} bytes"),
         })
     }
@@ -149,6 +153,7 @@ impl Plain {
             Self::Text(text) if text.len() <= 16 => format!("{text:?}"),
             Self::Text(text) => format!("text of {} bytes", text.len()),
             Self::Names(names) => format!("a list of {}", names.len()),
+            Self::Object(_) => "an object".to_owned(),
         }
     }
 }
@@ -197,6 +202,6 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-fn told(text: &str) -> String {
+pub(super) fn told(text: &str) -> String {
     text.chars().take(TOLD_CHARACTERS).flat_map(char::escape_debug).collect()
 }

@@ -3,6 +3,8 @@
 //! Invariant: a key exists in one place, its row of the table. The field, its default, what is accepted, the effective
 //! values and the documentation are made of that row.
 
+use super::masking::Masking;
+
 /// What is known of a key, beside its type.
 pub struct Key {
     /// Its name within its group.
@@ -31,6 +33,8 @@ pub enum Rule {
     Names,
     /// A list of at most so many texts, each of at most so many bytes, that a function has nothing to say against.
     Texts(usize, usize, fn(&str) -> Option<&'static str>),
+    /// `false`, or an object of rules of masking.
+    Masking,
 }
 
 /// What a key does here.
@@ -57,6 +61,8 @@ pub enum Plain {
     Text(String),
     /// A list of texts.
     Names(Vec<String>),
+    /// The text of a JSON object.
+    Object(String),
 }
 
 /// A field of the configuration.
@@ -128,6 +134,21 @@ impl Setting for Vec<String> {
 
     fn value(&self) -> Plain {
         Plain::Names(self.clone())
+    }
+}
+
+impl Setting for Masking {
+    fn set(&mut self, value: Plain) -> bool {
+        let rules = match value {
+            Plain::Flag(false) => Ok(Self::default()),
+            Plain::Object(text) => Self::parse(&text),
+            _ => return false,
+        };
+        rules.map(|rules| *self = rules).is_ok()
+    }
+
+    fn value(&self) -> Plain {
+        if self.0.is_empty() { Plain::Flag(false) } else { Plain::Object(self.json()) }
     }
 }
 

@@ -86,6 +86,13 @@ fn every_key_accepts_what_its_row_says_and_nothing_else() {
                     format!("[{}]", vec!["\"*\""; most + 1].join(",")),
                 ],
             ),
+            Rule::Masking => (
+                vec![
+                    "false".into(),
+                    r#"{"rules":[{"collection":"a","path":"b","show":["writer","admin"],"with":"last4"}]}"#.into(),
+                ],
+                vec!["true".into(), "[]".into(), r#"{"rules":[{"collection":"a"}]}"#.into()],
+            ),
             Rule::Names => (vec![default.json()], vec!["\"a\"".into(), "[1]".into(), "[[]]".into()]),
         };
         for value in accepted {
@@ -258,8 +265,8 @@ fn the_values_in_effect_are_a_configuration_that_says_the_same() {
     assert_eq!(told["cold"]["s3Endpoint"], "https://r2.example");
     assert_eq!(told["security"]["encryptionAtRest"], true);
     assert!(
-        told.get("worm").is_none() && told["security"].get("accessLogging").is_none(),
-        "nothing of it is in effect"
+        told["worm"] == serde_json::json!({"auditLogRetention": 730}) && told["warm"].get("cacheTtlSecs").is_none(),
+        "nothing of the others is in effect"
     );
 }
 

@@ -52,7 +52,8 @@ impl Engine {
         let maintenance = self.hot.maintenance_due(now)?.map(|due| soon(due, now));
         let push = self.push_due(now)?.map(|due| soon(due, now));
         let restore = self.restore_due(now);
-        Ok([self.snapshotter.next_alarm(now)?, maintenance, restore, push].into_iter().flatten().min())
+        let access = self.access_due(now).map(|due| soon(due, now));
+        Ok([self.snapshotter.next_alarm(now)?, maintenance, restore, push, access].into_iter().flatten().min())
     }
 
     /// When documents or kept answers expire next.
@@ -82,6 +83,8 @@ impl Engine {
             Ok(true) => return Ok(Ok(())),
             Err(error) => return Err(error),
         }
+        // One that cannot be looked at is closed when it is next sent something.
+        let _ = self.end_sockets();
         let due = self.work(now);
         match due {
             Ok(Work { any: false, expiry: None, .. }) => return Ok(Ok(())),
@@ -118,7 +121,8 @@ impl Engine {
         let expired = self.expire().await.map(|_| ());
         // What a queue does concerns nobody else.
         let pushed = self.push().await;
-        maintained.and(archived).and(evicted).and(restored).and(asked).and(expired)?;
+        let kept = self.keep_access();
+        maintained.and(kept).and(archived).and(evicted).and(restored).and(asked).and(expired)?;
         let now = self.now_ms();
         let (work, expiry) = (self.next_work(now)?, self.next_expiry()?.map(|due| soon(due, now)));
         match [work, expiry].into_iter().flatten().min() {

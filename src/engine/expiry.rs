@@ -98,7 +98,7 @@ impl Engine {
             condition: condition.clone(),
         };
         let writes: Vec<Write> = ids.into_iter().map(delete).collect();
-        let context = ChangeContext { source: Some(SOURCE.to_owned()), correlation_id: None };
+        let context = ChangeContext { source: Some(SOURCE.to_owned()), ..ChangeContext::default() };
         let mut written_since = |_, error: StorageError| match error.kind() {
             ErrorKind::Precondition | ErrorKind::NotFound => Ok(()),
             _ => Err(error),

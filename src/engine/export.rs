@@ -22,7 +22,7 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::Clock;
 use crate::ports::message::BodySource;
 use crate::snapshots::{Moment, Wanted, replanning};
-use crate::types::{Document, DocumentSink, Sequence, StorageTier, Timestamp};
+use crate::types::{Document, DocumentSink, Masks, Sequence, StorageTier, Timestamp};
 
 /// A chunk is given when it has this many bytes; with the line that made it full it has at most a document more.
 pub const EXPORT_CHUNK_BYTES: usize = 256 * 1024;
@@ -63,20 +63,28 @@ pub(super) struct Exports(RefCell<Vec<Weak<Running>>>);
 #[derive(Clone, Default)]
 struct Lines(Rc<RefCell<Vec<u8>>>);
 
+/// Writes the lines, as their reader may see them.
+struct Writer {
+    lines: Lines,
+    collection: String,
+    masks: Masks,
+}
+
 impl Engine {
     /// Begins to export a collection as of a moment, or as it is now; one that does not exist is empty.
-    pub async fn export(self: &Rc<Self>, collection: &str, as_of: Option<AsOf>) -> Result<Export> {
-        replanning(async || self.begin_export(collection, as_of).await).await
+    pub async fn export(self: &Rc<Self>, collection: &str, as_of: Option<AsOf>, masks: &Masks) -> Result<Export> {
+        replanning(async || self.begin_export(collection, as_of, masks).await).await
     }
 
-    async fn begin_export(self: &Rc<Self>, collection: &str, as_of: Option<AsOf>) -> Result<Export> {
+    async fn begin_export(self: &Rc<Self>, collection: &str, as_of: Option<AsOf>, masks: &Masks) -> Result<Export> {
         let present = self.last_sequence()?;
         let (moment, sequence) = match as_of {
             Some(as_of) => (self.moment(as_of)?, None),
             None => (Moment::Sequence(present), Some(present)),
         };
         let lines = Lines::default();
-        let (engine, collection, mut sink) = (Rc::clone(self), collection.to_owned(), lines.clone());
+        let (engine, collection) = (Rc::clone(self), collection.to_owned());
+        let mut sink = Writer { lines: lines.clone(), collection: collection.clone(), masks: masks.clone() };
         let work = async move {
             let wanted = Wanted { id: None, may_match: &|_| true };
             engine.snapshotter.scan_as_of(&collection, moment, &wanted, &mut sink).await.map(|_| ())
@@ -166,18 +174,19 @@ impl Lines {
     }
 }
 
-impl DocumentSink for Lines {
+impl DocumentSink for Writer {
     fn take(&mut self, document: Document) -> Result<ControlFlow<()>> {
-        let mut lines = self.0.borrow_mut();
+        let text = self.masks.apply(&self.collection, document.text)?;
+        let mut lines = self.lines.0.borrow_mut();
         // A document's text is one line: breaks between its tokens were left out when it was stored.
-        lines.extend_from_slice(document.text.as_bytes());
+        lines.extend_from_slice(text.as_bytes());
         lines.push(b'\n');
         Ok(ControlFlow::Continue(()))
     }
 
     fn poll_room(&mut self, _context: &mut Context<'_>) -> Poll<()> {
         // Nobody is woken: whoever takes the chunk asks for the next one, and so goes on here.
-        if self.is_full() { Poll::Pending } else { Poll::Ready(()) }
+        if self.lines.is_full() { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariants: no await lies between a check and its write; no borrow of a cell is held across an await; a write is
 //! acknowledged only after its transaction has committed and its archiving is scheduled.
 
+mod access_log;
 mod answers;
 mod archive;
 mod cached;

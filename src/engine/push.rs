@@ -15,7 +15,7 @@ use crate::cdc::{FeedFilter, Subscription};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::{QUEUE_BATCH_MAX_BYTES, QUEUE_BATCH_MAX_MESSAGES};
 use crate::ports::Queue;
-use crate::types::{Sequence, StorageTier, Timestamp};
+use crate::types::{Masks, Sequence, StorageTier, Timestamp, Viewer};
 
 /// The name of the consumer; the colon keeps it apart from those of requests.
 const CONSUMER: &str = "queue:CDC_QUEUE";
@@ -104,10 +104,12 @@ impl Engine {
         if after < oldest {
             return Ok(Batch { messages: vec![gap(after, oldest)], through: oldest });
         }
+        // Whoever reads the queue has no roles here.
+        let masks = Masks::of(&self.config.security.data_masking, Viewer::NOBODY);
         let filter = FeedFilter {
             limit: QUEUE_BATCH_MAX_MESSAGES,
             max_bytes: QUEUE_BATCH_MAX_BYTES,
-            ..FeedFilter::page(Subscription::default(), after)
+            ..FeedFilter::page(Subscription { masks, ..Subscription::default() }, after)
         };
         batch(&self.changes(&filter, 0).await?, &self.name()?)
     }

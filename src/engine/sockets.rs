@@ -13,7 +13,7 @@ use futures_util::future::select;
 
 use super::Engine;
 use crate::cdc::envelope::{Frame, frame};
-use crate::cdc::socket::{Closing, FAILED, Next, Subscriber};
+use crate::cdc::socket::{Closing, FAILED, Next, Reader, Subscriber};
 use crate::cdc::{Bell, FeedFilter, Subscription};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::{CDC_FRAME_MAX_BYTES, CDC_SOCKETS_MAX, PAGE_MAX_ITEMS};
@@ -65,7 +65,7 @@ impl Drop for Following<'_> {
 
 impl Engine {
     /// What is to be attached to a new socket. One that cannot be served is refused.
-    pub fn new_socket(&self, subscription: Subscription, after: Sequence) -> Result<String> {
+    pub fn new_socket(&self, subscription: Subscription, after: Sequence, reader: Reader) -> Result<String> {
         let oldest = self.oldest_position()?;
         crate::cdc::feed::check_position(self.hot.log(), after)?;
         if after < oldest {
@@ -76,7 +76,7 @@ impl Engine {
                 format!("expected at most {CDC_SOCKETS_MAX} sockets of an object, got one more; try again later");
             return Err(StorageError::new(ErrorKind::TooMany, StorageTier::Api, "follow change feed", message));
         }
-        Subscriber::new(subscription, after)?.to_text()
+        Subscriber::new(subscription, after, reader)?.to_text()
     }
 
     /// Whether somebody has to begin [`follow_sockets`](Self::follow_sockets): once in an instance's life, and when a socket
@@ -154,7 +154,7 @@ impl Engine {
     /// Sends one socket some frames; `true` when there is more for it.
     async fn pump(&self, socket: &dyn Socket, frames: &mut Frames) -> Result<bool> {
         for _ in 0..FRAMES_A_ROUND {
-            let (before, last) = (subscriber(socket)?, self.last_sequence()?);
+            let (before, last) = (self.subscriber(socket)?, self.last_sequence()?);
             if before.sent() > last {
                 return Err(beyond(last, before.sent()));
             }
@@ -163,7 +163,7 @@ impl Engine {
             }
             let next = self.next_frame(&before, frames).await?;
             // What is attached may have changed meanwhile. No await from here on.
-            let mut now = subscriber(socket)?;
+            let mut now = self.subscriber(socket)?;
             if now.sent() != before.sent() {
                 return Ok(true);
             }
@@ -210,7 +210,7 @@ impl Engine {
 
     /// Takes a message from a socket.
     pub fn socket_message(&self, socket: &dyn Socket, message: SocketMessage<'_>) {
-        let taken = subscriber(socket).map_err(|error| closing(&error)).and_then(|mut subscriber| {
+        let taken = self.subscriber(socket).map_err(|error| closing(&error)).and_then(|mut subscriber| {
             subscriber.receive(message)?;
             let text = subscriber.to_text().map_err(|error| closing(&error))?;
             socket.attach(&text).map_err(|error| closing(&error))
@@ -222,13 +222,33 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Closes the sockets whose tokens have ended.
+    pub(super) fn end_sockets(&self) -> Result<()> {
+        for socket in self.ports.sockets.open()? {
+            if let Err(error) = self.subscriber(socket.as_ref()) {
+                close(socket.as_ref(), &closing(&error));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is attached to a socket, if its token has not ended.
+    fn subscriber(&self, socket: &dyn Socket) -> Result<Subscriber> {
+        let attached = socket.attachment()?.unwrap_or_default();
+        let subscriber = Subscriber::from_text(&attached, &self.config.security.data_masking)?;
+        if subscriber.has_ended(self.now_ms()) {
+            let message =
+                "expected a token that has not expired, got one whose \"exp\" has passed; connect again with another";
+            return Err(StorageError::new(ErrorKind::Unauthenticated, StorageTier::Api, "follow change feed", message));
+        }
+        Ok(subscriber)
+    }
+}
+
 fn beyond(last: Sequence, sent: Sequence) -> StorageError {
     let message = format!("expected a position up to {last}, the last sequence, got {sent}; read from the start");
     StorageError::new(ErrorKind::Precondition, StorageTier::Hot, "follow change feed", message)
-}
-
-fn subscriber(socket: &dyn Socket) -> Result<Subscriber> {
-    Subscriber::from_text(&socket.attachment()?.unwrap_or_default())
 }
 
 fn close(socket: &dyn Socket, closing: &Closing) {
@@ -238,6 +258,7 @@ fn close(socket: &dyn Socket, closing: &Closing) {
 /// How a socket learns of an error.
 fn closing(error: &StorageError) -> Closing {
     let code = match error.kind() {
+        ErrorKind::Unauthenticated => STATUS_CODES + 401,
         ErrorKind::Gone => STATUS_CODES + 410,
         ErrorKind::Precondition => STATUS_CODES + 412,
         _ => FAILED,

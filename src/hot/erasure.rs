@@ -1,13 +1,14 @@
 //! Erasing an object's tables: everything goes in one transaction, but what has to outlive it.
 //!
-//! What stays: that there was an object, the last sequence given, and that it was erased, when and by whom. Sequences,
-//! commit times and the generation of cached reads go on from there, so that no version, event id or cached answer of what
+//! What stays: that there was an object, the last sequence given, that it was erased, when and by whom, and the access log,
+//! into which what the change log tells of accesses is packed first. Sequences, commit times and the generation of cached reads go on from there, so that no version, event id or cached answer of what
 //! was erased is ever taken for one of what comes after.
 //!
 //! Invariants: an object whose files are not all deleted says so in the format of its tables, which an older program refuses;
 //! records of erasures are added to and ended, and never change otherwise.
 
 use super::{HotStore, schema};
+use crate::cdc::access_log;
 use crate::error::Result;
 use crate::ports::{SqlParam, SqlValue, expect_integer, expect_text};
 use crate::types::{Sequence, Timestamp};
@@ -38,6 +39,7 @@ impl HotStore {
     /// no use after it commits.
     pub fn erase(&self, by: &str, now: Timestamp) -> Result<()> {
         let (sequence, timestamp) = (self.log.last_sequence()?, self.log.last_timestamp()?);
+        self.log.release_all()?;
         for table in self.erasable_tables()? {
             // The names are those that this program gave.
             self.sql.query(&format!("DROP TABLE \"{}\"", table.replace('"', "\"\"")), &[])?;
@@ -56,8 +58,8 @@ impl HotStore {
         let mut names = Vec::new();
         for row in self.sql.query("SELECT name FROM sqlite_master WHERE type = 'table'", &[])? {
             let name = expect_text(row.into_iter().next())?;
-            let stays =
-                [TABLE, OBJECT].contains(&name.as_str()) || name.starts_with("sqlite_") || name.starts_with("_cf_");
+            let kept = [access_log::TABLE_PREFIX, "sqlite_", "_cf_"];
+            let stays = [TABLE, OBJECT].contains(&name.as_str()) || kept.iter().any(|prefix| name.starts_with(prefix));
             if !stays {
                 names.push(name);
             }

@@ -16,18 +16,18 @@ use super::exchange::{AnswerHead, Exchange, Failure, Finished, with_instance};
 use super::iceberg::IcebergService;
 use super::message::{RequestHead, Response, header};
 use super::metrics;
-use super::object::{ROWS_WRITTEN_HEADER, SEQUENCE_HEADER};
+use super::object::{ROWS_WRITTEN_HEADER, SEQUENCE_HEADER, masked};
 use super::openapi;
 use super::params::QueryParams;
 use super::problem;
 use super::routes::{Route, Routes};
 use super::s3::{ObjectRead, S3Service};
-use crate::config::StorageConfig;
+use crate::config::{Masking, StorageConfig};
 use crate::engine::{DocumentCache, Entry};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{Clock, EdgePorts, Ids};
 use crate::types::names::ObjectName;
-use crate::types::{Sequence, StorageTier};
+use crate::types::{Masks, Sequence, StorageTier};
 
 /// What is to be done with a request.
 pub enum Decision {
@@ -55,6 +55,8 @@ pub enum CachePlan {
         collection: String,
         /// The document's id.
         id: String,
+        /// What is hidden from whoever asks: the object has answered without masks.
+        masks: Masks,
     },
     /// The document has changed.
     ForgetDocument {
@@ -87,6 +89,7 @@ pub struct Edge {
     logs_reads: bool,
     clock: Rc<dyn Clock>,
     ids: Rc<dyn Ids>,
+    masking: Masking,
 }
 
 impl Edge {
@@ -102,7 +105,8 @@ impl Edge {
                 Rc::clone(&clock),
             ),
             s3: S3Service::new(bucket.is_some(), Rc::clone(&clock), &config.cold, key.clone()),
-            iceberg: IcebergService::new(bucket, Rc::clone(&clock), &config.cold, key)?,
+            iceberg: IcebergService::new(bucket, Rc::clone(&clock), config, key)?,
+            masking: config.security.data_masking.clone(),
             cors: Cors::new(&config.security.cors_origins),
             logs_reads: config.security.access_logging,
             clock,
@@ -169,10 +173,11 @@ impl Edge {
         let plan = match (route, head.method.as_str()) {
             (Route::Document(collection, id), "GET") if wants_cached(head) => {
                 principal.check_role(Role::Reader)?;
+                let masks = Masks::of(&self.masking, principal.viewer());
                 if let Some(response) = self.cached(head, &name, &collection, &id).await {
-                    return Ok(Decision::Respond(response));
+                    return masked(response, &collection, &masks).map(Decision::Respond);
                 }
-                Some(CachePlan::Keep { collection, id })
+                Some(CachePlan::Keep { collection, id, masks })
             }
             (Route::Document(collection, id), "PUT" | "PATCH" | "DELETE") => {
                 Some(CachePlan::ForgetDocument { collection, id })
@@ -184,7 +189,10 @@ impl Edge {
             (Route::Metrics, "GET" | "HEAD") => Some(CachePlan::AddFigures),
             _ => None,
         };
-        let principal = (!self.access.is_open()).then(|| principal.to_header());
+        // What is kept for everyone is asked for unmasked.
+        let keeps = matches!(plan, Some(CachePlan::Keep { .. }));
+        let header = || if keeps { principal.unmasked().to_header() } else { principal.to_header() };
+        let principal = (!self.access.is_open()).then(header);
         Ok(Decision::Forward { name, plan, principal })
     }
 
@@ -215,11 +223,12 @@ impl Edge {
         let refused = (400..500).contains(&response.status);
         let wrote_nothing = response.header(ROWS_WRITTEN_HEADER) == Some("0");
         match plan {
-            CachePlan::Keep { collection, id } => {
+            CachePlan::Keep { collection, id, masks } => {
                 if let (Some(generation), Some(entry)) = (generation, entry_of(&response)) {
                     self.cache.put(name, &generation, &collection, &id, &entry).await;
                     response = response.with_header("thermocline-cache", "miss");
                 }
+                response = masked(response, &collection, &masks).unwrap_or_else(|error| problem::response(&error));
             }
             CachePlan::AddFigures => response = metrics::add_warm(name, &self.cache.figures(name), response),
             // An import that breaks off has committed what came before.

@@ -18,15 +18,15 @@ use super::params::{QueryParams, refuse};
 use super::problem;
 use crate::engine::{Engine, Export};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::types::{Sequence, StorageTier};
+use crate::types::{Masks, Sequence, StorageTier};
 
 const BODY_MAX_BYTES: usize = 1_024;
 
 /// `GET …/export`
-pub async fn export(engine: &Rc<Engine>, request: &Request, collection: &str) -> Result<Response> {
+pub async fn export(engine: &Rc<Engine>, request: &Request, collection: &str, masks: &Masks) -> Result<Response> {
     let params = QueryParams::read(&request.query, &["asOf"])?;
     let as_of = params.get("asOf").map(as_of::from_text).transpose().map_err(refuse)?;
-    let export = engine.export(collection, as_of).await?;
+    let export = engine.export(collection, as_of, masks).await?;
     let response = Response::empty(200).with_header("content-type", "application/x-ndjson");
     let response = match export.sequence {
         Some(sequence) => response.with_header(SEQUENCE_HEADER, sequence.to_string()),
@@ -47,11 +47,16 @@ struct Answer {
 }
 
 /// `POST …/export`
-pub async fn export_file(engine: &Rc<Engine>, request: &mut Request, collection: &str) -> Result<Response> {
+pub async fn export_file(
+    engine: &Rc<Engine>,
+    request: &mut Request,
+    collection: &str,
+    masks: &Masks,
+) -> Result<Response> {
     let params = QueryParams::read(&request.query, &["asOf"])?;
     let as_of = params.get("asOf").map(as_of::from_text).transpose().map_err(refuse)?;
     expect_nothing(request).await?;
-    let mut export = engine.export(collection, as_of).await?;
+    let mut export = engine.export(collection, as_of, masks).await?;
     let sequence = export.sequence;
     let file = engine.export_file(collection, &mut export).await?;
     let encryption = if file.customer_key { "SSE-C" } else { "R2" };

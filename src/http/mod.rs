@@ -7,6 +7,7 @@ pub mod access;
 pub mod edge;
 pub mod object;
 
+mod access_log;
 mod as_of;
 mod batch;
 mod body;

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::access::{Callers, Principal};
+use super::access_log::Observed;
 use super::body::invalid;
 use super::budgets::Budgets;
 use super::exchange::{REQUEST_ID_HEADER, with_instance};
@@ -13,14 +14,14 @@ use super::params::refuse;
 use super::problem;
 use super::routes::{Route, Routes};
 use super::{
-    batch, cache, cdc, collections, documents, erase, export, import, maintenance, metrics, object_info, query,
-    restore, snapshots, sync,
+    access_log, batch, cache, cdc, collections, documents, erase, export, import, maintenance, metrics, object_info,
+    query, restore, snapshots, sync,
 };
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::CORRELATION_ID_MAX_BYTES;
 use crate::types::names::ObjectName;
-use crate::types::{ChangeContext, Sequence, StorageTier};
+use crate::types::{ChangeContext, Masks, Sequence, StorageTier};
 
 /// The header of a write that names the sequence reached.
 pub const SEQUENCE_HEADER: &str = "thermocline-sequence";
@@ -66,7 +67,15 @@ impl ObjectService {
         let spent = || self.engine().spent();
         let subject = RefCell::new(None);
         let answered = async {
+            let observed = self.observe(&mut request);
             let result = self.answer(&mut request, &subject).await;
+            if let Some(observed) = observed {
+                let status = match &result {
+                    Ok(response) => response.status,
+                    Err(error) => problem::status(error.kind()).0,
+                };
+                observed.answered(&self.engine(), status);
+            }
             if result.is_err() {
                 request.discard_body().await;
             }
@@ -99,6 +108,14 @@ impl ObjectService {
             .with_header(ROWS_WRITTEN_HEADER, cost.rows_written.to_string())
     }
 
+    /// What is to be noted of a request; `None` where nothing is, and of what is between objects.
+    fn observe(&self, request: &mut Request) -> Option<Observed> {
+        access_log::forget_claims(request);
+        let (_, route) = self.routes.find(&request.path).ok()?;
+        route.role(&request.method).filter(|_| self.engine().notes_access())?;
+        Some(Observed::new(request, &route, self.callers == Callers::Anyone, self.engine().now_ms()))
+    }
+
     /// The answer; `subject` becomes whoever is to be charged for it.
     async fn answer(&self, request: &mut Request, subject: &RefCell<Option<String>>) -> Result<Response> {
         let (name, route) = self.routes.find(&request.path)?;
@@ -123,29 +140,39 @@ impl ObjectService {
             return self.erase(engine, &name, request, &principal).await;
         }
         engine.check_not_erasing()?;
+        let masks = Masks::of(&engine.config().security.data_masking, principal.viewer());
         match (route, method.as_str()) {
             (Route::Object, _) => object_info::get(engine, request),
             (Route::Collections, _) => collections::list(engine, request),
             (Route::Collection(name), "PUT") => collections::declare(engine, request, &name).await,
             (Route::Collection(name), "DELETE") => collections::drop(engine, request, &name).await,
             (Route::Collection(name), _) => collections::get(engine, request, &name),
-            (Route::Documents(collection), _) => documents::insert(engine, request, &collection, &principal).await,
-            (Route::Document(collection, id), "PUT") => documents::upsert(engine, request, &collection, &id).await,
-            (Route::Document(collection, id), "PATCH") => documents::patch(engine, request, &collection, &id).await,
+            (Route::Documents(collection), _) => {
+                masked(documents::insert(engine, request, &collection, &principal).await?, &collection, &masks)
+            }
+            (Route::Document(collection, id), "PUT") => {
+                masked(documents::upsert(engine, request, &collection, &id).await?, &collection, &masks)
+            }
+            (Route::Document(collection, id), "PATCH") => {
+                masked(documents::patch(engine, request, &collection, &id).await?, &collection, &masks)
+            }
             (Route::Document(collection, id), "DELETE") => documents::delete(engine, request, &collection, &id).await,
-            (Route::Document(collection, id), _) => documents::get(engine, request, &collection, &id).await,
-            (Route::Export(collection), "POST") => export::export_file(engine, request, &collection).await,
-            (Route::Export(collection), _) => export::export(engine, request, &collection).await,
+            (Route::Document(collection, id), _) => {
+                masked(documents::get(engine, request, &collection, &id).await?, &collection, &masks)
+            }
+            (Route::Export(collection), "POST") => export::export_file(engine, request, &collection, &masks).await,
+            (Route::Export(collection), _) => export::export(engine, request, &collection, &masks).await,
             (Route::Import(collection), _) => import::import(engine, request, &collection).await,
-            (Route::Query(collection), _) => query::query(engine, request, &collection).await,
+            (Route::Query(collection), _) => query::query(engine, request, &collection, &masks).await,
             (Route::Batch, _) => batch::batch(engine, request, &principal).await,
-            (Route::Cdc, _) => cdc::read(engine, request).await,
+            (Route::Cdc, _) => cdc::read(engine, request, &principal).await,
             (Route::Consumers, _) => cdc::consumers::list(engine, request),
             (Route::Consumer(name), "PUT") => cdc::consumers::acknowledge(engine, request, &name).await,
             (Route::Consumer(name), "DELETE") => cdc::consumers::forget(engine, request, &name),
             (Route::Consumer(name), _) => cdc::consumers::get(engine, request, &name),
             (Route::Cache, _) => cache::drop_cached(engine, request),
             (Route::Maintenance, _) => maintenance::maintain(engine, request).await,
+            (Route::AccessLog, _) => access_log::list(engine, request),
             (Route::Metrics, _) => metrics::get(engine, request),
             (Route::Sync, "POST") => sync::sync(engine, request).await,
             (Route::Sync, _) => sync::state(engine, request),
@@ -180,6 +207,21 @@ impl ObjectService {
         engine.bind(name)?;
         erase::files(&engine, began_here).await
     }
+}
+
+/// An answer that is a document, as its reader may see it.
+pub fn masked(mut response: Response, collection: &str, masks: &Masks) -> Result<Response> {
+    let is_document = matches!(response.status, 200 | 201) && masks.hide_some_of(collection);
+    if let Body::Whole(bytes) = &mut response.body
+        && is_document
+    {
+        let text = String::from_utf8(std::mem::take(bytes)).map_err(|error| {
+            let message = "expected a document to be UTF-8, got other bytes";
+            StorageError::new(ErrorKind::Corrupt, StorageTier::Api, "mask document", message).caused_by(error)
+        })?;
+        *bytes = masks.apply(collection, text)?.into_bytes();
+    }
+    Ok(response)
 }
 
 /// One of the requests that are worked on, until it is dropped.
@@ -222,7 +264,7 @@ pub fn change_context(request: &Request) -> Result<ChangeContext> {
             )));
         }
     };
-    Ok(ChangeContext { source: None, correlation_id })
+    Ok(ChangeContext { source: None, correlation_id, access: access_log::access(request) })
 }
 
 fn min_sequence(request: &Request) -> Result<Option<Sequence>> {

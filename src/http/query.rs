@@ -15,8 +15,8 @@ use crate::engine::query::{
 use crate::engine::{AsOf, Engine, Tier};
 use crate::error::{Result, StorageError};
 use crate::limits::{FILTER_MAX_CONDITIONS, FILTER_MAX_VALUES, PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS};
-use crate::types::Json;
 use crate::types::json::{pointer_token, write_string};
+use crate::types::{Json, Masks};
 
 const BODY_MAX_BYTES: usize = 1024 * 1024;
 /// Fields of `select` and of `orderBy`.
@@ -24,17 +24,36 @@ const FIELDS_MAX: usize = 500;
 const ORDER_KEYS_MAX: usize = 16;
 
 /// `POST /collections/{c}/query`
-pub async fn query(engine: &Engine, request: &mut Request, collection: &str) -> Result<Response> {
+pub async fn query(engine: &Engine, request: &mut Request, collection: &str, masks: &Masks) -> Result<Response> {
     QueryParams::read(&request.query, &[])?;
     let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
     let body = Json::parse(if text.trim().is_empty() { "{}" } else { &text })?;
     let QueryBody { query, tier, as_of, hash } = read(collection, &body)?;
+    check_masks(&query, collection, masks)?;
     let started = engine.now_ms();
-    let answer = match as_of {
+    let mut answer = match as_of {
         Some(as_of) => engine.query_as_of(collection, &query, as_of).await?,
         None => engine.query(collection, &query, tier).await?,
     };
+    // Rows of groups have no field that is hidden: they were not asked for by one.
+    if !query.is_grouped() && masks.hide_some_of(collection) {
+        let masked = answer.rows.into_iter().map(|row| masks.apply(collection, row));
+        answer.rows = masked.collect::<Result<_>>()?;
+    }
     render(answer, hash, engine.now_ms().saturating_sub(started))
+}
+
+/// What is hidden is shown in rows as everywhere, and cannot be asked for otherwise.
+fn check_masks(query: &Query, collection: &str, masks: &Masks) -> Result<()> {
+    let mut paths = query.group_by.iter().collect::<Vec<_>>();
+    paths.extend(query.aggregates.iter().filter_map(|aggregate| aggregate.column.as_ref()));
+    if !query.is_grouped() {
+        paths.extend(query.order_by.iter().map(|order| &order.path));
+    }
+    if let Some(filter) = &query.filter {
+        filter.visit_paths(&mut |path| paths.push(path));
+    }
+    paths.into_iter().try_for_each(|path| masks.check_path(collection, path.as_str()))
 }
 
 #[derive(Serialize)]

@@ -43,6 +43,8 @@ pub enum Route {
     Cache,
     /// What the alarm does, at once.
     Maintenance,
+    /// Who did what.
+    AccessLog,
     /// Figures.
     Metrics,
     /// Archiving.
@@ -77,6 +79,7 @@ enum Pattern {
     Consumer,
     Cache,
     Maintenance,
+    AccessLog,
     Metrics,
     Sync,
     Snapshots,
@@ -87,7 +90,7 @@ enum Pattern {
     ForeignJob,
 }
 
-const PATTERNS: [(&str, Pattern); 23] = [
+const PATTERNS: [(&str, Pattern); 24] = [
     ("/v1/{type}/{id}", Pattern::Object),
     ("/v1/{type}/{id}/", Pattern::Object),
     ("/v1/{type}/{id}/collections", Pattern::Collections),
@@ -103,6 +106,7 @@ const PATTERNS: [(&str, Pattern); 23] = [
     ("/v1/{type}/{id}/cdc/consumers/{consumer}", Pattern::Consumer),
     ("/v1/{type}/{id}/cache", Pattern::Cache),
     ("/v1/{type}/{id}/maintenance", Pattern::Maintenance),
+    ("/v1/{type}/{id}/access", Pattern::AccessLog),
     ("/v1/{type}/{id}/metrics", Pattern::Metrics),
     ("/v1/{type}/{id}/sync", Pattern::Sync),
     ("/v1/{type}/{id}/snapshots", Pattern::Snapshots),
@@ -165,6 +169,7 @@ impl Routes {
             Pattern::Consumer => Route::Consumer(consumer(params)?),
             Pattern::Cache => Route::Cache,
             Pattern::Maintenance => Route::Maintenance,
+            Pattern::AccessLog => Route::AccessLog,
             Pattern::Metrics => Route::Metrics,
             Pattern::Sync => Route::Sync,
             Pattern::Snapshots => Route::Snapshots,
@@ -184,7 +189,7 @@ impl Route {
         match self {
             Self::Object => &["GET", "HEAD", "DELETE"],
             Self::Export(_) => &["GET", "HEAD", "POST"],
-            Self::Collections | Self::Cdc | Self::Consumers | Self::Metrics => &["GET", "HEAD"],
+            Self::Collections | Self::Cdc | Self::Consumers | Self::AccessLog | Self::Metrics => &["GET", "HEAD"],
             Self::Collection(_) | Self::Consumer(_) => &["GET", "HEAD", "PUT", "DELETE"],
             Self::Documents(_)
             | Self::Import(_)
@@ -201,11 +206,39 @@ impl Route {
         }
     }
 
+    /// What it is called in the access log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Object => "object",
+            Self::Collections => "collections",
+            Self::Collection(_) => "collection",
+            Self::Documents(_) => "documents",
+            Self::Document(..) => "document",
+            Self::Import(_) => "import",
+            Self::Export(_) => "export",
+            Self::Query(_) => "query",
+            Self::Batch => "batch",
+            Self::Cdc => "cdc",
+            Self::Consumers => "consumers",
+            Self::Consumer(_) => "consumer",
+            Self::AccessLog => "access",
+            Self::Cache => "cache",
+            Self::Maintenance => "maintenance",
+            Self::Metrics => "metrics",
+            Self::Sync => "sync",
+            Self::Snapshots => "snapshots",
+            Self::Snapshot(_) => "snapshot",
+            Self::Restore(_) | Self::ForeignRestore => "restore",
+            Self::Job(_) | Self::ForeignJob(_) => "job",
+        }
+    }
+
     /// The role that a method of this route asks for; `None` for what only objects ask each other.
     pub fn role(&self, method: &str) -> Option<Role> {
         match (self, method) {
             (Self::ForeignRestore | Self::ForeignJob(_), _) => None,
             (Self::Maintenance, _) => Some(Role::Admin),
+            (Self::AccessLog, _) => Some(Role::Auditor),
             // Whoever may read the feed may say how far they have come.
             (_, "GET" | "HEAD") | (Self::Query(_), _) | (Self::Consumer(_), "PUT") => Some(Role::Reader),
             (Self::Object, "DELETE") => Some(Role::Admin),

@@ -41,27 +41,39 @@ extern "C" {
 /// The platform's.
 pub struct WorkerSignatures;
 
+fn failed(thrown: JsValue) -> StorageError {
+    let message = "expected the platform to check a signature, got a failure; try again";
+    StorageError::new(ErrorKind::Unavailable, StorageTier::Api, "authenticate", message)
+        .caused_by(Exception::from(thrown))
+}
+
+/// The algorithm of a key, and the key as the platform knows it, if it takes it for one.
+async fn imported(key: &PublicKey) -> Result<(Object, Option<JsValue>)> {
+    let (bytes, members) = match key {
+        PublicKey::P256(point) => {
+            (point.as_slice(), [("name", "ECDSA"), ("namedCurve", "P-256"), ("hash", "SHA-256")].as_slice())
+        }
+        PublicKey::Ed25519(point) => (point.as_slice(), [("name", "Ed25519")].as_slice()),
+    };
+    let algorithm = Object::new();
+    for (name, value) in members {
+        Reflect::set(&algorithm, &JsValue::from_str(name), &JsValue::from_str(value)).map_err(failed)?;
+    }
+    let (subtle, usages) = (SUBTLE.with(Clone::clone), Array::of1(&JsValue::from_str("verify")));
+    let imported = subtle.import_key("raw", &Uint8Array::new_from_slice(bytes), &algorithm, false, &usages).await;
+    Ok((algorithm, imported.ok()))
+}
+
 #[async_trait(?Send)]
 impl Signatures for WorkerSignatures {
+    async fn check(&self, key: &PublicKey) -> Result<bool> {
+        imported(key).await.map(|(_, imported)| imported.is_some())
+    }
+
     async fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8; 64]) -> Result<bool> {
-        let (bytes, members) = match key {
-            PublicKey::P256(point) => {
-                (point.as_slice(), [("name", "ECDSA"), ("namedCurve", "P-256"), ("hash", "SHA-256")].as_slice())
-            }
-            PublicKey::Ed25519(point) => (point.as_slice(), [("name", "Ed25519")].as_slice()),
-        };
-        let failed = |thrown: JsValue| {
-            let message = "expected the platform to check a signature, got a failure; try again";
-            StorageError::new(ErrorKind::Unavailable, StorageTier::Api, "authenticate", message)
-                .caused_by(Exception::from(thrown))
-        };
-        let algorithm = Object::new();
-        for (name, value) in members {
-            Reflect::set(&algorithm, &JsValue::from_str(name), &JsValue::from_str(value)).map_err(failed)?;
-        }
-        let (subtle, usages) = (SUBTLE.with(Clone::clone), Array::of1(&JsValue::from_str("verify")));
-        let imported = subtle.import_key("raw", &Uint8Array::new_from_slice(bytes), &algorithm, false, &usages).await;
-        let Ok(imported) = imported else { return Ok(false) };
+        let (algorithm, imported) = imported(key).await?;
+        let Some(imported) = imported else { return Ok(false) };
+        let subtle = SUBTLE.with(Clone::clone);
         let (signature, message) = (Uint8Array::new_from_slice(signature), Uint8Array::new_from_slice(message));
         let verified = subtle.verify(&algorithm, &imported, &signature, &message).await.map_err(failed)?;
         Ok(verified.is_truthy())

@@ -16,6 +16,9 @@ pub enum PublicKey {
 /// Checks signatures.
 #[async_trait(?Send)]
 pub trait Signatures {
+    /// Whether a key can be one: a point of its curve.
+    async fn check(&self, key: &PublicKey) -> Result<bool>;
+
     /// Whether this is the signature of a message by the holder of a key; ECDSA's is r and s of 32 bytes each. Nobody holds
     /// a key that is no point of its curve.
     async fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8; 64]) -> Result<bool>;

@@ -55,6 +55,17 @@ pub struct ChangeContext {
     pub source: Option<String>,
     /// The caller's own id for following a change through systems.
     pub correlation_id: Option<String>,
+    /// The access that it was, for the access log: no reader of events is told.
+    pub access: Option<Access>,
+}
+
+/// Who did what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Who; `None` where nobody has to say.
+    pub principal: Option<String>,
+    /// What: a method and the name of a route.
+    pub action: String,
 }
 
 /// One change of one document, as the change feed tells it.

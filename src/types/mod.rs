@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod json;
+pub mod masking;
 pub mod names;
 pub mod sink;
 pub mod snapshot;
@@ -10,8 +11,9 @@ pub mod statistics;
 pub mod sync;
 pub mod time;
 
-pub use events::{CdcEvent, ChangeContext, CollectionId, Document, Operation, Sequence, Timestamp};
+pub use events::{Access, CdcEvent, ChangeContext, CollectionId, Document, Operation, Sequence, Timestamp};
 pub use json::Json;
+pub use masking::{Masks, Viewer};
 pub use sink::DocumentSink;
 pub use sync::{SyncResult, SyncState};
 

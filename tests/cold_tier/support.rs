@@ -343,7 +343,11 @@ pub fn change_record(
         (Some(_), Some(_)) => Operation::Update,
         (Some(_), None) => Operation::Delete,
     };
-    let context = ChangeContext { source: None, correlation_id: (sequence % 2 == 0).then(|| format!("c{sequence}")) };
+    let context = ChangeContext {
+        source: None,
+        correlation_id: (sequence % 2 == 0).then(|| format!("c{sequence}")),
+        access: None,
+    };
     let event = CdcEvent {
         id: Uuid::from_u128(u128::try_from(sequence).unwrap()),
         operation,

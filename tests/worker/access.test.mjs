@@ -1,7 +1,9 @@
 // Tokens, roles and tenants against the built worker: who gets what, through every route.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ObjectClient, assertProblem, eventually, workerWith } from "./support/object.mjs";
+import { connect } from "./support/socket.mjs";
 import { bearer, hs256, issuer } from "./support/tokens.mjs";
 
 const SECRET = "a secret of more than thirty-two bytes";
@@ -33,6 +35,7 @@ const ROUTES = [
   ["POST", "/sync", "writer", 200, {}],
   ["DELETE", "/cache", "writer", 200],
   ["POST", "/maintenance", "admin", 200, {}],
+  ["GET", "/access", "auditor", 200],
   ["GET", "/metrics", "reader", 200],
   ["GET", "/sync", "reader", 200],
   ["POST", "/snapshots", "writer", 201, { type: "full" }],
@@ -46,7 +49,7 @@ const ROUTES = [
   ["DELETE", "/collections/films", "writer", [200, 204]],
   ["DELETE", "", "admin", 200],
 ];
-const HOLDERS = { admin: ["admin"], reader: ["reader", "writer", "reviewer", "admin"], writer: ["writer", "admin"] };
+const HOLDERS = { admin: ["admin"], reader: ["reader", "writer", "reviewer", "admin"], writer: ["writer", "admin"], auditor: ["auditor", "admin"] };
 
 test("every route looks at the role and at the tenant", async () => {
   const { it } = await workerWith({ vars: secret });
@@ -183,4 +186,43 @@ test("a key of a request is its principal's own", async () => {
   const other = await insert("bob", "Alien");
   assert.notEqual(other.body.id, first.body.id);
   assert.equal((await it.call("GET", "/sync", undefined, bearer(hs256(SECRET)))).body.lastHotSequence, 2);
+});
+
+test("sockets, streams, long polls and sessions end with the token that they were opened with", async () => {
+  const { it, worker } = await workerWith({ vars: secret });
+  const lasting = bearer(hs256(SECRET, {}));
+  await it.ok("PUT", "/collections/films/docs/a", {}, lasting);
+  await it.ok("POST", "/sync", {}, lasting);
+  const exp = Math.floor(Date.now() / 1_000) + 4;
+  const short = bearer(hs256(SECRET, { exp }));
+  const [doc, id] = it.name.split("/");
+  const { body } = await worker.json("GET", `/iceberg/v1/namespaces/${doc}%1F${id}/tables/films`, undefined, short);
+  const file = () => worker.fetch(body["metadata-location"].replace("s3://", "/s3/"), { headers: { "x-amz-security-token": body.config["s3.session-token"] } });
+  assert.equal((await file()).status, 200);
+  const [ended, kept] = [await connect(it, {}, { headers: short }), await connect(it, {}, { headers: lasting })];
+  await Promise.all([ended.received(1), kept.received(1)]);
+  const streamed = await worker.fetch(`${it.path}/cdc?after=1`, { headers: { accept: "text/event-stream", ...short } });
+  const polled = it.call("GET", "/cdc?after=1&waitMs=30000", undefined, short);
+  const text = await streamed.text();
+  assert.doesNotMatch(text, /data:/);
+  assert.deepEqual((await polled).body.events, []);
+  assert.ok(Date.now() >= exp * 1_000 && Date.now() < exp * 1_000 + 5_000, `${Date.now() - exp * 1_000} ms after the end`);
+  await sleep(Math.max(0, exp * 1_000 + 50 - Date.now()));
+  await worker.evict(it.name, { webSockets: "hibernate" });
+  await it.ok("PUT", "/collections/films/docs/b", {}, lasting);
+  await kept.received(2);
+  await ended.until(({ closed }) => closed);
+  assert.equal(ended.closed.code, 4401);
+  assert.match(ended.closed.reason, /exp/);
+  assert.equal(ended.events.length, 1, "nothing is told after the end");
+  assert.equal((await file()).status, 403);
+  await kept.close();
+});
+
+test("a key set with a point that is not on its curve is refused like any that cannot be used", async () => {
+  const good = issuer("ES256", "ann");
+  const off = { ...issuer("ES256", "off").jwk, x: Buffer.alloc(32, 7).toString("base64url") };
+  const { it } = await workerWith({ vars: { AUTH_MODE: "jwt", AUTH_JWKS: JSON.stringify({ keys: [good.jwk, off] }) } });
+  const refused = await it.call("GET", "", undefined, bearer(good.token()));
+  assertProblem(refused, 500, { tier: /^api$/, detail: /AUTH_JWKS.*curve/ });
 });

@@ -113,6 +113,6 @@ test("an object tells the values in effect, and no secret", async () => {
   const { it } = await workerWith({ vars: { STORAGE_CONFIG, AUTH_SECRET: "hunter2-hunter2" } });
   const { body, text } = await it.call("GET", "");
   assert.deepEqual([body.config.hot.sealRows, body.config.hot.sealBytes, body.config.cold.s3Endpoint], [7, 1_048_576, null]);
-  assert.deepEqual([body.config.worm, body.config.security.accessLogging], [undefined, undefined], "nothing of them is in effect");
+  assert.deepEqual(body.config.worm, { auditLogRetention: 730 }, "nothing of the others is in effect");
   assert.ok(!JSON.stringify(body).includes("hunter2") && !(text ?? "").includes("hunter2"));
 });

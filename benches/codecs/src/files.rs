@@ -58,7 +58,7 @@ pub fn changes(documents: &[Document]) -> Result<Written, Failure> {
             before: None,
             after: Some(document.text.clone()),
             changed_fields: None,
-            context: ChangeContext { source: None, correlation_id: None },
+            context: ChangeContext::default(),
         };
         writer.push(&ChangeRecord { event, before_sequence: None })?;
     }

@@ -32,6 +32,10 @@ pub fn parameters() -> Value {
         {"type": "string", "format": "date-time"},
         {"type": "string", "format": "uuid"},
     ]});
+    let moment = json!({"anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": 253402300799999_i64},
+        {"type": "string", "format": "date-time"},
+    ]});
     json!({
         "type": path("type", schema("Name")),
         "id": path("id", schema("Name")),
@@ -60,6 +64,12 @@ pub fn parameters() -> Value {
         "format": query("format", json!({"enum": ["native", "debezium", "cloudevents"], "default": "native"}), ""),
         "parent": query("parent", json!({"type": "string"}), "A namespace."),
         "pageToken": query("pageToken", json!({"type": "string"}), "The next-page-token of the page before; empty for the first."),
+        "from": query("from", moment.clone(), "The first moment."),
+        "to": query("to", moment, "The last moment."),
+        "principal": query("principal", json!({"type": "string"}), ""),
+        "action": query("action", json!({"type": "string"}), "A method and the name of a route."),
+        "ofCollection": query("collection", json!({"type": "string"}), ""),
+        "outcome": query("outcome", json!({"enum": ["done", "refused"]}), ""),
         "prefix": query("prefix", json!({"type": "string", "maxLength": 1024, "pattern": "^((document|cache|session|temporary)(/[^\\u0000-\\u001f\\u007f-\\u009f]*)?)?$"}), "Of a class and a key. Everything cached is dropped, whatever it is."),
         "pageSize": query("pageSize", json!({"type": "integer", "minimum": 1, "maximum": 4294967295_u32}), ""),
         "IfMatch": header("If-Match", tags.clone(), ""),

@@ -195,6 +195,10 @@ fn object() -> Vec<Operation> {
             .takes(&["prefix"])
             .answers(200, part("The generation that is current.", ROWS, schema("CacheGeneration")))
             .refuses(&[507]),
+        operation("get", "/v1/{type}/{id}/access", "listAccess", "Who did what")
+            .role("auditor")
+            .takes(&["from", "to", "principal", "action", "ofCollection", "outcome", "limit", "cursor"])
+            .answers(200, part("A page.", ROWS, schema("Accesses"))),
         operation("get", "/v1/{type}/{id}/metrics", "getMetrics", "What it has done and what it cost").answers(
             200,
             part(

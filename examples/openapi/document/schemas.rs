@@ -242,6 +242,11 @@ fn objects() -> Value {
         "Erasure": answer(&[
             ("state", json!({"enum": ["done", "running"]})), ("sequence", count()), ("objectsDeleted", count()), ("erasedAt?", time()), ("erasedBy?", text()),
         ]),
+        "Access": answer(&[
+            ("time", time()), ("principal", json!({"type": ["string", "null"]})), ("action", text()), ("collections?", list(text())),
+            ("documentId?", text()), ("status", count()), ("elapsedMs?", count()), ("correlationId?", text()), ("sequence?", count()), ("events?", count()),
+        ]),
+        "Accesses": page("Access"),
         "Nothing": sent(&[]),
         "Maintenance": answer(&[("cleanupResults", object()), ("compactionResults", object()), ("cacheCleanup", object())]),
         "CacheGeneration": answer(&[("generation", count()), ("prefix", text())]),

@@ -22,7 +22,11 @@ fn updated(sequence: i64) -> CdcEvent {
         before: Some(r#"{"id":"a \"b\"","n":1.0}"#.to_owned()),
         after: Some(r#"{"id":"a \"b\"","n":9007199254740993}"#.to_owned()),
         changed_fields: Some(vec!["n".to_owned()]),
-        context: ChangeContext { source: Some("snapshot:x".to_owned()), correlation_id: Some("c".to_owned()) },
+        context: ChangeContext {
+            source: Some("snapshot:x".to_owned()),
+            correlation_id: Some("c".to_owned()),
+            access: None,
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 //! The life of the log's tables: opened, closed when large or old, and dropped whole.
 
 use super::{ChangeLog, TABLE_PREFIX};
+use crate::cdc::access_log::Stream;
 use crate::cdc::record::{Body, Header, Record, RowsReference};
 use crate::error::Result;
 use crate::limits::SCAN_PAGE_MAX_BYTES;
@@ -58,7 +59,7 @@ impl ChangeLog {
         }
         let mut released = Vec::new();
         for generation in &surplus {
-            released.extend(self.references(*generation)?);
+            released.extend(self.release(*generation)?);
             self.sql.query(&format!("DROP TABLE {TABLE_PREFIX}{generation}"), &[])?;
         }
         if !surplus.is_empty() {
@@ -101,18 +102,30 @@ impl ChangeLog {
         row.map(|row| Ok(Header::read(&expect_blob(row.into_iter().next())?)?.timestamp)).transpose()
     }
 
-    /// The dropped collections that a generation's records refer to.
-    fn references(&self, generation: i64) -> Result<Vec<RowsReference>> {
+    /// Packs what all records tell of accesses, within the transaction that drops them.
+    pub fn release_all(&self) -> Result<()> {
+        for generation in self.state()?.generations {
+            self.release(generation)?;
+        }
+        Ok(())
+    }
+
+    /// The dropped collections that a generation's records refer to; what they tell of accesses is packed.
+    fn release(&self, generation: i64) -> Result<Vec<RowsReference>> {
         let mut found = Vec::new();
+        let mut accesses = Vec::new();
         let mut after = 0;
         while let Some(records) = self.page(generation, after, SCAN_PAGE_MAX_BYTES)? {
             for (last, bytes) in records {
-                if let Body::Rows { reference, .. } = Record::read(&bytes)?.body {
-                    found.push(reference);
+                let record = Record::read(&bytes)?;
+                if let Body::Rows { reference, .. } = &record.body {
+                    found.push(*reference);
                 }
+                accesses.extend(record.into_access()?);
                 after = last;
             }
         }
+        self.access.store(Stream::Writes, &accesses)?;
         Ok(found)
     }
 

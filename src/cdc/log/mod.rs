@@ -7,6 +7,7 @@
 //! Invariants: the sequence has no gaps and no repeats, over restarts, failures and drops; commit times never
 //! decrease along it; everything here is written in the transaction of the mutation that it tells of.
 
+mod access;
 mod append;
 mod generations;
 mod history;
@@ -19,6 +20,7 @@ pub use append::Appender;
 pub use read::{Referenced, References, RowsPosition};
 
 use self::generations::{create_generation, store_floor};
+use super::access_log::AccessLog;
 use super::bell::Bell;
 use super::record::{Header, Record};
 use crate::error::{ErrorKind, Result, StorageError};
@@ -52,12 +54,14 @@ pub struct ChangeLog {
     bell: Rc<Bell>,
     /// The last sequence that the bell was rung for.
     rung_for: Cell<Sequence>,
+    access: AccessLog,
 }
 
 impl ChangeLog {
     /// The log in `sql`. Nothing is read before it is needed.
     pub fn new(sql: Rc<dyn SqlStore>) -> Self {
         Self {
+            access: AccessLog::new(Rc::clone(&sql)),
             sql,
             state: RefCell::new(None),
             appended_bytes: Cell::new(0),

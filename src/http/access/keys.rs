@@ -3,6 +3,8 @@
 //!
 //! A key is used with the one algorithm that it is for, whatever a token says of itself.
 
+use std::cell::Cell;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -50,13 +52,30 @@ struct IssuerKey {
 pub struct KeySet {
     secret: Option<Hmac<Sha256>>,
     issuers: Vec<IssuerKey>,
+    /// Whether each was found to be a point of its curve.
+    checked: Cell<bool>,
 }
 
 impl KeySet {
     /// The keys of the secret `AUTH_SECRET` and of `AUTH_JWKS`; either may be absent.
     pub fn new(secret: Option<&[u8]>, jwks: Option<&str>) -> Result<Self> {
         let secret = secret.and_then(|secret| Hmac::new_from_slice(secret).ok());
-        Ok(Self { secret, issuers: jwks.map(issuer_keys).transpose()?.unwrap_or_default() })
+        let issuers = jwks.map(issuer_keys).transpose()?.unwrap_or_default();
+        Ok(Self { secret, issuers, checked: Cell::new(false) })
+    }
+
+    /// Refuses a set with a key that cannot be one. What was found to be in order is not looked at again.
+    pub async fn check(&self, signatures: &dyn Signatures) -> Result<()> {
+        if self.checked.get() {
+            return Ok(());
+        }
+        for issuer in &self.issuers {
+            if !signatures.check(&issuer.key).await? {
+                return Err(refused("points of their curves alone as keys"));
+            }
+        }
+        self.checked.set(true);
+        Ok(())
     }
 
     /// Whether nothing can be checked.

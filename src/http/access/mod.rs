@@ -111,6 +111,7 @@ impl Access {
                 "expected a key that tokens are checked with, got none: set AUTH_SECRET or AUTH_JWKS; for local work set AUTH_MODE to off",
             ));
         }
+        self.keys.check(self.signatures.as_ref()).await?;
         let token = header(&head.headers, "authorization")
             .and_then(bearer)
             .ok_or_else(|| unauthenticated("expected a token as \"Authorization: Bearer …\", got none"))?;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::roles::{Role, Roles};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::types::StorageTier;
 use crate::types::names::ObjectName;
+use crate::types::{StorageTier, Timestamp, Viewer};
 
 /// The header from the Worker to an object.
 pub const PRINCIPAL_HEADER: &str = "thermocline-principal";
@@ -25,6 +25,10 @@ pub struct Principal {
     roles: Roles,
     /// Patterns: `*`, `{type}/*`, `{type}/{id}`.
     objects: Vec<String>,
+    /// When the token ends, Unix ms; `None` where there is none.
+    pub ends_at: Option<Timestamp>,
+    /// Whether rules of masking are not for them.
+    sees_all: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,17 +36,37 @@ struct Told<'p> {
     subject: &'p str,
     roles: Vec<&'p str>,
     objects: Vec<&'p str>,
+    ends_at: Option<Timestamp>,
+    sees_all: bool,
 }
 
 impl Principal {
     /// A subject with roles on the objects of some patterns. A pattern of another form is of no object.
     pub fn new(subject: String, roles: Roles, objects: Vec<String>) -> Self {
-        Self { subject, roles, objects }
+        Self { subject, roles, objects, ends_at: None, sees_all: false }
+    }
+
+    /// The same until a moment.
+    #[must_use]
+    pub fn until(self, ends_at: Timestamp) -> Self {
+        Self { ends_at: Some(ends_at), ..self }
     }
 
     /// Anyone at all, where everyone may do everything.
     pub fn anyone() -> Self {
-        Self { subject: ANYONE.to_owned(), roles: Roles::all(), objects: vec!["*".to_owned()] }
+        let all = Self::new(ANYONE.to_owned(), Roles::all(), vec!["*".to_owned()]);
+        Self { sees_all: true, ..all }
+    }
+
+    /// Whose eyes their answers are for.
+    pub fn viewer(&self) -> Viewer {
+        if self.sees_all { Viewer::EVERYTHING } else { Viewer::of_roles(self.roles.number()) }
+    }
+
+    /// The same for the Worker, which keeps the answer in a cache for everyone and masks it on the way out.
+    #[must_use]
+    pub fn unmasked(&self) -> Self {
+        Self { sees_all: true, ..self.clone() }
     }
 
     /// Whether one of the patterns is of this object.
@@ -89,6 +113,8 @@ impl Principal {
             subject: &self.subject,
             roles: self.roles.names().collect(),
             objects: self.objects.iter().map(String::as_str).collect(),
+            ends_at: self.ends_at,
+            sees_all: self.sees_all,
         };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&told).unwrap_or_default())
     }
@@ -98,7 +124,8 @@ impl Principal {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(value).ok()?).ok()?;
         let told: Owned = serde_json::from_str(&text).ok()?;
         let roles = Roles::of_names(told.roles.iter().map(String::as_str));
-        Some(Self { subject: told.subject, roles, objects: told.objects })
+        let Owned { subject, objects, ends_at, sees_all, .. } = told;
+        Some(Self { subject, roles, objects, ends_at, sees_all })
     }
 }
 
@@ -107,6 +134,10 @@ struct Owned {
     subject: String,
     roles: Vec<String>,
     objects: Vec<String>,
+    #[serde(default)]
+    ends_at: Option<Timestamp>,
+    #[serde(default)]
+    sees_all: bool,
 }
 
 fn forbidden(message: String) -> StorageError {
@@ -143,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_header_brings_all_of_it() {
-        let sent = principal(&["a/1", "b/*"]);
+        let sent = principal(&["a/1", "b/*"]).until(1_790_000_000_000);
         assert_eq!(Principal::of_header(&sent.to_header()), Some(sent));
         assert_eq!(Principal::of_header(&Principal::anyone().to_header()), Some(Principal::anyone()));
         for foreign in ["", "e30", "*", "bnVsbA", "eyJzdWJqZWN0IjoieCJ9"] {

@@ -72,6 +72,11 @@ impl Roles {
         self.0 & role.bit() != 0
     }
 
+    /// All that they hold, a bit each.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
     /// The names of all that they hold.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Role::ALL.into_iter().filter(move |role| self.hold(*role)).map(Role::name)
@@ -81,6 +86,12 @@ impl Roles {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_configuration_knows_the_same_roles_by_the_same_bits() {
+        let named = crate::config::ROLE_NAMES.map(|name| Role::ALL.into_iter().find(|role| role.name() == name));
+        assert_eq!(named.map(|role| role.unwrap().bit()), [1, 2, 4, 8, 16]);
+    }
 
     #[test]
     fn roles_hold_what_they_imply() {

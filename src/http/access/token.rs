@@ -42,14 +42,14 @@ pub async fn principal(
     let payload = signed_payload(token, keys, signatures).await?;
     let claims = String::from_utf8(payload).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let claims = claims.filter(Value::is_object).ok_or_else(|| refused("claims that are a JSON object", "others"))?;
-    check_times(&claims, rules, now_ms)?;
+    let ends_at = check_times(&claims, rules, now_ms)?;
     check_audience(&claims, rules)?;
     let subject = claims.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty());
     let subject = subject.filter(|subject| subject.len() <= SUBJECT_MAX_BYTES);
     let subject = subject.ok_or_else(|| refused("a claim \"sub\" of 1 to 256 bytes", "none"))?;
     let roles = Roles::of_names(strings(&claims, "roles")?.into_iter());
     let objects = strings(&claims, "objects")?.into_iter().map(str::to_owned).collect();
-    Ok(Principal::new(subject.to_owned(), roles, objects))
+    Ok(Principal::new(subject.to_owned(), roles, objects).until(ends_at))
 }
 
 /// The payload of a JWS whose signature holds.
@@ -85,7 +85,8 @@ fn decoded(part: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(part).ok()
 }
 
-fn check_times(claims: &Value, rules: &SecurityConfig, now_ms: Timestamp) -> Result<()> {
+/// Refuses a token before and after its time; when it ends, Unix ms.
+fn check_times(claims: &Value, rules: &SecurityConfig, now_ms: Timestamp) -> Result<Timestamp> {
     let now_secs = f64::from(u32::try_from(now_ms.max(0) / 1_000).unwrap_or(u32::MAX));
     let skew_secs = f64::from(rules.clock_skew_secs);
     let expires = number(claims, "exp")?.ok_or_else(|| refused("a claim \"exp\"", "none"))?;
@@ -96,8 +97,15 @@ fn check_times(claims: &Value, rules: &SecurityConfig, now_ms: Timestamp) -> Res
         Some(begins) if now_secs < begins - skew_secs => {
             Err(refused("a token that is valid already", "one whose \"nbf\" is to come"))
         }
-        _ => Ok(()),
+        _ => Ok(milliseconds(expires)),
     }
+}
+
+/// Whole milliseconds of a number of seconds, as far as clocks go.
+fn milliseconds(secs: f64) -> Timestamp {
+    const FAR_MS: f64 = 9e15;
+    let text = format!("{:.0}", (secs * 1_000.0).clamp(0.0, FAR_MS));
+    text.parse().unwrap_or(0)
 }
 
 fn check_audience(claims: &Value, rules: &SecurityConfig) -> Result<()> {

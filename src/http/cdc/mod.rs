@@ -5,33 +5,42 @@ mod stream;
 
 use std::rc::Rc;
 
+use super::access::Principal;
 use super::message::{Body, Request, Response};
 use super::params::{QueryParams, refuse};
+use crate::cdc::socket::Reader;
 use crate::cdc::{FeedFilter, Format, Subscription, envelope};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::types::names::{check_collection, check_name};
-use crate::types::{Operation, Sequence};
+use crate::types::{Masks, Operation, Sequence};
 
 /// The longest that a reader may wait for an event (REQUIREMENTS.md 3).
 const WAIT_MAX_MS: u32 = 30_000;
 
 /// `GET /cdc`: a page, or a stream for who accepts one.
-pub async fn read(engine: &Rc<Engine>, request: &Request) -> Result<Response> {
+pub async fn read(engine: &Rc<Engine>, request: &Request, principal: &Principal) -> Result<Response> {
     let known = ["after", "consumer", "limit", "waitMs", "collections", "operations", "documents", "format"];
     let params = QueryParams::read(&request.query, &known)?;
-    let subscription = subscription(&params)?;
+    let masks = Masks::of(&engine.config().security.data_masking, principal.viewer());
+    let subscription = Subscription { masks, ..subscription(&params)? };
     let wait_ms = params.number("waitMs", 0, 0..=WAIT_MAX_MS)?;
+    let left_ms = principal.ends_at.map_or(i64::MAX, |end| end.saturating_sub(engine.now_ms()));
+    let wait_ms = wait_ms.min(u32::try_from(left_ms.max(0)).unwrap_or(u32::MAX));
     let limit = params.limit()?;
     let (streams, opens_socket) = (accepts_stream(request), is_upgrade(request)?);
     let after = position(engine, request, &params, streams || opens_socket)?;
     if opens_socket {
-        let attachment = engine.new_socket(subscription, after)?;
+        let attachment = engine.new_socket(
+            subscription,
+            after,
+            Reader { viewer: principal.viewer(), ends_at: principal.ends_at },
+        )?;
         return Ok(Response::empty(101).with_body(Body::Socket(attachment)));
     }
     let filter = FeedFilter { limit, ..FeedFilter::page(subscription, after) };
     if streams {
-        return stream::answer(engine, filter).await;
+        return stream::answer(engine, filter, principal.ends_at).await;
     }
     let page = engine.changes(&filter, wait_ms).await?;
     Ok(Response::json(200, envelope::page(&page, filter.subscription.format, &engine.name()?)?))
@@ -90,6 +99,7 @@ fn subscription(params: &QueryParams) -> Result<Subscription> {
         operations,
         documents: params.choice("documents", true, &[("true", true), ("false", false)])?,
         format: params.choice("format", Format::Native, &Format::NAMED)?,
+        masks: Masks::default(),
     })
 }
 

@@ -18,13 +18,13 @@ use crate::types::{Sequence, Timestamp};
 /// What a browser waits before it comes again, in ms.
 const RETRY: &str = "retry: 1000\n\n";
 
-/// Answers with a stream. What can be refused is refused before it begins.
-pub async fn answer(engine: &Rc<Engine>, filter: FeedFilter) -> Result<Response> {
+/// Answers with a stream, which does not outlive the reader's token. What can be refused is refused before it begins.
+pub async fn answer(engine: &Rc<Engine>, filter: FeedFilter, token_ends_at: Option<Timestamp>) -> Result<Response> {
     let filter = FeedFilter { max_bytes: CDC_STREAM_PAGE_BYTES, ..filter };
     let told = filter.after;
     let mut follower = engine.follow(filter)?;
     let first = follower.next(0).await?;
-    let ends_at = engine.now_ms().saturating_add(CDC_STREAM_MAX_MS);
+    let ends_at = engine.now_ms().saturating_add(CDC_STREAM_MAX_MS).min(token_ends_at.unwrap_or(Timestamp::MAX));
     let mut stream = Stream { follower, told, sent_at: engine.now_ms(), ends_at, first: None, ended: false };
     let mut text = RETRY.to_owned();
     if let Some(page) = first {

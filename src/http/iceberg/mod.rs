@@ -15,10 +15,11 @@ use super::cursor::query_hash;
 use super::message::{RequestHead, Response};
 use super::params::find_param;
 use crate::catalog::{Namespace, Page, PageRequest, S3Base, SessionKey, TablePath, Tables};
-use crate::config::ColdConfig;
+use crate::config::{Masking, StorageConfig};
 use crate::error::StorageError;
 use crate::ports::{Clock, ObjectFolders};
-use crate::types::names::ObjectName;
+use crate::types::names::{CHANGES_SUFFIX, ObjectName};
+use crate::types::{Masks, Timestamp};
 use refusal::Refusal;
 pub use routes::paths as catalog_paths;
 use routes::{Route, Routes};
@@ -46,6 +47,7 @@ pub struct IcebergService {
     base_uri: String,
     region: String,
     files: Files,
+    masking: Masking,
 }
 
 impl IcebergService {
@@ -53,9 +55,11 @@ impl IcebergService {
     pub fn new(
         bucket: Option<Rc<dyn ObjectFolders>>,
         clock: Rc<dyn Clock>,
-        config: &ColdConfig,
+        config: &StorageConfig,
         key: Option<SessionKey>,
     ) -> crate::error::Result<Self> {
+        let masking = config.security.data_masking.clone();
+        let config = &config.cold;
         let files = match (&config.s3_endpoint, S3Base::parse(&config.base_uri)) {
             (_, None) => Files::Elsewhere,
             (Some(endpoint), _) => Files::Endpoint(endpoint.clone()),
@@ -68,6 +72,7 @@ impl IcebergService {
             base_uri: config.base_uri.clone(),
             region: config.s3_region.clone(),
             files,
+            masking,
         })
     }
 
@@ -107,7 +112,10 @@ impl IcebergService {
             Route::Tables(name) => self.table_list(head, &name, &namespace_of(&name, principal)?).await,
             Route::Table(namespace, table) => {
                 let path = table_path(&namespace, &table, principal)?;
-                self.table(head, path, || Refusal::no_table(&namespace, &table)).await
+                if head.method != "HEAD" {
+                    self.check_masks(&table, principal)?;
+                }
+                self.table(head, path, principal, || Refusal::no_table(&namespace, &table)).await
             }
         }
     }
@@ -166,6 +174,7 @@ impl IcebergService {
         &self,
         head: &RequestHead,
         path: Option<TablePath>,
+        principal: &Principal,
         missing: impl Fn() -> Refusal,
     ) -> Result<Response, Refusal> {
         let tables = self.tables()?;
@@ -174,16 +183,30 @@ impl IcebergService {
             return if tables.exists(&path).await? { Ok(Response::empty(204)) } else { Err(missing()) };
         }
         let loaded = tables.load(&path).await?.ok_or_else(missing)?;
-        Ok(answers::table(&loaded, self.properties(&head.origin, &path)?))
+        Ok(answers::table(&loaded, self.properties(&head.origin, &path, principal.ends_at)?))
+    }
+
+    /// Refuses those from whom some of a table's fields are hidden: its files show all.
+    fn check_masks(&self, table: &str, principal: &Principal) -> Result<(), Refusal> {
+        let collection = table.strip_suffix(CHANGES_SUFFIX).unwrap_or(table);
+        if Masks::of(&self.masking, principal.viewer()).hide_some_of(collection) {
+            return Err(Refusal::masked());
+        }
+        Ok(())
     }
 
     /// What a client needs to read the files of a table.
-    fn properties(&self, origin: &str, table: &TablePath) -> Result<Vec<(&'static str, String)>, Refusal> {
+    fn properties(
+        &self,
+        origin: &str,
+        table: &TablePath,
+        ends_at: Option<Timestamp>,
+    ) -> Result<Vec<(&'static str, String)>, Refusal> {
         let (endpoint, credentials) = match &self.files {
             Files::Elsewhere => return Ok(Vec::new()),
             Files::Endpoint(endpoint) => (endpoint.clone(), None),
             Files::Here(None) => return Err(Refusal::no_secret()),
-            Files::Here(Some(key)) => (format!("{origin}/s3"), Some(key.issue(table, self.clock.now_ms()))),
+            Files::Here(Some(key)) => (format!("{origin}/s3"), Some(key.issue(table, self.clock.now_ms(), ends_at))),
         };
         let mut properties = vec![
             ("s3.endpoint", endpoint),

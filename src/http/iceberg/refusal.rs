@@ -68,6 +68,13 @@ impl Refusal {
         Self { header: Some(("allow", allowed.to_owned())), ..refusal }
     }
 
+    /// Some fields of the table are masked.
+    pub fn masked() -> Self {
+        let message = "expected a token whose roles see all fields of this table, got one from which some are masked: \
+                       files cannot be masked; read by queries or exports";
+        Self::new(403, "ForbiddenException", message)
+    }
+
     /// There is no bucket.
     pub fn no_bucket() -> Self {
         let message = "expected a bucket bound as COLD, got none; bind one in wrangler.toml";

@@ -13,6 +13,13 @@ pub struct NativeSignatures;
 
 #[async_trait(?Send)]
 impl Signatures for NativeSignatures {
+    async fn check(&self, key: &PublicKey) -> Result<bool> {
+        Ok(match key {
+            PublicKey::P256(point) => EcKey::from_sec1_bytes(point).is_ok(),
+            PublicKey::Ed25519(point) => EdKey::from_bytes(point).is_ok(),
+        })
+    }
+
     async fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8; 64]) -> Result<bool> {
         Ok(match key {
             PublicKey::P256(point) => EcKey::from_sec1_bytes(point)

@@ -34,7 +34,8 @@ impl Snapshotter {
             return self.begin_to_compare(job, restore);
         }
         let wanted = wanted_collections(source.manifest()?, restore);
-        let context = ChangeContext { source: Some(format!("snapshot:{}", restore.snapshot)), correlation_id: None };
+        let context =
+            ChangeContext { source: Some(format!("snapshot:{}", restore.snapshot)), ..ChangeContext::default() };
         self.jobs.swapping(|| {
             if restore.collections.is_none() {
                 self.drop_others(&wanted, &context, now)?;

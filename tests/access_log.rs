@@ -1,0 +1,157 @@
+//! The access log over months: what is trimmed is packed before, what is refused is bounded, what is old goes whole.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells its counts"
+)]
+
+mod support;
+
+use serde_json::Value;
+use support::archive::{alarms_for, each_alarm};
+use support::{Object, header};
+use thermocline::ports::SqlValue;
+use thermocline::ports::native::World;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// All entries, in pages of `limit`.
+fn entries(object: &Object, limit: usize) -> Vec<Value> {
+    let mut all = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = object.ok("GET", &format!("/access?limit={limit}{cursor}"), "");
+        all.extend(page["items"].as_array().unwrap().iter().cloned());
+        match page.get("cursor") {
+            Some(next) => cursor = format!("&cursor={}", next.as_str().unwrap()),
+            None => return all,
+        }
+    }
+}
+
+fn sequences(entries: &[Value]) -> Vec<i64> {
+    entries.iter().filter_map(|entry| entry["sequence"].as_i64()).collect()
+}
+
+fn count(world: &World, statement: &str) -> i64 {
+    match world.ports().sql.query(statement, &[]).unwrap()[0][0] {
+        SqlValue::Integer(count) => count,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+const TABLES: &str = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name GLOB 'access_*'";
+
+#[test]
+fn what_leaves_the_change_log_is_packed_before_and_told_once_and_in_order() {
+    let world = World::new(1).unwrap();
+    for round in 0..6 {
+        let object = Object::wake_with(&world, "");
+        for n in 0..20 {
+            object.ok("PUT", &format!("/collections/docs/docs/d{n}"), &format!("{{\"round\":{round}}}"));
+        }
+        assert_eq!(object.send("DELETE", "/collections/docs/docs/none", &[], "").status, 404);
+        each_alarm(&world, &object, HOUR_MS + 1, 200, |ended| ended.unwrap());
+    }
+    let logs = "SELECT count(*) FROM sqlite_master WHERE name GLOB 'log_[0-9]*'";
+    assert!(count(&world, logs) <= 3, "archived generations are dropped");
+    let object = Object::wake(&world);
+    let all = entries(&object, 1_000);
+    let writes: Vec<_> = all.iter().filter(|entry| entry["action"] == "PUT document").cloned().collect();
+    assert_eq!(sequences(&writes), (1..=120).collect::<Vec<_>>());
+    assert!(writes.iter().all(|entry| entry["status"] == 200 && entry["principal"].is_null()));
+    assert_eq!(all.iter().filter(|entry| entry["status"] == 404).count(), 6);
+    let times: Vec<_> = all.iter().map(|entry| entry["time"].as_str().unwrap()).collect();
+    assert!(times.is_sorted());
+    for limit in [1, 7, 100] {
+        let again = entries(&object, limit);
+        assert_eq!(again, all, "pages of {limit}");
+    }
+    let period = world.ports().clock.now_ms() / (30 * DAY_MS);
+    let packs = count(&world, &format!("SELECT count(*) FROM access_{period}"));
+    println!("{} entries in {packs} packs", all.len());
+    assert!(packs <= 12, "{packs} packs of {} entries", all.len());
+    for change in ["UPDATE access_N SET stream = 5", "DELETE FROM access_N", "DELETE FROM access_N WHERE pack = 1"] {
+        let changed = world.ports().sql.query(&change.replace('N', &period.to_string()), &[]);
+        assert!(changed.is_err(), "{change}");
+    }
+    assert_eq!(entries(&object, 1_000).iter().filter(|entry| entry["action"] == "PUT document").count(), 120);
+}
+
+#[test]
+fn refused_calls_do_not_make_the_object_write_and_are_counted_where_they_are_not_kept() {
+    const CALLS: u64 = 6_000;
+    let world = World::new(2).unwrap();
+    let object = Object::wake(&world);
+    object.ok("PUT", "/collections/docs/docs/a", "{}");
+    each_alarm(&world, &object, 20_000, 50, |ended| ended.unwrap());
+    let mut written = 0;
+    for _ in 0..CALLS {
+        let refused = object.send("DELETE", "/collections/docs/docs/none", &[], "");
+        assert_eq!(refused.status, 404);
+        written += header(&refused, "thermocline-rows-written").parse::<u64>().unwrap();
+    }
+    assert!(written < 20, "{written} rows written by {CALLS} refused calls");
+    each_alarm(&world, &object, 70_000, 50, |ended| ended.unwrap());
+    let all = entries(&Object::wake(&world), 1_000);
+    let kept = all.iter().filter(|entry| entry["status"] == 404).count() as u64;
+    let missing: u64 = all
+        .iter()
+        .filter(|entry| entry["action"] == "entries not kept")
+        .map(|entry| entry["events"].as_u64().unwrap())
+        .sum();
+    println!("{kept} kept, {missing} counted, {written} rows written");
+    assert_eq!(kept + missing, CALLS);
+    assert!(kept >= 500 && missing > 0);
+}
+
+#[test]
+fn tables_are_dropped_whole_once_all_of_them_is_older_than_is_kept() {
+    let world = World::new(3).unwrap();
+    let config = r#"{"worm":{"auditLogRetention":40}}"#;
+    let put = |round: i64| {
+        let object = Object::wake_with(&world, config);
+        object.ok("PUT", "/collections/docs", "{}");
+        object.ok("PUT", &format!("/collections/docs/docs/d{round}"), "{}");
+        world.clock.advance(1_000);
+    };
+    let mut most = 0;
+    for round in 0..12 {
+        put(round);
+        alarms_for(&world, config, 20 * DAY_MS);
+        most = most.max(count(&world, TABLES));
+    }
+    println!("{most} tables at most, {} at last", count(&world, TABLES));
+    assert!((2..=4).contains(&most), "{most} tables");
+    let object = Object::wake_with(&world, config);
+    let now = world.ports().clock.now_ms();
+    let all = entries(&object, 1_000);
+    let declared = all.iter().filter(|entry| entry["action"] == "PUT collection").count();
+    assert!((2..=5).contains(&declared), "{declared} of twelve, at {now}");
+}
+
+#[test]
+fn an_entry_that_was_noted_at_once_outlives_its_instance() {
+    let world = World::new(4).unwrap();
+    let object = Object::wake(&world);
+    object.ok("PUT", "/collections/docs/docs/a", "{}");
+    // Of one millisecond, what is in no record of the change log comes first.
+    world.clock.advance(1);
+    object.ok("PUT", "/collections/other", "{}");
+    object.ok("PUT", "/cdc/consumers/w", r#"{"sequence":1}"#);
+    assert_eq!(object.send("DELETE", "/cdc/consumers/w", &[], "").status, 204);
+    drop(object);
+    let actions: Vec<_> = entries(&Object::wake(&world), 10).iter().map(|entry| entry["action"].clone()).collect();
+    assert_eq!(actions, ["PUT document", "PUT collection", "DELETE consumer"]);
+    let silent = World::new(5).unwrap();
+    let object = Object::wake_with(&silent, r#"{"security":{"accessLogging":false}}"#);
+    object.ok("PUT", "/collections/docs/docs/a", "{}");
+    object.ok("PUT", "/collections/other", "{}");
+    assert_eq!(object.ok("GET", "/access", "")["items"], serde_json::json!([]));
+    assert_eq!(count(&silent, TABLES), 0);
+}
