@@ -11,7 +11,7 @@ use super::consumers::gone;
 use crate::cdc::feed::{PageBuilder, check_position, read_page};
 use crate::cdc::{FeedFilter, FeedPage};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::limits::CDC_WAITING_MAX;
+use crate::limits::{CDC_STREAM_PAGE_BYTES, CDC_WAITING_MAX};
 use crate::snapshots::replanning;
 use crate::types::{CdcEvent, Sequence, StorageTier};
 
@@ -22,6 +22,9 @@ impl Engine {
     /// A page of events. When there is none yet, waits up to `wait_ms` for one.
     pub async fn changes(&self, filter: &FeedFilter, wait_ms: u32) -> Result<FeedPage> {
         check_position(self.hot.log(), filter.after)?;
+        // A commit wakes all who wait at once: each reads little then, and comes again.
+        let few = FeedFilter { max_bytes: filter.max_bytes.min(CDC_STREAM_PAGE_BYTES), ..filter.clone() };
+        let filter = if self.last_sequence()? > filter.after { filter } else { &few };
         self.wait_for_events(filter.after, wait_ms).await?;
         let name = self.name()?;
         let read = || {

@@ -6,7 +6,7 @@
 //! is of no use afterwards: the caller goes on with [`renewed`](Engine::renewed).
 //!
 //! Invariants: what was begun is ended, over failures and restarts; a file that was on its way when the object went away is
-//! deleted too, because an instance that has not begun the erasing itself looks again when it has arrived.
+//! deleted too, because whoever does not know that all have arrived looks again when they must have.
 
 use super::{Engine, export_file};
 use crate::cold::expiry::ExpiredEvents;
@@ -111,9 +111,13 @@ impl Engine {
         Err(StorageError::new(ErrorKind::Unavailable, StorageTier::Cold, "erase object", message))
     }
 
-    /// Deletes files of what was erased, some of them. `began_here` when this instance dropped the tables, so that it knows
-    /// of every file that was on its way.
-    pub async fn erase_files(&self, began_here: bool) -> Result<Erasing> {
+    /// Whether files are on their way to the bucket.
+    pub fn is_putting(&self) -> bool {
+        self.puts.get() > 0 || self.snapshotter.has_runs()
+    }
+
+    /// Deletes files of what was erased, some of them. `none_on_their_way` when it is known that all files have arrived.
+    pub async fn erase_files(&self, none_on_their_way: bool) -> Result<Erasing> {
         let record = self.hot.last_erasure()?;
         let pending = self.hot.object_record()?.is_some_and(|record| record.erasing);
         if self.erasing.replace(true) {
@@ -123,7 +127,7 @@ impl Engine {
         let mut deleted = 0;
         let emptied = self.delete_files(&mut deleted).await;
         let now = self.now_ms();
-        let arrived = began_here || !pending || now.saturating_sub(self.woken) >= ON_THEIR_WAY_MS;
+        let arrived = none_on_their_way || !pending || now.saturating_sub(self.woken) >= ON_THEIR_WAY_MS;
         let done = matches!(emptied, Ok(true)) && arrived;
         if pending {
             self.hot.note_erased(i64::try_from(deleted).unwrap_or(i64::MAX), done.then_some(now))?;
@@ -179,7 +183,8 @@ impl Engine {
     }
 }
 
-fn busy() -> StorageError {
+/// What a request is told whose object is being erased.
+pub(super) fn busy() -> StorageError {
     let message = "expected an object that is not being erased, got one that is; try again later";
     StorageError::new(ErrorKind::Unavailable, StorageTier::Hot, "use object", message)
 }

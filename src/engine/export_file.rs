@@ -6,6 +6,7 @@
 //! Invariants: at most a part and a chunk are in memory; an export that breaks off leaves no object, but at worst an upload
 //! that nobody completes, which the bucket drops; one whose completion was answered by an error may be there, whole.
 
+use std::cell::Cell;
 use std::mem;
 
 use super::Engine;
@@ -15,6 +16,8 @@ use crate::ports::{ObjectMetadata, ObjectStore, PartUploads, PutCondition, Uploa
 use crate::types::StorageTier;
 use crate::types::names::ObjectName;
 
+/// Parts are no larger than this, whatever is configured: one is in memory.
+const PART_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// What the keys of exports begin with.
 pub const ROOT: &str = "exports";
 /// Parts of one upload. <https://developers.cloudflare.com/r2/platform/limits/>
@@ -48,14 +51,36 @@ impl Engine {
         let id = uuid_v7(self.ports.ids.as_ref(), self.now_ms())?;
         let key = format!("{}{collection}/{id}.ndjson", folder(&self.name()?));
         let part_bytes = usize::try_from(self.config.objects.multipart_part_bytes).unwrap_or(usize::MAX);
-        let mut file = Parts::new(bucket.as_ref(), &key, part_bytes);
+        let _putting = Putting::begin(&self.puts);
+        let mut file = Parts::new(bucket.as_ref(), &key, part_bytes.min(PART_MAX_BYTES));
         let put = file.put_all(lines).await;
         if put.is_err() {
             file.give_up().await;
         }
         put?;
+        if self.is_closed() {
+            // The object was erased meanwhile. Should this fail, the erasing looks again.
+            bucket.delete(&[key]).await?;
+            return Err(super::erase::busy());
+        }
         let customer_key = self.ports.exports.is_some();
         Ok(ExportFile { bytes: file.bytes, documents: file.lines, customer_key, key })
+    }
+}
+
+/// An export that is being put, until it is dropped.
+struct Putting<'p>(&'p Cell<usize>);
+
+impl<'p> Putting<'p> {
+    fn begin(puts: &'p Cell<usize>) -> Self {
+        puts.set(puts.get().saturating_add(1));
+        Self(puts)
+    }
+}
+
+impl Drop for Putting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 
@@ -106,7 +131,8 @@ impl<'b> Parts<'b> {
         let Some(upload) = &self.upload else { return Ok(()) };
         let number = u16::try_from(self.done.len()).unwrap_or(u16::MAX).saturating_add(1);
         if number > PARTS_MAX {
-            let message = "expected an export of at most 10,000 parts, got more; set objects.multipartPartBytes higher";
+            let message =
+                "expected an export of at most 10,000 parts of objects.multipartPartBytes (16 MiB at most), got more";
             return Err(StorageError::new(ErrorKind::TooLarge, StorageTier::Cold, "export", message));
         }
         self.done.push(self.uploads()?.upload_part(self.key, upload, number, bytes).await?);

@@ -96,6 +96,8 @@ pub struct Engine {
     sql: Rc<ClosableSql>,
     /// When this instance began.
     woken: Timestamp,
+    /// Exports that are being put into the bucket.
+    puts: Cell<usize>,
     /// Whether erasing is worked on.
     erasing: Cell<bool>,
     /// Whether files of what was erased are still to be deleted.
@@ -152,6 +154,7 @@ impl Engine {
             export_bucket,
             sql,
             woken,
+            puts: Cell::default(),
             erasing: Cell::new(false),
             has_erased_files: Cell::new(false),
             hot,

@@ -150,8 +150,12 @@ impl Budgets {
         let now_us = micros(now);
         let nano_usd = spent.nano_usd();
         self.object.charge(&mut self.all.borrow_mut(), nano_usd, now_us);
-        if let Some(account) = self.subjects.borrow_mut().get_mut(subject) {
-            self.token.charge(account, nano_usd, now_us);
+        if !self.token.none() {
+            let mut subjects = self.subjects.borrow_mut();
+            if subjects.len() >= BUDGET_SUBJECTS_MAX && !subjects.contains_key(subject) {
+                make_room(&mut subjects, now_us);
+            }
+            self.token.charge(subjects.entry(subject.to_owned()).or_default(), nano_usd, now_us);
         }
     }
 }

@@ -175,7 +175,8 @@ impl Edge {
                 principal.check_role(Role::Reader)?;
                 let masks = Masks::of(&self.masking, principal.viewer());
                 if let Some(response) = self.cached(head, &name, &collection, &id).await {
-                    return masked(response, &collection, &masks).map(Decision::Respond);
+                    let response = masked(response, &collection, &masks)?;
+                    return Ok(Decision::Respond(with_instance(response, exchange.id())));
                 }
                 Some(CachePlan::Keep { collection, id, masks })
             }

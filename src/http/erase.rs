@@ -30,8 +30,8 @@ pub fn check(request: &Request) -> Result<()> {
 }
 
 /// The answer: 200 when nothing is left, 202 while files are still being deleted.
-pub async fn files(engine: &Engine, began_here: bool) -> Result<Response> {
-    let Erasing { record, deleted, done } = engine.erase_files(began_here).await?;
+pub async fn files(engine: &Engine, none_on_their_way: bool) -> Result<Response> {
+    let Erasing { record, deleted, done } = engine.erase_files(none_on_their_way).await?;
     let answer = Answer {
         state: if done { "done" } else { "running" },
         sequence: record.as_ref().map_or(0, |record| record.sequence),

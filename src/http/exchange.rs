@@ -134,6 +134,13 @@ impl Exchange {
         if (answer.header)("cache-control").is_none() {
             let is_document = self.reads() && (answer.header)("etag").is_some();
             headers.push(("cache-control", if is_document { "private, no-cache" } else { "no-store" }.to_owned()));
+            // Two who use one browser do not see the same: what one may see is never confirmed to the other.
+            if is_document {
+                match headers.iter_mut().find(|(name, _)| *name == "vary") {
+                    Some((_, vary)) => vary.insert_str(0, "Authorization, "),
+                    None => headers.push(("vary", "Authorization".to_owned())),
+                }
+            }
         }
         let is_failure = answer.status >= 500;
         let is_wanted = logs_reads || !self.reads() || answer.status >= 400;
@@ -229,6 +236,16 @@ mod tests {
     fn cache(method: &str, status: u16, headers: &[(&str, &str)]) -> Option<String> {
         let finished = finish(method, status, headers, true);
         finished.headers.into_iter().find(|(name, _)| *name == "cache-control").map(|(_, value)| value)
+    }
+
+    #[test]
+    fn what_may_be_kept_is_kept_for_those_alone_who_asked() {
+        let vary = |tag: &[(&str, &str)]| {
+            let finished = finish("GET", 200, tag, true);
+            finished.headers.into_iter().find(|(name, _)| *name == "vary").map(|(_, value)| value)
+        };
+        assert_eq!(vary(&[("etag", "\"5\"")]).as_deref(), Some("Authorization"));
+        assert_eq!(vary(&[]), None);
     }
 
     #[test]

@@ -202,10 +202,10 @@ impl ObjectService {
         if engine.is_closed() {
             self.engine.replace(Rc::new(engine.renewed()));
         }
-        let began_here = erased?;
+        let none_on_their_way = erased? && !engine.is_putting();
         let engine = self.engine();
         engine.bind(name)?;
-        erase::files(&engine, began_here).await
+        erase::files(&engine, none_on_their_way).await
     }
 }
 
@@ -220,6 +220,8 @@ pub fn masked(mut response: Response, collection: &str, masks: &Masks) -> Result
             StorageError::new(ErrorKind::Corrupt, StorageTier::Api, "mask document", message).caused_by(error)
         })?;
         *bytes = masks.apply(collection, text)?.into_bytes();
+        // The platform counts anew.
+        response.headers.retain(|(name, _)| name != "content-length");
     }
     Ok(response)
 }

@@ -119,7 +119,7 @@ pub fn ports(state: &State, env: &Env) -> Result<Ports> {
 
 /// The key that exports are encrypted with: 32 bytes in hexadecimal digits.
 fn export_key(env: &Env) -> Result<Option<String>> {
-    let Some(key) = variable(env, EXPORT_KEY).filter(|key| !key.is_empty()) else { return Ok(None) };
+    let Some(key) = variable(env, EXPORT_KEY) else { return Ok(None) };
     if key.len() == EXPORT_KEY_DIGITS && key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(Some(key));
     }

@@ -47,12 +47,29 @@ pub(super) struct Known {
 }
 
 /// Marks a run in flight until it is dropped, also when whoever asked for it goes away.
-struct RunInFlight<'s>(&'s Snapshotter);
+struct RunInFlight<'s> {
+    snapshotter: &'s Snapshotter,
+    since: Timestamp,
+}
+
+impl<'s> RunInFlight<'s> {
+    fn begin(snapshotter: &'s Snapshotter) -> Self {
+        let since = snapshotter.ports.clock.now_ms();
+        snapshotter.running.set(Some(since));
+        snapshotter.runs.set(snapshotter.runs.get().saturating_add(1));
+        Self { snapshotter, since }
+    }
+}
 
 impl Drop for RunInFlight<'_> {
     fn drop(&mut self) {
-        self.0.running.set(None);
-        self.0.known.replace(None);
+        let Snapshotter { running, runs, known, .. } = self.snapshotter;
+        // One that was taken for dead leaves its successor alone.
+        if running.get() == Some(self.since) {
+            running.set(None);
+        }
+        runs.set(runs.get().saturating_sub(1));
+        known.replace(None);
     }
 }
 
@@ -92,6 +109,8 @@ pub struct Snapshotter {
     known: RefCell<Option<Known>>,
     /// When the run in flight started.
     running: Cell<Option<Timestamp>>,
+    /// Runs that have not ended, one that was taken for dead among them.
+    runs: Cell<usize>,
     failures: Cell<u32>,
     /// When to try again after the last failure.
     not_before: Cell<Option<Timestamp>>,
@@ -128,6 +147,7 @@ impl Snapshotter {
             hot,
             known: RefCell::new(None),
             running: Cell::new(None),
+            runs: Cell::new(0),
             failures: Cell::new(0),
             not_before: Cell::new(None),
             changes_since: Cell::new(None),
@@ -283,8 +303,7 @@ impl Snapshotter {
     }
 
     pub(super) async fn guarded(&self, caller: Caller) -> Result<u64> {
-        self.running.set(Some(self.ports.clock.now_ms()));
-        let _run = RunInFlight(self);
+        let _run = RunInFlight::begin(self);
         let result = self.run(caller).await;
         match &result {
             Ok(_) => {
@@ -329,6 +348,11 @@ impl Snapshotter {
     /// Makes the catalogue of an object whose events up to some are gone for good, within a transaction.
     pub fn begin_after(&self, gone: ExpiredEvents) -> Result<()> {
         self.catalog.create_after(gone)
+    }
+
+    /// Whether some run has not ended, however long ago it began.
+    pub fn has_runs(&self) -> bool {
+        self.runs.get() > 0
     }
 
     /// Whether a run is on its way.

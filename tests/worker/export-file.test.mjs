@@ -79,7 +79,7 @@ test("without a key it is said that R2's own encryption is all", async () => {
 });
 
 test("a key that is none is refused at once, and said", async () => {
-  for (const wrong of ["short", `${key}0`, key.replace("0", "g")]) {
+  for (const wrong of ["", "short", `${key}0`, key.replace("0", "g")]) {
     const { it } = await workerWith({ vars: { EXPORT_KEY: wrong } });
     assertProblem(await it.get("films", "a"), 500, { detail: /EXPORT_KEY/ });
   }

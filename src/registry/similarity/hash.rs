@@ -124,6 +124,12 @@ impl Halves {
 
     /// Adds one.
     pub fn push(&mut self, hash: PdqHash) {
+        if self.first.len() == self.first.capacity() {
+            // An eighth more, not twice as much.
+            let more = (self.first.len() / 8).max(1_024);
+            self.first.reserve_exact(more);
+            self.second.reserve_exact(more);
+        }
         self.first.push(hash.first());
         self.second.push(hash.second());
     }
