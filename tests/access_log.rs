@@ -84,6 +84,32 @@ fn what_leaves_the_change_log_is_packed_before_and_told_once_and_in_order() {
 }
 
 #[test]
+fn generations_that_leave_together_are_told_in_their_order() {
+    let world = World::new(4).unwrap();
+    let object = Object::wake(&world);
+    let text = "x".repeat(900_000);
+    // A generation of the log ends at 8 MiB, and stays for an hour.
+    for round in 0..4 {
+        for n in 0..10 {
+            object.ok("PUT", &format!("/collections/docs/docs/d{round}-{n}"), &format!("{{\"text\":\"{text}\"}}"));
+        }
+        each_alarm(&world, &object, 20_000, 200, |ended| ended.unwrap());
+    }
+    let logs = "SELECT count(*) FROM sqlite_master WHERE name GLOB 'log_[0-9]*'";
+    let before = count(&world, logs);
+    world.clock.advance(2 * HOUR_MS);
+    object.ok("PUT", "/collections/docs/docs/last", "{}");
+    each_alarm(&world, &object, HOUR_MS, 200, |ended| ended.unwrap());
+    println!("{before} generations became {}", count(&world, logs));
+    assert!(before >= 3 && count(&world, logs) + 2 <= before, "several at once");
+    let object = Object::wake(&world);
+    for limit in [1, 10, 1_000] {
+        let writes = sequences(&entries(&object, limit));
+        assert_eq!(writes, (1..=41).collect::<Vec<_>>(), "pages of {limit}");
+    }
+}
+
+#[test]
 fn refused_calls_do_not_make_the_object_write_and_are_counted_where_they_are_not_kept() {
     const CALLS: u64 = 6_000;
     let world = World::new(2).unwrap();

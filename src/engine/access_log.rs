@@ -20,10 +20,8 @@ impl Engine {
             return Ok(());
         }
         self.hot.log().access().note(entry);
-        if self.hot.log().access().is_crowded(self.now_ms()) {
-            return self.pack_access();
-        }
-        Ok(())
+        // At once where the last pack is long enough ago: what waits goes with this instance.
+        self.pack_if_allowed()
     }
 
     /// Notes what somebody has done to the object as a whole, at once, so that it is not lost with this instance.
@@ -52,13 +50,17 @@ impl Engine {
     pub(super) fn keep_access(&self) -> Result<()> {
         let (access, now) = (self.hot.log().access(), self.now_ms());
         if access.due().is_some() {
-            self.pack_access()?;
+            self.pack_if_allowed()?;
         }
         if self.hot.object_record()?.is_none() {
             return Ok(());
         }
         let days = self.config.worm.audit_log_retention_days;
         self.hot.transaction(|| access.drop_old(days, now))
+    }
+
+    fn pack_if_allowed(&self) -> Result<()> {
+        if self.hot.log().access().may_pack(self.now_ms())? { self.pack_access() } else { Ok(()) }
     }
 
     fn pack_access(&self) -> Result<()> {

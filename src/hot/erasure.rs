@@ -39,7 +39,7 @@ impl HotStore {
     /// no use after it commits.
     pub fn erase(&self, by: &str, now: Timestamp) -> Result<()> {
         let (sequence, timestamp) = (self.log.last_sequence()?, self.log.last_timestamp()?);
-        self.log.release_all()?;
+        self.log.release_all(now)?;
         for table in self.erasable_tables()? {
             // The names are those that this program gave.
             self.sql.query(&format!("DROP TABLE \"{}\"", table.replace('"', "\"\"")), &[])?;

@@ -37,7 +37,10 @@ const BUFFER_MAX_BYTES: usize = 256 * 1024;
 /// Packs that are written because much waits are so far apart: refused calls do not make the object write.
 const PACK_PAUSE_MS: Timestamp = 10_000;
 /// How long an entry waits in memory, about: an alarm is a row written.
-const WAIT_MS: Timestamp = 60_000;
+const WAIT_MS: Timestamp = 5_000;
+/// Bytes of packs of one table beyond which what is not an action of an admin is only counted: refused calls never fill the
+/// object, whoever makes them.
+const TABLE_MAX_BYTES: i64 = 16 * 1024 * 1024;
 /// The action of an entry that says that others are missing.
 const MISSING: &str = "entries not kept";
 
@@ -97,6 +100,34 @@ impl AccessLog {
         buffer.entries.push(entry);
     }
 
+    /// Counts entries that cannot be told any more.
+    pub fn note_missing(&self) {
+        let mut buffer = self.buffer.borrow_mut();
+        buffer.missing = buffer.missing.saturating_add(1);
+    }
+
+    /// Whether what waits may be packed now, although no admin has done it: not so often. Where the table has very many packs
+    /// already, what waits is only counted.
+    pub fn may_pack(&self, now: Timestamp) -> Result<bool> {
+        if self.packed_at.get().is_some_and(|at| now.saturating_sub(at) < PACK_PAUSE_MS) {
+            return Ok(false);
+        }
+        let period = now.div_euclid(PERIOD_MS).max(0);
+        if !self.periods()?.contains(&period) {
+            return Ok(true);
+        }
+        let size = format!("SELECT coalesce(sum(octet_length(data)), 0) FROM {TABLE_PREFIX}{period} WHERE stream = ?");
+        let rows = self.sql.query(&size, &[SqlParam::Integer(Stream::Others.number())])?;
+        if expect_integer(rows.first().and_then(|row| row.first()))? < TABLE_MAX_BYTES {
+            return Ok(true);
+        }
+        let mut buffer = self.buffer.borrow_mut();
+        let missing = buffer.missing.saturating_add(u64::try_from(buffer.entries.len()).unwrap_or(u64::MAX));
+        *buffer = Buffer { missing, ..Buffer::default() };
+        self.packed_at.set(Some(now));
+        Ok(false)
+    }
+
     /// Keys ascend, also over a restart within a millisecond: places begin anew with the time in microseconds.
     fn next_key(&self, now: Timestamp) -> AccessKey {
         let (last_at, last_order) = self.last.get();
@@ -109,17 +140,8 @@ impl AccessLog {
 
     /// When what waits is to be packed; `None` when nothing waits.
     pub fn due(&self) -> Option<Timestamp> {
-        self.buffer.borrow().since.map(|since| since.saturating_add(WAIT_MS))
-    }
-
-    /// Whether so much waits that it is to be packed before.
-    pub fn is_crowded(&self, now: Timestamp) -> bool {
-        let buffer = self.buffer.borrow();
-        let rested = self.packed_at.get().is_none_or(|at| now.saturating_sub(at) >= PACK_PAUSE_MS);
-        rested
-            && (buffer.missing > 0
-                || buffer.entries.len() >= BUFFER_MAX_ENTRIES / 2
-                || buffer.bytes >= BUFFER_MAX_BYTES / 2)
+        let rested = self.packed_at.get().map_or(Timestamp::MIN, |at| at.saturating_add(PACK_PAUSE_MS));
+        self.buffer.borrow().since.map(|since| since.saturating_add(WAIT_MS).max(rested))
     }
 
     /// Writes what waits into a pack, within a transaction; [`packed`](Self::packed) is for when it has committed.

@@ -60,8 +60,13 @@ impl AccessEntry {
         let texts =
             [self.principal.as_ref(), Some(&self.action), self.document_id.as_ref(), self.correlation_id.as_ref()];
         let texts = texts.into_iter().flatten().chain(&self.collections);
-        texts.fold(160_usize, |sum, text| sum.saturating_add(text.len()))
+        texts.fold(160_usize, |sum, text| sum.saturating_add(json_bytes(text)))
     }
+}
+
+/// Bytes of a text as JSON; what is escaped takes six at most.
+fn json_bytes(text: &str) -> usize {
+    text.bytes().map(|byte| if byte < 0x20 || matches!(byte, b'"' | b'\\') { 6 } else { 1 }).sum()
 }
 
 /// The bytes of some entries.

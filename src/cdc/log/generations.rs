@@ -3,7 +3,7 @@
 use super::{ChangeLog, TABLE_PREFIX};
 use crate::cdc::access_log::Stream;
 use crate::cdc::record::{Body, Header, Record, RowsReference};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::limits::SCAN_PAGE_MAX_BYTES;
 use crate::ports::{SqlParam, SqlStore, expect_blob, expect_integer};
 use crate::types::{Sequence, Timestamp};
@@ -58,7 +58,8 @@ impl ChangeLog {
             }
         }
         let mut released = Vec::new();
-        for generation in &surplus {
+        // What they tell of accesses is packed in its order: the oldest comes first.
+        for generation in surplus.iter().rev() {
             released.extend(self.release(*generation)?);
             self.sql.query(&format!("DROP TABLE {TABLE_PREFIX}{generation}"), &[])?;
         }
@@ -102,12 +103,16 @@ impl ChangeLog {
         row.map(|row| Ok(Header::read(&expect_blob(row.into_iter().next())?)?.timestamp)).transpose()
     }
 
-    /// Packs what all records tell of accesses, within the transaction that drops them.
-    pub fn release_all(&self) -> Result<()> {
+    /// Packs what all records tell of accesses, within the transaction that drops them. What is damaged is no reason to keep
+    /// it: it is said that entries are missing.
+    pub fn release_all(&self, now: Timestamp) -> Result<()> {
         for generation in self.state()?.generations {
-            self.release(generation)?;
+            match self.release(generation) {
+                Err(error) if error.kind() == ErrorKind::Corrupt => self.access.note_missing(),
+                released => released.map(|_| ())?,
+            }
         }
-        Ok(())
+        self.access.pack_waiting(now).map(|_| ())
     }
 
     /// The dropped collections that a generation's records refer to; what they tell of accesses is packed.
