@@ -127,13 +127,15 @@ impl Engine {
         let mut deleted = 0;
         let emptied = self.delete_files(&mut deleted).await;
         let now = self.now_ms();
-        let arrived = none_on_their_way || !pending || now.saturating_sub(self.woken) >= ON_THEIR_WAY_MS;
+        let began = record.as_ref().map_or(now, |record| record.at);
+        let arrive_by = began.saturating_add(ON_THEIR_WAY_MS);
+        let arrived = none_on_their_way || !pending || now >= arrive_by;
         let done = matches!(emptied, Ok(true)) && arrived;
         if pending {
             self.hot.note_erased(i64::try_from(deleted).unwrap_or(i64::MAX), done.then_some(now))?;
             self.has_erased_files.set(!done);
             if !done {
-                self.set_alarm(self.next_look(now, &emptied)).await?;
+                self.set_alarm(next_look(now, arrive_by, &emptied)).await?;
             }
         }
         // What is pending goes on by itself, whatever the bucket says now.
@@ -141,14 +143,6 @@ impl Engine {
             emptied?;
         }
         Ok(Erasing { record: self.hot.last_erasure()?, deleted, done })
-    }
-
-    fn next_look(&self, now: Timestamp, emptied: &Result<bool>) -> Timestamp {
-        match emptied {
-            Ok(true) => self.woken.saturating_add(ON_THEIR_WAY_MS).max(now.saturating_add(1_000)),
-            Ok(false) => now.saturating_add(1_000),
-            Err(_) => now.saturating_add(ON_THEIR_WAY_MS),
-        }
     }
 
     /// Deletes some pages of files; `true` when none was left.
@@ -180,6 +174,14 @@ impl Engine {
         self.set_alarm(self.now_ms().saturating_add(ON_THEIR_WAY_MS)).await?;
         self.erase_files(false).await?;
         Ok(true)
+    }
+}
+
+fn next_look(now: Timestamp, arrive_by: Timestamp, emptied: &Result<bool>) -> Timestamp {
+    match emptied {
+        Ok(true) => arrive_by.max(now.saturating_add(1_000)),
+        Ok(false) => now.saturating_add(1_000),
+        Err(_) => now.saturating_add(ON_THEIR_WAY_MS),
     }
 }
 

@@ -94,8 +94,6 @@ pub struct Engine {
     /// Where exports are put.
     export_bucket: Option<Rc<dyn ObjectStore>>,
     sql: Rc<ClosableSql>,
-    /// When this instance began.
-    woken: Timestamp,
     /// Exports that are being put into the bucket.
     puts: Cell<usize>,
     /// Whether erasing is worked on.
@@ -119,8 +117,8 @@ impl Drop for Engine {
 impl Engine {
     /// An object over its ports. Nothing is read before it is needed.
     pub fn new(mut ports: Ports, config: StorageConfig) -> Self {
-        let (made_of, woken) = (ports.clone(), ports.clock.now_ms());
-        let meter = Rc::new(Meter::new(woken));
+        let made_of = ports.clone();
+        let meter = Rc::new(Meter::new(ports.clock.now_ms()));
         let sql = Rc::new(ClosableSql::new(Rc::clone(&ports.sql)));
         ports.sql = Rc::new(MeteredSql::new(sql.clone(), Rc::clone(&meter)));
         let sizes = PartSizes::from(&config.objects);
@@ -153,7 +151,6 @@ impl Engine {
             made_of,
             export_bucket,
             sql,
-            woken,
             puts: Cell::default(),
             erasing: Cell::new(false),
             has_erased_files: Cell::new(false),
