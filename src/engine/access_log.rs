@@ -14,14 +14,19 @@ impl Engine {
         self.config.security.access_logging
     }
 
-    /// Notes what was refused, or done without a change of documents. It waits in memory for the next pack.
+    /// Notes what was refused. It waits in memory for the next pack, so that what is refused writes nothing.
     pub fn note_access(&self, entry: AccessEntry) -> Result<()> {
         if !self.notes_access() || self.hot.object_record()?.is_none() {
             return Ok(());
         }
         self.hot.log().access().note(entry);
-        // At once where the last pack is long enough ago: what waits goes with this instance.
-        self.pack_if_allowed()
+        if self.hot.log().access().is_crowded() { self.pack_if_allowed() } else { Ok(()) }
+    }
+
+    /// Notes what was done without a change of documents: at once, where the last pack is long enough ago.
+    pub fn note_use(&self, entry: AccessEntry) -> Result<()> {
+        self.note_access(entry)?;
+        if self.notes_access() { self.pack_if_allowed() } else { Ok(()) }
     }
 
     /// Notes what somebody has done to the object as a whole, at once, so that it is not lost with this instance.

@@ -156,11 +156,16 @@ impl Observed {
         self.entry.status = status;
         self.entry.elapsed_ms = Some(now.saturating_sub(self.entry.timestamp));
         self.entry.timestamp = now;
+        // Who is only sent away for a while costs nothing.
+        if matches!(status, 429 | 503) {
+            return;
+        }
         let refused = status >= 400;
         let _ = match self.kind {
             Kind::Admin if !refused => engine.note_admin_action(self.entry),
             Kind::Read if status != 403 => Ok(()),
             Kind::Write if !refused => Ok(()),
+            Kind::Use if !refused => engine.note_use(self.entry),
             _ => engine.note_access(self.entry),
         };
     }
@@ -172,7 +177,7 @@ fn kind(route: &Route, method: &str) -> Kind {
         (Route::Collection(_), "PUT") | (Route::Consumer(_), "DELETE") => Kind::Admin,
         (Route::Snapshots | Route::Restore(_), "POST") | (Route::Snapshot(_) | Route::Job(_), "DELETE") => Kind::Admin,
         // Whoever asks often for these is not to make the object write as often.
-        (Route::Sync, "POST") | (Route::Export(_), "GET" | "POST") | (Route::Cache, _) => Kind::Use,
+        (Route::Sync, "POST") | (Route::Export(_), "GET" | "POST") => Kind::Use,
         (Route::Query(_), _) | (_, "GET" | "HEAD") | (Route::Consumer(_), "PUT") => Kind::Read,
         _ => Kind::Write,
     }

@@ -144,6 +144,12 @@ impl AccessLog {
         self.buffer.borrow().since.map(|since| since.saturating_add(WAIT_MS).max(rested))
     }
 
+    /// Whether so much waits that it is to be packed before.
+    pub fn is_crowded(&self) -> bool {
+        let buffer = self.buffer.borrow();
+        buffer.missing > 0 || buffer.entries.len() >= BUFFER_MAX_ENTRIES / 2 || buffer.bytes >= BUFFER_MAX_BYTES / 2
+    }
+
     /// Writes what waits into a pack, within a transaction; [`packed`](Self::packed) is for when it has committed.
     pub fn pack_waiting(&self, now: Timestamp) -> Result<usize> {
         let (mut entries, missing) = {
