@@ -7,13 +7,16 @@ use crate::types::Json;
 use crate::types::names::quoted;
 use crate::types::time::from_rfc3339;
 
+/// 9999-12-31T23:59:59.999Z, the last moment of RFC 3339, in Unix milliseconds.
+const LAST: i64 = 253_402_300_799_999;
+
 /// A moment from a query parameter; otherwise what was expected and got.
 pub fn from_text(text: &str) -> Result<AsOf, String> {
     let refused = || {
         format!("expected asOf to be Unix milliseconds, an RFC 3339 time or the id of a snapshot, got {}", quoted(text))
     };
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().map(AsOf::Time).map_err(|_| refused());
+        return text.parse().ok().filter(|time| *time <= LAST).map(AsOf::Time).ok_or_else(refused);
     }
     if let Ok(id) = Uuid::try_parse(text) {
         return Ok(AsOf::Snapshot(id));
@@ -39,12 +42,23 @@ mod tests {
 
     #[test]
     fn moments_are_milliseconds_or_rfc_3339() {
+        assert_eq!(from_text("253402300799999"), Ok(AsOf::Time(LAST)));
+        assert_eq!(from_text("9999-12-31T23:59:59.999Z"), Ok(AsOf::Time(LAST)));
         assert_eq!(from_text("1767225600123"), Ok(AsOf::Time(1_767_225_600_123)));
         assert_eq!(from_text("2026-01-01T00:00:00.123Z"), Ok(AsOf::Time(1_767_225_600_123)));
         assert_eq!(from_text("2026-01-01T01:00:00+01:00"), Ok(AsOf::Time(1_767_225_600_000)));
         let id = "0192d3f0-0000-7000-8000-000000000000";
         assert_eq!(from_text(id), Ok(AsOf::Snapshot(id.parse().unwrap())));
-        for bad in ["", "-1", "1.5", "yesterday", "2026-01-01", "2026-01-01T00:00:00", "99999999999999999999"] {
+        for bad in [
+            "",
+            "-1",
+            "1.5",
+            "yesterday",
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "253402300800000",
+            "99999999999999999999",
+        ] {
             assert!(from_text(bad).is_err(), "{bad}");
         }
     }
