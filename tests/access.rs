@@ -308,7 +308,7 @@ fn wycheproofs_tokens_are_judged_right() {
 }
 
 /// What each route asks for, by path and method. A route that is not here fails the test below.
-const ROLES: [(&str, &str, Role); 41] = [
+const ROLES: [(&str, &str, Role); 62] = [
     ("/collections/c/export", "POST", Role::Writer),
     ("", "GET", Role::Reader),
     ("", "DELETE", Role::Admin),
@@ -350,10 +350,31 @@ const ROLES: [(&str, &str, Role); 41] = [
     ("/collections/c/docs/d", "HEAD", Role::Reader),
     ("/collections/c/export", "HEAD", Role::Reader),
     ("/cdc", "HEAD", Role::Reader),
+    ("/records", "POST", Role::Writer),
+    ("/records/a", "GET", Role::Reader),
+    ("/records/a", "DELETE", Role::Writer),
+    ("/assets", "GET", Role::Reader),
+    ("/assets", "POST", Role::Writer),
+    ("/assets/a", "GET", Role::Reader),
+    ("/assets/a", "PATCH", Role::Writer),
+    ("/hashes", "GET", Role::Reader),
+    ("/hashes", "POST", Role::Writer),
+    ("/hashes/stats", "GET", Role::Reader),
+    ("/hashes/compact", "POST", Role::Admin),
+    ("/hashes/search", "POST", Role::Reader),
+    ("/hashes/search/batch", "POST", Role::Reader),
+    ("/hashes/a", "GET", Role::Reader),
+    ("/hashes/a", "DELETE", Role::Writer),
+    ("/collisions", "GET", Role::Reader),
+    ("/collisions", "POST", Role::Writer),
+    ("/collisions/ID", "GET", Role::Reader),
+    ("/collisions/ID/reviews", "POST", Role::Reviewer),
+    ("/settings", "GET", Role::Reader),
+    ("/settings", "PUT", Role::Admin),
 ];
 
 fn route(path: &str) -> Route {
-    let path = format!("/v1/demo/1{}", path.replace("ID", "00000000-0000-0000-0000-000000000001"));
+    let path = format!("/v1/registry/1{}", path.replace("ID", "00000000-0000-0000-0000-000000000001"));
     Routes::new().unwrap().find_public(&path).unwrap().1
 }
 
@@ -364,9 +385,14 @@ fn every_route_asks_for_its_role() {
         assert_eq!(route(path).role(method), Some(role), "{method} {path}");
     }
     for path in Routes::paths() {
-        let path = path.replace("/v1/{type}/{id}", "").replace("{collection}", "c").replace("{document}", "d");
+        let path = path
+            .replace("/v1/{type}/{id}", "")
+            .replace("/v1/registry/{tenant}", "")
+            .replace("{collection}", "c")
+            .replace("{document}", "d");
         let path = path.replace("{consumer}", "w");
         let path = path.replace("{snapshot}", "ID").replace("{job}", "ID");
+        let path = path.replace("{asset}", "a").replace("{collision}", "ID");
         if path.starts_with("/internal") || path == "/" {
             continue;
         }

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use sha2::{Digest as _, Sha256};
 
 use super::Engine;
-use crate::error::{Result, StorageError};
+use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::answers::{Digest, in_flight};
 use crate::hot::{KeptAnswer, Write, WriteOutcome};
-use crate::types::ChangeContext;
+use crate::types::{ChangeContext, StorageTier};
 
 /// The keys of requests that are being answered now.
 pub(super) type KeysInFlight = Rc<RefCell<HashSet<Digest>>>;
@@ -57,7 +57,20 @@ impl Engine {
         context: &ChangeContext,
         refused: &mut dyn FnMut(usize, StorageError) -> Result<()>,
         ticket: Option<&Ticket>,
-        answer: &dyn Fn(&[WriteOutcome]) -> Result<KeptAnswer>,
+        answer: &mut dyn FnMut(&[WriteOutcome]) -> Result<KeptAnswer>,
+    ) -> Result<KeptAnswer> {
+        self.check_open_to_all(writes)?;
+        self.write_answering(writes, context, refused, ticket, answer).await
+    }
+
+    /// The same, whatever the collections are.
+    pub(super) async fn write_answering(
+        &self,
+        writes: &[Write],
+        context: &ChangeContext,
+        refused: &mut dyn FnMut(usize, StorageError) -> Result<()>,
+        ticket: Option<&Ticket>,
+        answer: &mut dyn FnMut(&[WriteOutcome]) -> Result<KeptAnswer>,
     ) -> Result<KeptAnswer> {
         let mut answered = None;
         let mut keep = |outcomes: &[WriteOutcome]| {
@@ -68,8 +81,11 @@ impl Engine {
             answered = Some(answer);
             Ok(())
         };
-        let outcomes = self.write_and(writes, context, refused, &mut keep).await?;
-        answered.map_or_else(|| answer(&outcomes), Ok)
+        self.write_and(writes, context, refused, &mut keep).await?;
+        answered.ok_or_else(|| {
+            let message = "expected a committed write to have its answer, got none";
+            StorageError::new(ErrorKind::Internal, StorageTier::Api, "answer request", message)
+        })
     }
 }
 

@@ -112,6 +112,8 @@ impl Engine {
         let Work { archive, expiry, .. } = due?;
         // Each does its part whatever becomes of the other.
         let maintained = self.maintain().await;
+        // Before the log loses what the index follows.
+        let indexed = self.keep_similarity().await;
         let has_expired = expiry.is_some_and(|due| due <= self.now_ms());
         let archive = archive || self.snapshotter.next_expiry()?.is_some_and(|due| due <= self.now_ms());
         let archived = if archive { self.snapshotter.alarm().await } else { Ok(()) };
@@ -122,7 +124,7 @@ impl Engine {
         // What a queue does concerns nobody else.
         let pushed = self.push().await;
         let kept = self.keep_access();
-        maintained.and(kept).and(archived).and(evicted).and(restored).and(asked).and(expired)?;
+        maintained.and(indexed).and(kept).and(archived).and(evicted).and(restored).and(asked).and(expired)?;
         let now = self.now_ms();
         let (work, expiry) = (self.next_work(now)?, self.next_expiry()?.map(|due| soon(due, now)));
         match [work, expiry].into_iter().flatten().min() {

@@ -16,6 +16,9 @@ pub use crate::warm::{CacheFigures, DocumentCache, Entry, WarmFigures};
 /// The classes of cached values, by their names in keys.
 pub const CACHE_CLASSES: [&str; 4] = CacheClass::NAMES;
 
+/// Writes of one call whose documents are taken out of the cache one by one.
+pub(super) const FORGOTTEN_ONE_BY_ONE_MAX: usize = 4;
+
 /// What a drop of cached documents did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheDrop {
@@ -67,13 +70,17 @@ impl Engine {
         self.files.as_ref().map(|files| files.figures()).unwrap_or_default()
     }
 
-    /// Takes back what one write has changed. Several at once have bumped the generation in their transaction.
+    /// Takes back what a few writes have changed. More at once have bumped the generation in their transaction.
     pub(super) async fn invalidate(&self, name: &ObjectName, writes: &[Write]) -> Result<()> {
         let last = self.last_sequence()?;
-        if let ([write], true) = (writes, self.warm.may_hold_documents())
+        let are_few = writes.len() <= FORGOTTEN_ONE_BY_ONE_MAX;
+        if are_few
+            && self.warm.may_hold_documents()
             && let Some(generation) = self.generation_name()?
         {
-            self.warm.forget(&document_key(name, &generation, &write.collection, write.mutation.id())).await;
+            for write in writes {
+                self.warm.forget(&document_key(name, &generation, &write.collection, write.mutation.id())).await;
+            }
         }
         self.warm.invalidated(last);
         Ok(())

@@ -67,6 +67,7 @@ impl Engine {
     /// Declares or alters a collection; says whether it is new.
     pub async fn declare(&self, name: &str, definition: CollectionDefinition) -> Result<bool> {
         let object = self.name()?;
+        self.check_not_managed(name)?;
         self.learn_alarm().await?;
         self.snapshotter.check_drops(name, &definition)?;
         self.snapshotter.check_definition(name, &definition)?;
@@ -75,6 +76,7 @@ impl Engine {
         let expires = definition.retention.is_some();
         self.hot.transaction(|| {
             self.hot.ensure_object(&object, self.now_ms())?;
+            self.ensure_registry(&object)?;
             self.hot.declare(name, definition)
         })?;
         if self.snapshotter.definitions_changed()? || expires {
@@ -85,6 +87,7 @@ impl Engine {
 
     /// Drops a collection and all its documents; returns the last sequence.
     pub async fn drop_collection(&self, name: &str, context: &ChangeContext) -> Result<Sequence> {
+        self.check_not_managed(name)?;
         self.learn_alarm().await?;
         let last = self.hot.transaction(|| {
             let last = self.hot.drop_collection(name, context, self.now_ms())?;

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::Engine;
+use super::cached::FORGOTTEN_ONE_BY_ONE_MAX;
 use super::query::Filter;
 use crate::error::{Result, StorageError};
 use crate::hot::{NeedsCold, Write, WriteOutcome};
@@ -35,10 +36,11 @@ impl Engine {
         context: &ChangeContext,
         refused: &mut dyn FnMut(usize, StorageError) -> Result<()>,
     ) -> Result<Vec<WriteOutcome>> {
+        self.check_open_to_all(writes)?;
         self.write_and(writes, context, refused, &mut |_| Ok(())).await
     }
 
-    /// The same, and `then` as the last part of the transaction.
+    /// The same, whatever the collections are, and `then` as the last part of the transaction.
     pub(super) async fn write_and(
         &self,
         writes: &[Write],
@@ -51,9 +53,10 @@ impl Engine {
         self.recall_replaced(writes).await?;
         // No await from here to the alarm: the mutations, their events and the alarm commit together.
         let now = self.now_ms();
-        let several = writes.len() > 1;
+        let several = writes.len() > FORGOTTEN_ONE_BY_ONE_MAX;
         let outcomes = self.hot.transaction(|| {
             self.hot.ensure_object(&name, now)?;
+            self.ensure_registry(&name)?;
             if several && self.warm.may_hold_documents() {
                 self.hot.bump_cache_generation()?;
             }

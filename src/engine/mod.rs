@@ -22,6 +22,7 @@ mod maintenance;
 mod metrics;
 mod push;
 mod queries;
+pub mod registry;
 mod restore;
 mod snapshots;
 mod sockets;
@@ -32,7 +33,7 @@ use std::rc::Rc;
 pub use crate::hot::query;
 pub use crate::hot::{
     CollectionDefinition, Columnar, Condition, DeclaredColumn, KeptAnswer, Mutation, Retention, SegmentFigures,
-    Versions, Write, WriteOutcome, document::NewDocument,
+    Versions, Write, WriteOutcome, constraints::Constraints, document::NewDocument,
 };
 pub use answers::{Once, Ticket};
 pub use cached::{CACHE_CLASSES, CacheDrop, CacheFigures, DocumentCache, Entry, WarmFigures};
@@ -64,6 +65,7 @@ use crate::ports::{
     ClosableSql, InParts, Meter, MeteredBucket, MeteredSql, ObjectStore, PartSizes, Ports, Retries, Retrying, Spent,
     SqlCounters, uuid_v7,
 };
+use crate::registry::similarity::store::SimilarityStore;
 use crate::snapshots::Snapshotter;
 use crate::types::names::ObjectName;
 use crate::types::{Sequence, StorageTier, SyncState, Timestamp};
@@ -75,6 +77,7 @@ pub struct Engine {
     config: StorageConfig,
     hot: Rc<HotStore>,
     snapshotter: Snapshotter,
+    similarity: SimilarityStore,
     warm: Warm,
     /// Files of tables, read through the cache; `None` without a bucket, or where no cache is wanted.
     files: Option<Rc<CachedBucket>>,
@@ -137,6 +140,7 @@ impl Engine {
         let hot = Rc::new(HotStore::new(Rc::clone(&ports.sql), config.hot.clone(), memory_bytes));
         Self {
             snapshotter: Snapshotter::new(ports.clone(), config.clone(), Rc::clone(&hot), reads),
+            similarity: SimilarityStore::new(Rc::clone(&ports.sql)),
             files,
             warm: Warm::new(Rc::clone(&ports.cache)),
             exports: Exports::default(),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
+use super::constraints::Constraints;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::json::pointer_token;
 use crate::types::{Json, StorageTier};
@@ -86,14 +87,18 @@ pub struct CollectionDefinition {
     /// again meanwhile does not get them back. Not declared by clients.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<i32>,
+    /// What else is demanded. Not declared by clients.
+    #[serde(default, skip_serializing_if = "Constraints::is_none")]
+    pub constraints: Constraints,
 }
 
-/// The version of the stored form of columns alone, with indexes and thresholds, with a retention, and with columns that
-/// have other names than their fields or are dropped.
+/// The version of the stored form of columns alone, with indexes and thresholds, with a retention, with columns that have
+/// other names than their fields or are dropped, and with constraints.
 const FORMAT_COLUMNS: u32 = 1;
 const FORMAT_INDEXES: u32 = 2;
 const FORMAT_RETENTION: u32 = 3;
 const FORMAT_EVOLVED: u32 = 4;
+const FORMAT_CONSTRAINTS: u32 = 5;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,6 +115,8 @@ struct Stored {
     drop_columns: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     retired: Vec<i32>,
+    #[serde(default, skip_serializing_if = "Constraints::is_none")]
+    constraints: Constraints,
 }
 
 /// Declared indexes of a collection, and fields of one.
@@ -136,6 +143,11 @@ impl CollectionDefinition {
                 let place = format!("/{}", pointer_token(column.field()));
                 error = Some(error.unwrap_or_else(|| invalid("check document")).at(place, problem));
             }
+        }
+        if error.is_none()
+            && let Some((field, problem)) = self.constraints.violated(document)
+        {
+            error = Some(invalid("check document").at(format!("/{}", pointer_token(field)), problem));
         }
         error.map_or(Ok(()), Err)
     }
@@ -228,6 +240,7 @@ impl CollectionDefinition {
             || !(self.drop_columns.is_empty() && self.retired.is_empty());
         let stored = Stored {
             format: match self.retention {
+                _ if !self.constraints.is_none() => FORMAT_CONSTRAINTS,
                 _ if evolved => FORMAT_EVOLVED,
                 Some(_) => FORMAT_RETENTION,
                 None if columns_only => FORMAT_COLUMNS,
@@ -239,6 +252,7 @@ impl CollectionDefinition {
             retention: self.retention,
             drop_columns: self.drop_columns.clone(),
             retired: self.retired.clone(),
+            constraints: self.constraints.clone(),
         };
         serde_json::to_string(&stored).map_err(|error| {
             StorageError::new(ErrorKind::Internal, StorageTier::Hot, "store definition", "expected it to become JSON")
@@ -252,11 +266,11 @@ impl CollectionDefinition {
             |message: &str| StorageError::new(ErrorKind::Corrupt, StorageTier::Hot, "read definition", message);
         let stored: Stored = serde_json::from_str(text)
             .map_err(|error| corrupt("expected a collection's definition, got other JSON").caused_by(error))?;
-        if !(FORMAT_COLUMNS..=FORMAT_EVOLVED).contains(&stored.format) {
-            return Err(corrupt("expected a definition of a format up to 4; a newer program wrote this object"));
+        if !(FORMAT_COLUMNS..=FORMAT_CONSTRAINTS).contains(&stored.format) {
+            return Err(corrupt("expected a definition of a format up to 5; a newer program wrote this object"));
         }
-        let Stored { columns, indexes, columnar, retention, drop_columns, retired, .. } = stored;
-        Ok(Self { columns, indexes, columnar, retention, drop_columns, retired })
+        let Stored { columns, indexes, columnar, retention, drop_columns, retired, constraints, .. } = stored;
+        Ok(Self { columns, indexes, columnar, retention, drop_columns, retired, constraints })
     }
 }
 
@@ -283,7 +297,7 @@ mod tests {
         let read = CollectionDefinition::from_stored(stored).unwrap();
         assert_eq!(read.columns[0].column_type, ColumnType::Decimal { precision: 10, scale: 2 });
         assert_eq!(read.to_stored().unwrap(), stored);
-        assert!(CollectionDefinition::from_stored(r#"{"format":5,"columns":[]}"#).is_err());
+        assert!(CollectionDefinition::from_stored(r#"{"format":6,"columns":[]}"#).is_err());
     }
 
     #[test]
@@ -300,6 +314,15 @@ mod tests {
         let read = CollectionDefinition::from_stored(stored).unwrap();
         assert_eq!((read.columns[0].field(), read.columns[0].name.as_str()), ("price", "cost"));
         assert_eq!((read.drop_columns.as_slice(), read.retired.as_slice()), (&["old".to_owned()][..], &[7][..]));
+        assert_eq!(read.to_stored().unwrap(), stored);
+    }
+
+    #[test]
+    fn the_stored_form_of_version_5_is_read() {
+        let stored = r#"{"format":5,"columns":[],"constraints":{"checks":[{"field":"a","rule":{"between":[0,100]}},{"field":"b","rule":{"hex":32}},{"field":"c","rule":"object"}],"parent":"others","appendOnly":true}}"#;
+        let read = CollectionDefinition::from_stored(stored).unwrap();
+        assert_eq!(read.constraints.parent.as_deref(), Some("others"));
+        assert!(read.constraints.append_only);
         assert_eq!(read.to_stored().unwrap(), stored);
     }
 

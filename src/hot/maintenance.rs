@@ -130,6 +130,9 @@ impl HotStore {
     /// The generation to be sealed next, and when. Without `counted`, one that is not counted yet since the wake is not
     /// looked at, unless it is closed.
     fn next_seal(&self, collection: &Collection, counted: bool) -> Result<Option<(Generation, Timestamp)>> {
+        if collection.definition.constraints.append_only {
+            return Ok(None);
+        }
         let life = collection.life();
         let forms = self.directory.forms(life)?;
         let Some((last, closed)) = forms.generations.split_last() else { return Ok(None) };

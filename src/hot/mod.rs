@@ -8,6 +8,7 @@
 pub mod answers;
 pub mod archiving;
 pub mod catalog;
+pub mod constraints;
 pub mod definition;
 pub mod directory;
 pub mod document;
@@ -244,11 +245,18 @@ impl HotStore {
         let indexes = &collection.definition.indexes;
         // A number above every sequence so far has never been used: generation 1 is of objects that had but one.
         let number = self.log.last_sequence()?.saturating_add(2);
-        self.directory.open_generation(collection.life(), self.seal_at(collection), indexes, number)
+        let table = self.directory.open_generation(collection.life(), self.seal_at(collection), indexes, number)?;
+        if collection.definition.constraints.append_only && table.number == number {
+            table.guard(self.sql.as_ref())?;
+        }
+        Ok(table)
     }
 
-    /// From which size on a row generation is closed.
+    /// From which size on a row generation is closed: never, where triggers guard the rows.
     fn seal_at(&self, collection: &Collection) -> Extent {
+        if collection.definition.constraints.append_only {
+            return Extent { rows: i64::MAX, bytes: i64::MAX, newest: 0 };
+        }
         let rows = collection.definition.columnar.threshold.unwrap_or(self.config.seal_rows);
         Extent { rows, bytes: self.config.seal_bytes, newest: 0 }
     }
@@ -279,6 +287,9 @@ impl HotStore {
                     format!("expected an existing collection, got \"{collection}\""),
                 )
             })?;
+            if dropped.definition.constraints.append_only {
+                return Err(constraints::append_only(collection));
+            }
             let count = self.measure(&dropped)?.documents();
             let mut appender = self.log.append(now, context)?;
             appender.push_rows((dropped.id, &dropped.name), dropped.life, count)?;

@@ -73,6 +73,21 @@ impl Generation {
         Ok(())
     }
 
+    /// Makes SQLite itself refuse to change or delete a row, or to put one in another's place, within the transaction that
+    /// makes the table. What drops tables is not refused there: no statement of this program drops a guarded one.
+    pub fn guard(self, sql: &dyn SqlStore) -> Result<()> {
+        let table = self.table();
+        let (worm, taken) = ("rows are written once", format!("EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id)"));
+        for (event, when) in [("UPDATE", "1"), ("DELETE", "1"), ("INSERT", taken.as_str())] {
+            let name = format!("{table}_no_{}", event.to_ascii_lowercase());
+            let trigger = format!(
+                "CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN {when} BEGIN SELECT RAISE(ABORT, '{worm}'); END"
+            );
+            sql.query(&trigger, &[])?;
+        }
+        Ok(())
+    }
+
     /// Drops the table, if it is still there.
     pub fn drop_table(self, sql: &dyn SqlStore) -> Result<()> {
         sql.query(&format!("DROP TABLE IF EXISTS {}", self.table()), &[])?;

@@ -28,7 +28,7 @@ impl HotStore {
     pub(super) fn seal_overdue(&self, collection: &Collection) -> Result<()> {
         let forms = self.directory.forms(collection.life())?;
         let Some((_, closed)) = forms.generations.split_last() else { return Ok(()) };
-        if closed.len() <= CLOSED_GENERATIONS_MAX {
+        if closed.len() <= CLOSED_GENERATIONS_MAX || collection.definition.constraints.append_only {
             return Ok(());
         }
         let is_small = |extent: Extent| extent.rows <= INLINE_MAX_ROWS && extent.bytes <= INLINE_MAX_BYTES;

@@ -11,6 +11,7 @@ use super::body::to_json;
 use super::cursor;
 use super::message::{Request, Response};
 use super::params::{QueryParams, refuse};
+use super::registry::routes::RegistryRoute;
 use super::routes::Route;
 use crate::cdc::access_log::{AccessEntry, AccessFilter, AccessKey};
 use crate::engine::query::OrderKey;
@@ -136,6 +137,7 @@ impl Observed {
             | Route::Import(collection)
             | Route::Export(collection)
             | Route::Query(collection) => (Some(collection), None),
+            Route::Registry(route) => (None, route.asset()),
             _ => (None, None),
         };
         let entry = AccessEntry {
@@ -178,6 +180,8 @@ fn kind(route: &Route, method: &str) -> Kind {
         (Route::Snapshots | Route::Restore(_), "POST") | (Route::Snapshot(_) | Route::Job(_), "DELETE") => Kind::Admin,
         // Whoever asks often for these is not to make the object write as often.
         (Route::Sync, "POST") | (Route::Export(_), "GET" | "POST") => Kind::Use,
+        (Route::Registry(RegistryRoute::Settings), "PUT") => Kind::Admin,
+        (Route::Registry(RegistryRoute::HashSearch | RegistryRoute::HashSearches), _) => Kind::Read,
         (Route::Query(_), _) | (_, "GET" | "HEAD") | (Route::Consumer(_), "PUT") => Kind::Read,
         _ => Kind::Write,
     }

@@ -9,7 +9,7 @@ use super::message::{Request, Response};
 use super::object::{SEQUENCE_HEADER, change_context, not_supported};
 use super::params::QueryParams;
 use crate::engine::query::OrderKey;
-use crate::engine::{CollectionDefinition, CollectionInfo, Columnar, DeclaredColumn, Engine, Retention};
+use crate::engine::{CollectionDefinition, CollectionInfo, Columnar, Constraints, DeclaredColumn, Engine, Retention};
 use crate::error::Result;
 use crate::types::sorting;
 
@@ -106,6 +106,7 @@ pub async fn declare(engine: &Engine, request: &mut Request, name: &str) -> Resu
         retention: declaration.retention.map(|MapOnly(retention)| retention),
         drop_columns: declaration.drop_columns,
         retired: Vec::new(),
+        constraints: Constraints::default(),
     };
     definition.check()?;
     let new = engine.declare(name, definition).await?;

@@ -44,11 +44,12 @@ pub async fn finish(
     refused: &mut dyn FnMut(usize, StorageError) -> Result<()>,
     answer: &dyn Fn(&[WriteOutcome]) -> Result<Response>,
 ) -> Result<Response> {
-    let answer = |outcomes: &[WriteOutcome]| answer(outcomes).map(kept);
-    engine.write_once(writes, context, refused, ticket, &answer).await.map(response)
+    let mut answer = |outcomes: &[WriteOutcome]| answer(outcomes).map(kept);
+    engine.write_once(writes, context, refused, ticket, &mut answer).await.map(response)
 }
 
-fn kept(response: Response) -> KeptAnswer {
+/// An answer as it is kept.
+pub fn kept(response: Response) -> KeptAnswer {
     let Response { status, headers, body } = response;
     let body = match body {
         Body::Whole(bytes) => bytes,
@@ -57,7 +58,8 @@ fn kept(response: Response) -> KeptAnswer {
     KeptAnswer { status, headers, body }
 }
 
-fn response(answer: KeptAnswer) -> Response {
+/// A kept answer as it is given.
+pub fn response(answer: KeptAnswer) -> Response {
     let KeptAnswer { status, headers, body } = answer;
     Response { status, headers, body: Body::Whole(body) }
 }

@@ -33,6 +33,7 @@ mod openapi;
 mod params;
 mod problem;
 mod query;
+mod registry;
 mod restore;
 mod routes;
 mod s3;

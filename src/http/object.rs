@@ -15,7 +15,7 @@ use super::problem;
 use super::routes::{Route, Routes};
 use super::{
     access_log, batch, cache, cdc, collections, documents, erase, export, import, maintenance, metrics, object_info,
-    query, restore, snapshots, sync,
+    query, registry, restore, snapshots, sync,
 };
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
@@ -182,6 +182,7 @@ impl ObjectService {
             (Route::Snapshot(id), _) => snapshots::get(engine, request, id),
             (Route::Restore(id), _) => restore::restore(engine, request, id, &principal).await,
             (Route::ForeignRestore, _) => restore::restore_foreign(engine, request).await,
+            (Route::Registry(route), _) => registry::answer(engine, request, route, &principal, &masks).await,
             (Route::Job(id), "DELETE") => restore::cancel(engine, request, id),
             (Route::Job(id) | Route::ForeignJob(id), _) => restore::job(engine, request, id).await,
         }

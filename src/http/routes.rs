@@ -8,6 +8,8 @@ use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use super::access::Role;
+use super::registry::routes::{PATTERNS as REGISTRY_PATTERNS, RegistryPattern, RegistryRoute};
+use crate::engine::registry::OBJECT_TYPE;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
 use crate::types::names::{ObjectName, check_collection, check_document_id, check_name};
@@ -61,6 +63,8 @@ pub enum Route {
     ForeignRestore,
     /// A job that another object asks after.
     ForeignJob(Uuid),
+    /// What an asset registry has beside all that.
+    Registry(RegistryRoute),
 }
 
 #[derive(Clone, Copy)]
@@ -88,6 +92,7 @@ enum Pattern {
     Job,
     ForeignRestore,
     ForeignJob,
+    Registry(RegistryPattern),
 }
 
 const PATTERNS: [(&str, Pattern); 24] = [
@@ -117,18 +122,23 @@ const PATTERNS: [(&str, Pattern); 24] = [
     ("/internal/{type}/{id}/jobs/{job}", Pattern::ForeignJob),
 ];
 
+fn all_patterns() -> impl Iterator<Item = (&'static str, Pattern)> {
+    PATTERNS.into_iter().chain(REGISTRY_PATTERNS.into_iter().map(|(path, pattern)| (path, Pattern::Registry(pattern))))
+}
+
 /// Finds routes.
 pub struct Routes(Router<(&'static str, Pattern)>);
 
 impl Routes {
     /// All routes of an object.
     pub fn new() -> Result<Self> {
-        router(&PATTERNS).map(Self)
+        let patterns: Vec<_> = all_patterns().collect();
+        router(&patterns).map(Self)
     }
 
     /// All paths that there are, with the names of their parameters in braces.
     pub fn paths() -> impl Iterator<Item = &'static str> {
-        PATTERNS.iter().map(|(path, _)| *path)
+        all_patterns().map(|(path, _)| path)
     }
 
     /// The pattern of an encoded path from outside, for the log; `None` of what is no route.
@@ -149,7 +159,10 @@ impl Routes {
     pub fn find(&self, path: &str) -> Result<(ObjectName, Route)> {
         let found = self.0.at(path).map_err(|_| unknown(path))?;
         let params = &found.params;
-        let name = ObjectName::new(&decoded(params, "type")?, &decoded(params, "id")?)?;
+        let name = match found.value.1 {
+            Pattern::Registry(_) => ObjectName::new(OBJECT_TYPE, &decoded(params, "tenant")?)?,
+            _ => ObjectName::new(&decoded(params, "type")?, &decoded(params, "id")?)?,
+        };
         let route = match found.value.1 {
             Pattern::Object => Route::Object,
             Pattern::Collections => Route::Collections,
@@ -178,6 +191,7 @@ impl Routes {
             Pattern::Job => Route::Job(uuid(params, "job")?),
             Pattern::ForeignRestore => Route::ForeignRestore,
             Pattern::ForeignJob => Route::ForeignJob(uuid(params, "job")?),
+            Pattern::Registry(pattern) => Route::Registry(RegistryRoute::find(pattern, params)?),
         };
         Ok((name, route))
     }
@@ -203,6 +217,7 @@ impl Route {
             Self::Document(..) => &["GET", "HEAD", "PUT", "PATCH", "DELETE"],
             Self::Sync | Self::Snapshots => &["GET", "HEAD", "POST"],
             Self::Snapshot(_) | Self::Job(_) => &["GET", "HEAD", "DELETE"],
+            Self::Registry(route) => route.methods(),
         }
     }
 
@@ -230,6 +245,7 @@ impl Route {
             Self::Snapshot(_) => "snapshot",
             Self::Restore(_) | Self::ForeignRestore => "restore",
             Self::Job(_) | Self::ForeignJob(_) => "job",
+            Self::Registry(route) => route.name(),
         }
     }
 
@@ -238,6 +254,7 @@ impl Route {
         match (self, method) {
             (Self::ForeignRestore | Self::ForeignJob(_), _) => None,
             (Self::Maintenance, _) => Some(Role::Admin),
+            (Self::Registry(route), _) => Some(route.role(method)),
             (Self::AccessLog, _) => Some(Role::Auditor),
             // Whoever may read the feed may say how far they have come.
             (_, "GET" | "HEAD") | (Self::Query(_), _) | (Self::Consumer(_), "PUT") => Some(Role::Reader),
@@ -285,7 +302,7 @@ fn consumer(params: &Params<'_, '_>) -> Result<String> {
 }
 
 /// An id that this API has given; what is none is the id of nothing.
-fn uuid(params: &Params<'_, '_>, name: &str) -> Result<Uuid> {
+pub(super) fn uuid(params: &Params<'_, '_>, name: &str) -> Result<Uuid> {
     let text = decoded(params, name)?;
     Uuid::parse_str(&text).map_err(|_| {
         let message = format!("expected the id of a {name}, got {}", crate::types::names::quoted(&text));
@@ -293,7 +310,7 @@ fn uuid(params: &Params<'_, '_>, name: &str) -> Result<Uuid> {
     })
 }
 
-fn decoded<'p>(params: &Params<'_, 'p>, name: &str) -> Result<Cow<'p, str>> {
+pub(super) fn decoded<'p>(params: &Params<'_, 'p>, name: &str) -> Result<Cow<'p, str>> {
     percent_decode_str(params.get(name).unwrap_or_default()).decode_utf8().map_err(|error| {
         StorageError::new(
             ErrorKind::Malformed,
@@ -324,6 +341,15 @@ mod tests {
         let (name, route) = routes.find("/v1/demo/1/collections/movies/docs/a%2Fb%20%C3%A9").unwrap();
         assert_eq!(name.path(), "demo/1");
         assert_eq!(route, Route::Document("movies".to_owned(), "a/b é".to_owned()));
+        let (name, route) = routes.find("/v1/registry/acme/records/a%2Fb").unwrap();
+        assert_eq!(
+            (name.path().as_str(), route),
+            ("registry/acme", Route::Registry(RegistryRoute::Record("a/b".to_owned())))
+        );
+        let (name, route) = routes.find("/v1/registry/acme/collections/movies").unwrap();
+        assert_eq!((name.path().as_str(), route), ("registry/acme", Route::Collection("movies".to_owned())));
+        assert_eq!(routes.find("/v1/registry/acme").unwrap().1, Route::Object);
+        assert_eq!(routes.find("/v1/demo/acme/records").unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(routes.find("/v1/demo/1").unwrap().1, Route::Object);
         assert_eq!(routes.find("/v1/demo/1/").unwrap().1, Route::Object);
         assert_eq!(routes.find("/internal/demo/1/restores").unwrap().1, Route::ForeignRestore);

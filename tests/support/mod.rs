@@ -200,10 +200,21 @@ pub fn by_id(lines: &[u8]) -> BTreeMap<String, Value> {
 }
 
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Request {
+    request_to(OBJECT, method, path, headers, body)
+}
+
+/// A request to another object.
+pub fn request_to(
+    object: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Vec<u8>>,
+) -> Request {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     Request {
         method: method.to_owned(),
-        path: format!("{OBJECT}{path}"),
+        path: format!("{object}{path}"),
         query: query.to_owned(),
         headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         body: Box::new(WholeBody::new(body)),

@@ -7,6 +7,7 @@
 
 mod batch;
 mod mutation;
+mod relations;
 mod versions;
 
 use std::rc::Rc;
@@ -15,7 +16,9 @@ pub use mutation::{Condition, Mutation, Versions, Write, WriteOutcome, not_found
 
 use self::batch::{HeldEvent, Run};
 use self::mutation::{after_image, exists};
+use self::relations::Relations;
 use self::versions::{Current, Documents, Made};
+use super::constraints::append_only;
 use super::{Catalog, Collection, HotStore};
 use crate::cdc::{Appender, Change, Image};
 use crate::error::{ErrorKind, Result, StorageError};
@@ -65,8 +68,14 @@ impl HotStore {
             let known = catalog.all().len();
             let live = catalog.all_live().count();
             let appender = self.log.append(now, context)?;
-            let mut transaction =
-                Transaction { store: self, appender, outcomes: Vec::with_capacity(writes.len()), bytes: 0, held: None };
+            let mut transaction = Transaction {
+                store: self,
+                appender,
+                outcomes: Vec::with_capacity(writes.len()),
+                bytes: 0,
+                held: None,
+                relations: Relations::default(),
+            };
             let mut position = 0;
             for run in writes.chunk_by(|left, right| left.collection == right.collection) {
                 transaction.run(&mut catalog, run, position, refused)?;
@@ -105,6 +114,8 @@ struct Transaction<'s> {
     bytes: usize,
     /// The events of a run that may become a segment.
     held: Option<Vec<HeldEvent>>,
+    /// What the run is held to.
+    relations: Relations,
 }
 
 impl Transaction<'_> {
@@ -117,12 +128,14 @@ impl Transaction<'_> {
         } else {
             catalog.live(&first.collection).cloned()
         };
-        match collection {
-            None => self.absent(run, start, refused),
-            Some(collection) if makes_many(run) >= self.store.config.direct_batch => {
-                self.batch(&collection, run, start, refused)
-            }
-            Some(collection) => self.windows(&collection, run, start, refused),
+        let Some(collection) = collection else { return self.absent(run, start, refused) };
+        self.relations = Relations::locate(self.store, catalog, &collection, run)?;
+        // What triggers guard stays in the rows that they guard.
+        let is_guarded = collection.definition.constraints.append_only;
+        if makes_many(run) >= self.store.config.direct_batch && !is_guarded {
+            self.batch(&collection, run, start, refused)
+        } else {
+            self.windows(&collection, run, start, refused)
         }
     }
 
@@ -196,9 +209,16 @@ impl Transaction<'_> {
     fn apply(&mut self, collection: &Collection, documents: &mut Documents, write: &Write) -> Result<()> {
         let id = write.mutation.id();
         let current = documents.current(id);
-        if let (Mutation::Insert(_), Current::Present) = (&write.mutation, current) {
-            return Err(exists(collection, id));
+        let is_there = matches!(current, Current::Present | Current::Stored(_) | Current::Made(_));
+        match &write.mutation {
+            Mutation::Insert(_) if is_there => return Err(exists(collection, id)),
+            Mutation::Insert(_) => {}
+            _ if is_there && collection.definition.constraints.append_only => {
+                return Err(append_only(&collection.name));
+            }
+            _ => {}
         }
+        self.relations.check(write, is_there)?;
         let before = match current {
             Current::Stored(image) => Some(image.clone()),
             Current::Made(made) => Some(made.image()),

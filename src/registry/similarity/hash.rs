@@ -134,6 +134,11 @@ impl Halves {
         self.second.push(hash.second());
     }
 
+    /// The hash at a place.
+    pub fn get(&self, place: usize) -> Option<PdqHash> {
+        Some(PdqHash::of_halves(*self.first.get(place)?, *self.second.get(place)?))
+    }
+
     /// All first halves.
     pub fn firsts(&self) -> &[Half] {
         &self.first

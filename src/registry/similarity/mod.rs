@@ -9,7 +9,9 @@
 
 pub mod bands;
 pub mod hash;
+pub mod packed;
 pub mod scan;
+pub mod store;
 
 pub use hash::{MAX_DISTANCE, PdqHash};
 
@@ -118,11 +120,29 @@ impl HashIndex {
         found
     }
 
+    /// The hash of a position, removed or not; `None` of one that was not given.
+    pub fn get(&self, position: u32) -> Option<PdqHash> {
+        self.halves.get(usize::try_from(position).ok()?)
+    }
+
     /// The nearest `k`, by distance and then by position.
     pub fn nearest(&self, query: PdqHash, k: usize, stats: &mut SearchStats) -> Vec<Found> {
+        self.nearest_of(query, k, &|_| true, stats)
+    }
+
+    /// The nearest `k` of those that are wanted, by distance and then by position.
+    pub fn nearest_of(
+        &self,
+        query: PdqHash,
+        k: usize,
+        wanted: &dyn Fn(u32) -> bool,
+        stats: &mut SearchStats,
+    ) -> Vec<Found> {
         let mut near = self.within(query, bands::MAX_DISTANCE, stats);
+        near.retain(|found| wanted(found.position));
         if near.len() < k {
-            near = scan::nearest(&self.halves, query, k, &|position| !self.removed.contains(position));
+            let is_there = |position| !self.removed.contains(position) && wanted(position);
+            near = scan::nearest(&self.halves, query, k, &is_there);
             stats.distances = stats.distances.saturating_add(u64::try_from(self.halves.len()).unwrap_or(u64::MAX));
         }
         near.truncate(k);

@@ -17,7 +17,7 @@ use super::compare::{Changes, is_same};
 use super::job::{Job, RestoreJob, Step};
 use super::source::Source;
 use super::versions::{Versions, WantedRows, member};
-use super::{Found, stepped, wanted_collections};
+use super::{Found, stepped};
 use crate::cold::{ChangesRange, read_versions, scan_changes, scan_rows};
 use crate::error::Result;
 use crate::snapshots::Snapshotter;
@@ -35,8 +35,13 @@ type Page = (Vec<Document>, Option<i64>);
 
 impl Snapshotter {
     /// The name of a collection that is restored; `None` after the last.
-    pub(super) fn restored_name(source: &Source, restore: &RestoreJob, collection: usize) -> Result<Option<String>> {
-        let wanted = wanted_collections(source.manifest()?, restore);
+    pub(super) fn restored_name(
+        &self,
+        source: &Source,
+        restore: &RestoreJob,
+        collection: usize,
+    ) -> Result<Option<String>> {
+        let wanted = self.wanted_collections(source.manifest()?, restore)?;
         Ok(wanted.get(collection).map(|wanted| wanted.name.clone()))
     }
 
@@ -62,7 +67,7 @@ impl Snapshotter {
         after: Option<&str>,
     ) -> Result<()> {
         let source = self.source(job, restore).await?;
-        let Some(name) = Self::restored_name(&source, restore, collection)? else {
+        let Some(name) = self.restored_name(&source, restore, collection)? else {
             return self.advance(job, &stepped(job, restore, Step::Swap, 0, 0), Found::default());
         };
         let files = self.evicted_files(&name)?.0;
@@ -113,7 +118,7 @@ impl Snapshotter {
         (collection, file, from): (usize, usize, i64),
     ) -> Result<()> {
         let source = self.source(job, restore).await?;
-        let Some(name) = Self::restored_name(&source, restore, collection)? else {
+        let Some(name) = self.restored_name(&source, restore, collection)? else {
             return self.advance(job, &stepped(job, restore, Step::Swap, 0, 0), Found::default());
         };
         let versions = self.versions(&source, collection, &name).await?;
@@ -204,7 +209,7 @@ impl Snapshotter {
     pub(super) async fn delete_others(&self, job: &Job, restore: &RestoreJob, collection: usize) -> Result<()> {
         let source = self.source(job, restore).await?;
         let step = Step::Images { collection: collection.saturating_add(1), after: None };
-        let Some(name) = Self::restored_name(&source, restore, collection)? else {
+        let Some(name) = self.restored_name(&source, restore, collection)? else {
             return self.advance(job, &stepped(job, restore, step, 0, 0), Found::default());
         };
         let versions = self.versions(&source, collection, &name).await?;

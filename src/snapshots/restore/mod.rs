@@ -32,6 +32,8 @@ use super::named::unknown;
 use super::plan::Plan;
 use super::schedule::retry_ms;
 use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::Catalog;
+use crate::hot::constraints::append_only;
 use crate::types::{Sequence, StorageTier, Timestamp, sorting};
 
 /// Bytes of files that one step proves.
@@ -86,6 +88,12 @@ impl Snapshotter {
         let objects = self.bucket()?;
         let source = Source::read(objects.as_ref(), &wanted.manifest).await?;
         check_collections(source.manifest()?, wanted.collections.as_deref())?;
+        let catalog = self.hot.catalog()?;
+        for collection in wanted.collections.iter().flatten() {
+            if self.stays(&catalog, collection)? {
+                return Err(append_only(collection));
+            }
+        }
         self.hot.transaction(|| self.jobs.create())?;
         // No await from here on. What was asked for may have been deleted meanwhile.
         if self.is_of_this_object(source.manifest()?)? && !self.is_kept(wanted.snapshot)? {
@@ -252,6 +260,29 @@ impl Snapshotter {
         Ok(())
     }
 
+    /// The collections that are restored, by name. One that is only ever added to stays as it is once it has entries.
+    fn wanted_collections<'m>(
+        &self,
+        manifest: &'m Manifest,
+        restore: &RestoreJob,
+    ) -> Result<Vec<&'m ManifestCollection>> {
+        let catalog = self.hot.catalog()?;
+        let mut wanted = Vec::new();
+        for collection in &manifest.collections {
+            let is_wanted = restore.collections.as_ref().is_none_or(|wanted| wanted.contains(&collection.name));
+            if is_wanted && !self.stays(&catalog, &collection.name)? {
+                wanted.push(collection);
+            }
+        }
+        sorting::sort_by(&mut wanted, |left, right| left.name.cmp(&right.name));
+        Ok(wanted)
+    }
+
+    fn stays(&self, catalog: &Catalog, collection: &str) -> Result<bool> {
+        let guarded = catalog.live(collection).filter(|live| live.definition.constraints.append_only);
+        guarded.map_or(Ok(false), |live| Ok(!self.hot.is_empty(live)?))
+    }
+
     fn is_of_this_object(&self, manifest: &Manifest) -> Result<bool> {
         let record = self.hot.object_record()?;
         Ok(record
@@ -298,14 +329,6 @@ fn stepped(job: &Job, restore: &RestoreJob, step: Step, done: u64, parts: usize)
     next.progress.done = next.progress.done.saturating_add(done).min(next.progress.total);
     next.task = Task::Restore(RestoreJob { step, parts: restore.parts.saturating_add(parts), ..restore.clone() });
     next
-}
-
-/// The collections that are restored, by name.
-fn wanted_collections<'m>(manifest: &'m Manifest, restore: &RestoreJob) -> Vec<&'m ManifestCollection> {
-    let is_wanted = |name: &String| restore.collections.as_ref().is_none_or(|wanted| wanted.contains(name));
-    let mut wanted: Vec<_> = manifest.collections.iter().filter(|collection| is_wanted(&collection.name)).collect();
-    sorting::sort_by(&mut wanted, |left, right| left.name.cmp(&right.name));
-    wanted
 }
 
 fn check_collections(manifest: &Manifest, wanted: Option<&[String]>) -> Result<()> {

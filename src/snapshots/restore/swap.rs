@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use super::compare::{StagedChange, read_part};
 use super::job::{Job, JobState, RestoreJob};
 use super::source::Source;
-use super::wanted_collections;
 use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::constraints::Constraints;
 use crate::hot::document::NewDocument;
 use crate::hot::{CollectionDefinition, Condition, Mutation, Write};
 use crate::snapshots::Snapshotter;
@@ -33,7 +33,7 @@ impl Snapshotter {
         if self.hot.log().last_sequence()? != restore.sequence {
             return self.begin_to_compare(job, restore);
         }
-        let wanted = wanted_collections(source.manifest()?, restore);
+        let wanted = self.wanted_collections(source.manifest()?, restore)?;
         let context =
             ChangeContext { source: Some(format!("snapshot:{}", restore.snapshot)), ..ChangeContext::default() };
         self.jobs.swapping(|| {
@@ -58,7 +58,10 @@ impl Snapshotter {
     /// Drops the collections that the snapshot does not have.
     fn drop_others(&self, wanted: &[&ManifestCollection], context: &ChangeContext, now: Timestamp) -> Result<()> {
         let catalog = self.hot.catalog()?;
-        let others = catalog.all_live().filter(|live| !wanted.iter().any(|wanted| *wanted.name == *live.name));
+        let others = catalog
+            .all_live()
+            .filter(|live| !live.definition.constraints.append_only)
+            .filter(|live| !wanted.iter().any(|wanted| *wanted.name == *live.name));
         for other in others {
             self.hot.drop_collection(&other.name, context, now)?;
         }
@@ -80,7 +83,8 @@ impl Snapshotter {
                     live.map(|live| live.definition.as_ref().clone()).unwrap_or_default()
                 }
             };
-            let loose = CollectionDefinition { columns: Vec::new(), ..definition.clone() };
+            let constraints = Constraints { checks: Vec::new(), parent: None, ..definition.constraints.clone() };
+            let loose = CollectionDefinition { columns: Vec::new(), constraints, ..definition.clone() };
             if live.is_none() {
                 self.hot.declare(&collection.name, loose)?;
             } else {

@@ -167,10 +167,10 @@ export function useWorker(options = {}, prepare = () => {}) {
 }
 
 /** A worker of a test's own, stopped at the end, and an object of it. */
-export async function workerWith(options) {
+export async function workerWith(options, type = "demo") {
   const worker = await startWorker({ scriptPath: process.env.THERMOCLINE_SCRIPT, ...options });
   after(() => worker.dispose());
-  return { worker, it: new ObjectClient(() => worker, "demo/1") };
+  return { worker, it: new ObjectClient(() => worker, `${type}/1`) };
 }
 
 /** The answer is a problem document of this status; its `errors` name these pointers, its detail matches. */

@@ -1,0 +1,96 @@
+//! The asset registry: an object of the type `registry`, whose collections are declared by its first write.
+//!
+//! Invariants: what the registry guards is written by its own routes alone, whatever else writes; an answer of the index is of
+//! all that was committed before it was asked.
+
+pub mod collisions;
+mod records;
+mod similarity;
+
+pub use crate::registry::OBJECT_TYPE;
+pub use crate::registry::collisions::{NewCollision, NewReview, told as collision_told};
+pub use crate::registry::records::{HashBody, NewAsset, asset_patch, invalid, read_hash, told};
+pub use crate::registry::schema;
+pub use crate::registry::settings::Settings;
+pub use crate::registry::similarity::MAX_DISTANCE;
+pub use crate::registry::similarity::store::{IndexFigures, Match, Matches, Reach, Wanted};
+pub use records::{Detected, Insert};
+
+use std::rc::Rc;
+
+use super::Engine;
+use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::{Condition, Mutation, Write, document::NewDocument};
+use crate::registry::records::not_a_record;
+use crate::registry::schema::{SETTINGS, SETTINGS_ID};
+use crate::types::names::ObjectName;
+use crate::types::{ChangeContext, StorageTier};
+
+impl Engine {
+    /// The tenant whose registry this object is.
+    pub fn tenant(&self) -> Result<String> {
+        let name = self.name()?;
+        if name.doc_type == OBJECT_TYPE {
+            return Ok(name.doc_id);
+        }
+        let message = format!("expected an object of the type \"{OBJECT_TYPE}\", got {:?}", name.doc_type);
+        Err(StorageError::new(ErrorKind::NotFound, StorageTier::Api, "route request", message))
+    }
+
+    pub(super) fn is_registry(&self) -> bool {
+        self.tenant().is_ok()
+    }
+
+    /// Declares the registry's collections, within the transaction of a write.
+    pub(super) fn ensure_registry(&self, name: &ObjectName) -> Result<()> {
+        if name.doc_type != OBJECT_TYPE {
+            return Ok(());
+        }
+        let is_live = |collection: &str| self.hot.catalog().map(|catalog| catalog.live(collection).is_some());
+        // They are declared together.
+        if is_live(SETTINGS)? {
+            return Ok(());
+        }
+        for (collection, definition) in schema::collections() {
+            self.hot.declare(collection, definition)?;
+        }
+        self.snapshotter.definitions_changed().map(|_| ())
+    }
+
+    /// Refuses to declare or drop what the registry declares.
+    pub(super) fn check_not_managed(&self, collection: &str) -> Result<()> {
+        if self.is_registry() && schema::is_own(collection) { Err(schema::managed(collection)) } else { Ok(()) }
+    }
+
+    /// Refuses writes that do not come by the registry's routes to what only these write.
+    pub(super) fn check_open_to_all(&self, writes: &[Write]) -> Result<()> {
+        if !self.is_registry() {
+            return Ok(());
+        }
+        writes.iter().try_for_each(|write| schema::check_open(&write.collection))
+    }
+
+    /// What the tenant has set.
+    pub fn registry_settings(&self) -> Result<Settings> {
+        let stored = self.hot.get(SETTINGS, SETTINGS_ID)?;
+        stored.map_or_else(|| Ok(Settings::default()), |document| Settings::of(&document.text))
+    }
+
+    /// Replaces what the tenant has set.
+    pub async fn set_registry_settings(&self, settings: &Settings, context: &ChangeContext) -> Result<()> {
+        settings.check()?;
+        let text = serde_json::json!({ "settings": settings }).to_string();
+        let document = NewDocument::read(&text, Some(SETTINGS_ID), || Err(not_a_record()))?;
+        let write = insert_or_replace(SETTINGS, document);
+        self.write_and(&[write], context, &mut |_, error| Err(error), &mut |_| Ok(())).await?;
+        Ok(())
+    }
+}
+
+fn insert(collection: &str, document: NewDocument) -> Write {
+    Write { collection: Rc::from(collection), mutation: Mutation::Insert(document), condition: Condition::default() }
+}
+
+fn insert_or_replace(collection: &str, document: NewDocument) -> Write {
+    Write { collection: Rc::from(collection), mutation: Mutation::Upsert(document), condition: Condition::default() }
+}

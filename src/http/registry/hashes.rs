@@ -1,0 +1,175 @@
+//! Hashes: listed, searched, measured.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::records::{equals, list as list_of};
+use crate::engine::Engine;
+use crate::engine::registry::schema::HASHES;
+use crate::engine::registry::{IndexFigures, MAX_DISTANCE, Match, Matches, Reach, Wanted, invalid, read_hash};
+use crate::error::Result;
+use crate::http::body::{MapOnly, json_text, parse};
+use crate::http::message::{Request, Response};
+use crate::http::params::QueryParams;
+use crate::limits::{PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS};
+use crate::types::Masks;
+
+const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// Searches of one request.
+const SEARCHES_MAX: usize = 1_000;
+/// How near is near, when nothing is asked.
+const DEFAULT_DISTANCE: u32 = 31;
+
+/// `GET /hashes`
+pub async fn list(engine: &Engine, request: &Request, masks: &Masks) -> Result<Response> {
+    let known = ["orderBy", "direction", "issuerKeyId", "parentHash", "embeddingId", "pdq", "limit", "cursor"];
+    let params = QueryParams::read(&request.query, &known)?;
+    let order = params.choice("orderBy", "createdAt", &[("createdAt", "createdAt"), ("updatedAt", "updatedAt")])?;
+    let descending = params.choice("direction", true, &[("desc", true), ("asc", false)])?;
+    let mut conditions = Vec::new();
+    for (name, field) in [
+        ("issuerKeyId", "manifestLineage.issuerKeyId"),
+        ("parentHash", "manifestLineage.parentHash"),
+        ("embeddingId", "embeddingId"),
+    ] {
+        conditions.extend(params.get(name).map(|value| equals(field, value)));
+    }
+    if let Some(text) = params.get("pdq") {
+        conditions.push(equals("pdqHash", &read_hash("/pdq", text)?.to_string()));
+    }
+    list_of(engine, masks, HASHES, conditions, (order, descending), &params).await
+}
+
+/// A search as it is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Search {
+    pdq_hash: String,
+    max_distance: Option<u32>,
+    k: Option<usize>,
+    limit: Option<usize>,
+    min_quality: Option<u8>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Searches {
+    queries: Vec<MapOnly<Search>>,
+}
+
+impl Search {
+    fn wanted(&self) -> Result<Wanted> {
+        let within = |pointer: &str, number: usize| match (1..=PAGE_MAX_ITEMS).contains(&number) {
+            true => Ok(number),
+            false => Err(invalid(pointer, format!("expected 1 to {PAGE_MAX_ITEMS}, got {number}"))),
+        };
+        let hash = read_hash("/pdqHash", &self.pdq_hash)?;
+        let min_quality = self.min_quality.unwrap_or(0);
+        if min_quality > 100 {
+            return Err(invalid("/minQuality", format!("expected an integer from 0 to 100, got {min_quality}")));
+        }
+        let (reach, limit) = match (self.k, self.max_distance, self.limit) {
+            (Some(k), None, None) => (Reach::Nearest(within("/k", k)?), k),
+            (Some(_), _, _) => return Err(invalid("/k", "expected k alone, got maxDistance or limit with it")),
+            (None, distance, limit) => {
+                let distance = distance.unwrap_or(DEFAULT_DISTANCE);
+                if distance > MAX_DISTANCE {
+                    let detail = format!("expected 0 to {MAX_DISTANCE}, got {distance}");
+                    return Err(invalid("/maxDistance", detail));
+                }
+                (Reach::Distance(distance), within("/limit", limit.unwrap_or(PAGE_DEFAULT_ITEMS))?)
+            }
+        };
+        Ok(Wanted { hash, reach, limit, min_quality })
+    }
+}
+
+/// `POST /hashes/search`
+pub async fn search(engine: &Engine, request: &mut Request, masks: &Masks) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    engine.tenant()?;
+    masks.check_path(HASHES, "pdqHash")?;
+    let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
+    let search: Search = parse(&text, "search hashes")?;
+    let wanted = [search.wanted()?];
+    let (started, before) = (engine.now_ms(), engine.counters());
+    let found = engine.search_hashes(&wanted).await?;
+    let rows_read = engine.counters().since(before).rows_read;
+    let mut body = found.first().map(|found| told(found, masks)).unwrap_or_default();
+    body["stats"]["rowsRead"] = json!(rows_read);
+    body["stats"]["elapsedMs"] = json!(engine.now_ms().saturating_sub(started));
+    Ok(Response::json(200, body.to_string()))
+}
+
+/// `POST /hashes/search/batch`
+pub async fn search_batch(engine: &Engine, request: &mut Request, masks: &Masks) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    engine.tenant()?;
+    masks.check_path(HASHES, "pdqHash")?;
+    let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
+    let Searches { queries } = parse(&text, "search hashes")?;
+    if !(1..=SEARCHES_MAX).contains(&queries.len()) {
+        let detail = format!("expected 1 to {SEARCHES_MAX} searches, got {}", queries.len());
+        return Err(invalid("/queries", detail));
+    }
+    let placed = queries
+        .iter()
+        .enumerate()
+        .map(|(place, MapOnly(search))| search.wanted().map_err(|error| error.under(&format!("/queries/{place}"))));
+    let wanted = placed.collect::<Result<Vec<_>>>()?;
+    let (started, before) = (engine.now_ms(), engine.counters());
+    let found = engine.search_hashes(&wanted).await?;
+    let rows_read = engine.counters().since(before).rows_read;
+    let results: Vec<Value> = found.iter().map(|found| told(found, masks)).collect();
+    let elapsed = engine.now_ms().saturating_sub(started);
+    let body = json!({"results": results, "stats": {"rowsRead": rows_read, "elapsedMs": elapsed}});
+    Ok(Response::json(200, body.to_string()))
+}
+
+fn told(found: &Matches, masks: &Masks) -> Value {
+    let matches: Vec<Value> = found.matches.iter().map(|found| shown(found, masks)).collect();
+    json!({
+        "matches": matches,
+        "total": found.total,
+        "stats": {"candidates": found.stats.candidates, "distances": found.stats.distances},
+    })
+}
+
+/// A match as its reader may see it.
+pub fn shown(found: &Match, masks: &Masks) -> Value {
+    let mut shown = json!({"assetId": found.asset_id, "distance": found.distance});
+    if masks.check_path(HASHES, "pdqHash").is_ok() {
+        shown["pdqHash"] = json!(found.hash.to_string());
+    }
+    if masks.check_path(HASHES, "pdqQuality").is_ok() {
+        shown["quality"] = json!(found.quality);
+    }
+    shown
+}
+
+/// `GET /hashes/stats`
+pub async fn stats(engine: &Engine, request: &Request) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    engine.tenant()?;
+    Ok(Response::json(200, figures(&engine.hash_figures().await?).to_string()))
+}
+
+/// `POST /hashes/compact`
+pub async fn compact(engine: &Engine, request: &Request) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    engine.tenant()?;
+    let [before, after] = engine.compact_hashes().await?;
+    Ok(Response::json(200, json!({"before": figures(&before), "after": figures(&after), "done": true}).to_string()))
+}
+
+fn figures(index: &IndexFigures) -> Value {
+    json!({
+        "keys": index.hashes,
+        "removed": index.removed,
+        "memoryBytes": index.memory_bytes,
+        "blocks": index.blocks,
+        "storedBytes": index.stored_bytes,
+        "packedThrough": index.packed_through,
+        "through": index.through,
+    })
+}

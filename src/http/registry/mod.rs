@@ -1,0 +1,78 @@
+//! The asset registry: `/v1/registry/{tenant}`.
+
+mod collisions;
+mod hashes;
+mod records;
+pub mod routes;
+mod settings;
+
+use self::routes::RegistryRoute;
+use super::access::Principal;
+use super::message::{Request, Response};
+use super::object::SEQUENCE_HEADER;
+use crate::engine::query::OrderKey;
+use crate::engine::registry::told;
+use crate::engine::{Engine, WriteOutcome};
+use crate::error::Result;
+use crate::types::json::write_string;
+use crate::types::{Masks, Sequence};
+
+use super::cursor;
+
+/// Answers a request of a registry.
+pub async fn answer(
+    engine: &Engine,
+    request: &mut Request,
+    route: RegistryRoute,
+    principal: &Principal,
+    masks: &Masks,
+) -> Result<Response> {
+    match (route, request.method.as_str()) {
+        (RegistryRoute::Records, _) => records::insert(engine, request, principal, masks).await,
+        (RegistryRoute::Record(asset), "DELETE") => records::delete(engine, request, &asset).await,
+        (RegistryRoute::Record(asset), _) => records::get(engine, request, &asset, masks).await,
+        (RegistryRoute::Assets, "POST") => records::insert_asset(engine, request, principal).await,
+        (RegistryRoute::Assets, _) => records::list_assets(engine, request, masks).await,
+        (RegistryRoute::Asset(asset), "PATCH") => records::patch_asset(engine, request, &asset, masks).await,
+        (RegistryRoute::Asset(asset), _) => records::get_asset(engine, request, &asset, masks).await,
+        (RegistryRoute::Hashes, "POST") => records::insert_hash(engine, request, principal, masks).await,
+        (RegistryRoute::Hashes, _) => hashes::list(engine, request, masks).await,
+        (RegistryRoute::HashStats, _) => hashes::stats(engine, request).await,
+        (RegistryRoute::HashCompaction, _) => hashes::compact(engine, request).await,
+        (RegistryRoute::HashSearch, _) => hashes::search(engine, request, masks).await,
+        (RegistryRoute::HashSearches, _) => hashes::search_batch(engine, request, masks).await,
+        (RegistryRoute::Hash(asset), "DELETE") => records::delete_hash(engine, request, &asset).await,
+        (RegistryRoute::Hash(asset), _) => records::get_hash(engine, request, &asset, masks).await,
+        (RegistryRoute::Collisions, "POST") => collisions::append(engine, request, principal).await,
+        (RegistryRoute::Collisions, _) => collisions::list(engine, request, masks).await,
+        (RegistryRoute::Collision(id), _) => collisions::get(engine, request, id, masks).await,
+        (RegistryRoute::Reviews(id), _) => collisions::review(engine, request, id, principal).await,
+        (RegistryRoute::Settings, "PUT") => settings::set(engine, request).await,
+        (RegistryRoute::Settings, _) => settings::get(engine, request),
+    }
+}
+
+/// A stored document as its reader may see it, in the registry's words.
+fn shown(engine: &Engine, collection: &str, text: String, masks: &Masks) -> Result<String> {
+    let text = if masks.hide_some_of(collection) { masks.apply(collection, text)? } else { text };
+    let mut out = String::with_capacity(text.len().saturating_add(64));
+    told(&engine.tenant()?, "assetId", &text, &mut out)?;
+    Ok(out)
+}
+
+/// A page of items that are JSON text.
+fn page(items: &[String], hash: u64, next: Option<Vec<OrderKey>>) -> Result<Response> {
+    let mut body = format!("{{\"items\":[{}]", items.join(","));
+    if let Some(next) = next {
+        body.push_str(",\"cursor\":");
+        write_string(&cursor::encode(hash, next)?, &mut body);
+    }
+    body.push('}');
+    Ok(Response::json(200, body))
+}
+
+/// The answer to a write, with the sequence that it reached.
+fn made(status: u16, body: &serde_json::Value, outcomes: &[WriteOutcome]) -> Response {
+    let last: Sequence = outcomes.last().map_or(0, |outcome| outcome.sequence);
+    Response::json(status, body.to_string()).with_header(SEQUENCE_HEADER, last.to_string())
+}

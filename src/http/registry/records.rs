@@ -1,0 +1,277 @@
+//! Records, assets and hash records: made, read, changed, deleted.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{hashes, made, page, shown};
+use crate::engine::query::{Comparison, FieldPath, Filter, Operand, OrderBy, OrderKey, Query};
+use crate::engine::registry::schema::{ASSETS, HASHES};
+use crate::engine::registry::{Detected, HashBody, Insert, NewAsset, NewCollision, asset_patch, invalid};
+use crate::engine::{Condition, Engine, Mutation, Ticket, Tier, Write, WriteOutcome};
+use crate::error::{Result, StorageError};
+use crate::http::access::Principal;
+use crate::http::body::{MapOnly, json_text, parse};
+use crate::http::cursor;
+use crate::http::documents::absent;
+use crate::http::etag::{etag, write_condition};
+use crate::http::idempotency::{Begun, begin, kept, response};
+use crate::http::message::{Request, Response};
+use crate::http::object::{SEQUENCE_HEADER, change_context};
+use crate::http::params::QueryParams;
+use crate::types::{Masks, StorageTier};
+
+/// A record's body: an asset, a hash with an embedding, a collision.
+const BODY_MAX_BYTES: usize = 1024 * 1024;
+const JSON: &[&str] = &["application/json"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record<'b> {
+    #[serde(borrow)]
+    metadata: MapOnly<NewAsset<'b>>,
+    #[serde(borrow)]
+    hashes: MapOnly<HashBody<'b>>,
+    #[serde(borrow)]
+    collision: Option<MapOnly<NewCollision<'b>>>,
+}
+
+/// What is known of a request that inserts.
+struct Inserting {
+    detect: bool,
+    text: String,
+    ticket: Option<Ticket>,
+}
+
+/// Reads an insert's body; the answer, when it was answered before.
+async fn begin_insert(
+    engine: &Engine,
+    request: &mut Request,
+    principal: &Principal,
+    can_detect: bool,
+) -> Result<std::result::Result<Inserting, Response>> {
+    let params = QueryParams::read(&request.query, if can_detect { &["detect"] } else { &[] })?;
+    let detect = params.choice("detect", false, &[("true", true), ("false", false)])?;
+    engine.tenant()?;
+    let text = json_text(request, BODY_MAX_BYTES, JSON).await?;
+    Ok(match begin(engine, request, &text, principal)? {
+        Begun::Answered(response) => Err(response),
+        Begun::New(ticket) => Ok(Inserting { detect, text, ticket }),
+    })
+}
+
+/// `POST /records`
+pub async fn insert(engine: &Engine, request: &mut Request, principal: &Principal, masks: &Masks) -> Result<Response> {
+    let context = change_context(request)?;
+    let Inserting { detect, text, ticket } = match begin_insert(engine, request, principal, true).await? {
+        Ok(inserting) => inserting,
+        Err(answered) => return Ok(answered),
+    };
+    let record: Record<'_> = parse(&text, "insert record")?;
+    let (MapOnly(asset), MapOnly(hash)) = (record.metadata, record.hashes);
+    let (now, tenant) = (engine.now_ms(), engine.tenant()?);
+    let (metadata_id, hash_id) = (engine.new_id()?, engine.new_id()?);
+    let under = |place: &'static str| move |error: StorageError| error.under(place);
+    let document = asset.document(&tenant, &metadata_id, now).map_err(under("/metadata"))?;
+    let hash = hash.record(Some(&asset.asset_id), &hash_id, now).map_err(under("/hashes"))?;
+    let collision = match &record.collision {
+        Some(MapOnly(collision)) => Some(collision_of_record(engine, collision, &asset.asset_id).await?),
+        None => None,
+    };
+    let collision_id = collision.as_ref().map(|entry| entry.id.to_string());
+    let insert = Insert { asset: Some(document), hash: Some(hash), collision, detect };
+    let answer = |outcomes: &[WriteOutcome], detected: Option<&Detected>| {
+        let mut body = json!({"metadataId": metadata_id, "hashId": hash_id});
+        if let Some(id) = &collision_id {
+            body["collisionId"] = json!(id);
+        }
+        tell_detected(&mut body, detected, masks);
+        Ok(kept(made(201, &body, outcomes)))
+    };
+    engine.insert_record(&insert, &context, ticket.as_ref(), &answer).await.map(response)
+}
+
+/// The entry of a collision that is sent with the record of its primary asset.
+async fn collision_of_record(
+    engine: &Engine,
+    collision: &NewCollision<'_>,
+    asset: &str,
+) -> Result<crate::engine::NewDocument> {
+    if collision.primary_asset_id != asset {
+        let detail = format!("expected the asset of the record, {asset:?}, got {:?}", collision.primary_asset_id);
+        return Err(invalid("/collision/primaryAssetId", detail));
+    }
+    let conflicting = ("/collision/conflictingAssetId", collision.conflicting_asset_id.as_str());
+    engine.check_assets(&[conflicting]).await?;
+    collision.entry(&engine.new_id()?, engine.now_ms()).map_err(|error| error.under("/collision"))
+}
+
+/// Adds what was found to an answer.
+fn tell_detected(body: &mut Value, detected: Option<&Detected>, masks: &Masks) {
+    let Some(detected) = detected else { return };
+    body["matches"] = detected.matches.iter().map(|found| hashes::shown(found, masks)).collect();
+    body["collisionIds"] = json!(detected.collisions);
+    body["detection"] = json!({
+        "found": detected.found,
+        "logged": detected.collisions.len(),
+        "notLogged": detected.unlogged,
+        "qualityTooLow": detected.is_poor,
+    });
+}
+
+/// `POST /assets`
+pub async fn insert_asset(engine: &Engine, request: &mut Request, principal: &Principal) -> Result<Response> {
+    let context = change_context(request)?;
+    let Inserting { text, ticket, .. } = match begin_insert(engine, request, principal, false).await? {
+        Ok(inserting) => inserting,
+        Err(answered) => return Ok(answered),
+    };
+    let asset: NewAsset<'_> = parse(&text, "insert asset")?;
+    let metadata_id = engine.new_id()?;
+    let document = asset.document(&engine.tenant()?, &metadata_id, engine.now_ms())?;
+    let insert = Insert { asset: Some(document), ..Insert::default() };
+    let answer = |outcomes: &[WriteOutcome], _: Option<&Detected>| {
+        Ok(kept(made(201, &json!({"metadataId": metadata_id}), outcomes)))
+    };
+    engine.insert_record(&insert, &context, ticket.as_ref(), &answer).await.map(response)
+}
+
+/// `POST /hashes`
+pub async fn insert_hash(
+    engine: &Engine,
+    request: &mut Request,
+    principal: &Principal,
+    masks: &Masks,
+) -> Result<Response> {
+    let context = change_context(request)?;
+    let Inserting { detect, text, ticket } = match begin_insert(engine, request, principal, true).await? {
+        Ok(inserting) => inserting,
+        Err(answered) => return Ok(answered),
+    };
+    let hash: HashBody<'_> = parse(&text, "insert hash")?;
+    let hash_id = engine.new_id()?;
+    let insert = Insert { hash: Some(hash.record(None, &hash_id, engine.now_ms())?), detect, ..Insert::default() };
+    let answer = |outcomes: &[WriteOutcome], detected: Option<&Detected>| {
+        let mut body = json!({"hashId": hash_id});
+        tell_detected(&mut body, detected, masks);
+        Ok(kept(made(201, &body, outcomes)))
+    };
+    engine.insert_record(&insert, &context, ticket.as_ref(), &answer).await.map(response)
+}
+
+/// `GET /records/{assetId}`
+pub async fn get(engine: &Engine, request: &Request, asset: &str, masks: &Masks) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    let metadata = engine.get(ASSETS, asset, Tier::Current).await?;
+    let metadata = metadata.ok_or_else(|| absent(ASSETS, asset, StorageTier::Hot))?;
+    let hashes = engine.get(HASHES, asset, Tier::Current).await?;
+    let metadata = shown(engine, ASSETS, metadata.text, masks)?;
+    let hashes = hashes.map(|hashes| shown(engine, HASHES, hashes.text, masks)).transpose()?;
+    let hashes = hashes.unwrap_or_else(|| "null".to_owned());
+    Ok(Response::json(200, format!("{{\"metadata\":{metadata},\"hashes\":{hashes}}}")))
+}
+
+/// `GET /assets/{assetId}`
+pub async fn get_asset(engine: &Engine, request: &Request, asset: &str, masks: &Masks) -> Result<Response> {
+    get_one(engine, request, ASSETS, asset, masks).await
+}
+
+/// `GET /hashes/{assetId}`
+pub async fn get_hash(engine: &Engine, request: &Request, asset: &str, masks: &Masks) -> Result<Response> {
+    get_one(engine, request, HASHES, asset, masks).await
+}
+
+async fn get_one(engine: &Engine, request: &Request, collection: &str, asset: &str, masks: &Masks) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    let document = engine.get(collection, asset, Tier::Current).await?;
+    let document = document.ok_or_else(|| absent(collection, asset, StorageTier::Hot))?;
+    let tag = etag(document.sequence);
+    Ok(Response::json(200, shown(engine, collection, document.text, masks)?).with_header("etag", tag))
+}
+
+/// `PATCH /assets/{assetId}`
+pub async fn patch_asset(engine: &Engine, request: &mut Request, asset: &str, masks: &Masks) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    let (context, condition) = (change_context(request)?, write_condition(request)?);
+    let text = json_text(request, BODY_MAX_BYTES, &["application/json", "application/merge-patch+json"]).await?;
+    let mutation = Mutation::Merge { id: asset.into(), patch: asset_patch(&text, engine.now_ms())? };
+    let outcomes = engine.write(&[Write { collection: ASSETS.into(), mutation, condition }], &context).await?;
+    let (sequence, text) = outcomes.first().map_or((0, None), |outcome| (outcome.sequence, outcome.text.clone()));
+    let text = shown(engine, ASSETS, text.as_deref().unwrap_or("{}").to_owned(), masks)?;
+    let response = Response::json(200, text).with_header("etag", etag(sequence));
+    Ok(response.with_header(SEQUENCE_HEADER, sequence.to_string()))
+}
+
+/// `DELETE /records/{assetId}`: the hash record, if there is one, and then the asset, in one transaction.
+pub async fn delete(engine: &Engine, request: &Request, asset: &str) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    let context = change_context(request)?;
+    let writes = [HASHES, ASSETS].map(|collection| deletion(collection, asset));
+    let mut no_hash = |position: usize, error: StorageError| match (position, error.kind()) {
+        (0, crate::error::ErrorKind::NotFound) => Ok(()),
+        _ => Err(error),
+    };
+    let outcomes = engine.write_with(&writes, &context, &mut no_hash).await?;
+    Ok(deleted(&outcomes))
+}
+
+/// `DELETE /hashes/{assetId}`
+pub async fn delete_hash(engine: &Engine, request: &Request, asset: &str) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    let context = change_context(request)?;
+    let condition = write_condition(request)?;
+    let write = Write { condition, ..deletion(HASHES, asset) };
+    Ok(deleted(&engine.write(&[write], &context).await?))
+}
+
+fn deletion(collection: &str, asset: &str) -> Write {
+    let mutation = Mutation::Delete { id: asset.into() };
+    Write { collection: collection.into(), mutation, condition: Condition::default() }
+}
+
+fn deleted(outcomes: &[WriteOutcome]) -> Response {
+    let last = outcomes.last().map_or(0, |outcome| outcome.sequence);
+    Response::empty(204).with_header(SEQUENCE_HEADER, last.to_string())
+}
+
+/// `GET /assets`: by when they were uploaded, newest first unless asked otherwise.
+pub async fn list_assets(engine: &Engine, request: &Request, masks: &Masks) -> Result<Response> {
+    let params = QueryParams::read(&request.query, &["status", "direction", "limit", "cursor"])?;
+    let descending = params.choice("direction", true, &[("desc", true), ("asc", false)])?;
+    let status = params.get("status").map(|status| equals("status", status));
+    list(engine, masks, ASSETS, status.into_iter().collect(), ("uploadedAt", descending), &params).await
+}
+
+/// A condition that a field has this text.
+pub fn equals(field: &str, text: &str) -> Filter {
+    Filter::Compare(FieldPath::new(field), Comparison::Eq(Operand(OrderKey::Text(text.to_owned()))))
+}
+
+/// A page of a collection's documents.
+pub async fn list(
+    engine: &Engine,
+    masks: &Masks,
+    collection: &str,
+    conditions: Vec<Filter>,
+    (field, descending): (&str, bool),
+    params: &QueryParams,
+) -> Result<Response> {
+    engine.tenant()?;
+    let mut query = Query {
+        filter: (!conditions.is_empty()).then_some(Filter::And(conditions)),
+        order_by: vec![OrderBy { path: FieldPath::new(field), descending }],
+        limit: params.limit()?,
+        ..Query::default()
+    };
+    let mut paths = vec![field.to_owned()];
+    if let Some(filter) = &query.filter {
+        filter.visit_paths(&mut |path| paths.push(path.as_str().to_owned()));
+    }
+    paths.iter().try_for_each(|path| masks.check_path(collection, path))?;
+    let hash = cursor::query_hash(&format!("{collection} {:?} {:?}", query.filter, query.order_by));
+    if let Some(after) = params.get("cursor") {
+        query.after = Some(cursor::decode(hash, after, query.key_width())?);
+    }
+    let found = engine.query(collection, &query, Tier::Current).await?;
+    let items = found.rows.into_iter().map(|row| shown(engine, collection, row, masks));
+    page(&items.collect::<Result<Vec<_>>>()?, hash, found.next)
+}

@@ -1,0 +1,172 @@
+//! The routes that an asset registry has beside those of every object.
+
+use matchit::Params;
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::http::access::Role;
+use crate::http::routes::{decoded, uuid};
+use crate::types::names::check_document_id;
+
+/// A route below `/v1/registry/{tenant}`, with its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryRoute {
+    /// Records: an asset with its hash.
+    Records,
+    /// One record.
+    Record(String),
+    /// All assets.
+    Assets,
+    /// One asset.
+    Asset(String),
+    /// All hash records.
+    Hashes,
+    /// How large the index of hashes is.
+    HashStats,
+    /// Making room in it.
+    HashCompaction,
+    /// The search for near hashes.
+    HashSearch,
+    /// Several searches.
+    HashSearches,
+    /// One hash record.
+    Hash(String),
+    /// The collision log.
+    Collisions,
+    /// One collision.
+    Collision(Uuid),
+    /// A collision's reviews.
+    Reviews(Uuid),
+    /// What the tenant has set.
+    Settings,
+}
+
+/// Which route a path is.
+#[derive(Clone, Copy, Debug)]
+pub enum RegistryPattern {
+    /// [`RegistryRoute::Records`]
+    Records,
+    /// [`RegistryRoute::Record`]
+    Record,
+    /// [`RegistryRoute::Assets`]
+    Assets,
+    /// [`RegistryRoute::Asset`]
+    Asset,
+    /// [`RegistryRoute::Hashes`]
+    Hashes,
+    /// [`RegistryRoute::HashStats`]
+    HashStats,
+    /// [`RegistryRoute::HashCompaction`]
+    HashCompaction,
+    /// [`RegistryRoute::HashSearch`]
+    HashSearch,
+    /// [`RegistryRoute::HashSearches`]
+    HashSearches,
+    /// [`RegistryRoute::Hash`]
+    Hash,
+    /// [`RegistryRoute::Collisions`]
+    Collisions,
+    /// [`RegistryRoute::Collision`]
+    Collision,
+    /// [`RegistryRoute::Reviews`]
+    Reviews,
+    /// [`RegistryRoute::Settings`]
+    Settings,
+}
+
+/// The paths.
+pub const PATTERNS: [(&str, RegistryPattern); 14] = [
+    ("/v1/registry/{tenant}/records", RegistryPattern::Records),
+    ("/v1/registry/{tenant}/records/{asset}", RegistryPattern::Record),
+    ("/v1/registry/{tenant}/assets", RegistryPattern::Assets),
+    ("/v1/registry/{tenant}/assets/{asset}", RegistryPattern::Asset),
+    ("/v1/registry/{tenant}/hashes", RegistryPattern::Hashes),
+    ("/v1/registry/{tenant}/hashes/stats", RegistryPattern::HashStats),
+    ("/v1/registry/{tenant}/hashes/compact", RegistryPattern::HashCompaction),
+    ("/v1/registry/{tenant}/hashes/search", RegistryPattern::HashSearch),
+    ("/v1/registry/{tenant}/hashes/search/batch", RegistryPattern::HashSearches),
+    ("/v1/registry/{tenant}/hashes/{asset}", RegistryPattern::Hash),
+    ("/v1/registry/{tenant}/collisions", RegistryPattern::Collisions),
+    ("/v1/registry/{tenant}/collisions/{collision}", RegistryPattern::Collision),
+    ("/v1/registry/{tenant}/collisions/{collision}/reviews", RegistryPattern::Reviews),
+    ("/v1/registry/{tenant}/settings", RegistryPattern::Settings),
+];
+
+impl RegistryRoute {
+    /// The route of a path that was found.
+    pub fn find(pattern: RegistryPattern, params: &Params<'_, '_>) -> Result<Self> {
+        Ok(match pattern {
+            RegistryPattern::Records => Self::Records,
+            RegistryPattern::Record => Self::Record(asset(params)?),
+            RegistryPattern::Assets => Self::Assets,
+            RegistryPattern::Asset => Self::Asset(asset(params)?),
+            RegistryPattern::Hashes => Self::Hashes,
+            RegistryPattern::HashStats => Self::HashStats,
+            RegistryPattern::HashCompaction => Self::HashCompaction,
+            RegistryPattern::HashSearch => Self::HashSearch,
+            RegistryPattern::HashSearches => Self::HashSearches,
+            RegistryPattern::Hash => Self::Hash(asset(params)?),
+            RegistryPattern::Collisions => Self::Collisions,
+            RegistryPattern::Collision => Self::Collision(uuid(params, "collision")?),
+            RegistryPattern::Reviews => Self::Reviews(uuid(params, "collision")?),
+            RegistryPattern::Settings => Self::Settings,
+        })
+    }
+
+    /// The methods that this route has.
+    pub fn methods(&self) -> &'static [&'static str] {
+        match self {
+            Self::Records | Self::HashCompaction | Self::HashSearch | Self::HashSearches | Self::Reviews(_) => {
+                &["POST"]
+            }
+            Self::Record(_) | Self::Hash(_) => &["GET", "HEAD", "DELETE"],
+            Self::Assets | Self::Hashes | Self::Collisions => &["GET", "HEAD", "POST"],
+            Self::Asset(_) => &["GET", "HEAD", "PATCH"],
+            Self::HashStats | Self::Collision(_) => &["GET", "HEAD"],
+            Self::Settings => &["GET", "HEAD", "PUT"],
+        }
+    }
+
+    /// What it is called in the access log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::Record(_) => "record",
+            Self::Assets => "assets",
+            Self::Asset(_) => "asset",
+            Self::Hashes => "hashes",
+            Self::HashStats => "hash-stats",
+            Self::HashCompaction => "hash-compaction",
+            Self::HashSearch | Self::HashSearches => "hash-search",
+            Self::Hash(_) => "hash",
+            Self::Collisions => "collisions",
+            Self::Collision(_) => "collision",
+            Self::Reviews(_) => "reviews",
+            Self::Settings => "settings",
+        }
+    }
+
+    /// The role that a method of this route asks for.
+    pub fn role(&self, method: &str) -> Role {
+        match (self, method) {
+            (_, "GET" | "HEAD") | (Self::HashSearch | Self::HashSearches, _) => Role::Reader,
+            (Self::Reviews(_), _) => Role::Reviewer,
+            (Self::Settings | Self::HashCompaction, _) => Role::Admin,
+            _ => Role::Writer,
+        }
+    }
+
+    /// The asset that it is about.
+    pub fn asset(&self) -> Option<&String> {
+        match self {
+            Self::Record(asset) | Self::Asset(asset) | Self::Hash(asset) => Some(asset),
+            _ => None,
+        }
+    }
+}
+
+fn asset(params: &Params<'_, '_>) -> Result<String> {
+    let id = decoded(params, "asset")?.into_owned();
+    check_document_id(&id)?;
+    Ok(id)
+}
