@@ -140,7 +140,7 @@ impl Engine {
         let hot = Rc::new(HotStore::new(Rc::clone(&ports.sql), config.hot.clone(), memory_bytes));
         Self {
             snapshotter: Snapshotter::new(ports.clone(), config.clone(), Rc::clone(&hot), reads),
-            similarity: SimilarityStore::new(Rc::clone(&ports.sql)),
+            similarity: SimilarityStore::new(Rc::clone(&ports.sql), config.memory.budget_bytes / 5 * 3),
             files,
             warm: Warm::new(Rc::clone(&ports.cache)),
             exports: Exports::default(),

@@ -87,6 +87,18 @@ impl HotStore {
         read::documents(&head, &columns.blob(&head.index), rows, &mut Budget::new(READ_MAX_BYTES))
     }
 
+    /// The first of these ids that no current document of a collection has.
+    pub fn missing<'i>(&self, collection: &str, ids: &[&'i str]) -> Result<Option<&'i str>> {
+        let mut sorted = ids.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let located = match self.catalog()?.live(collection) {
+            Some(collection) => self.locate(collection.life(), &sorted)?,
+            None => HashMap::new(),
+        };
+        Ok(ids.iter().find(|id| !located.contains_key(**id)).copied())
+    }
+
     /// Where these documents are; those that do not exist are missing. `ids` ascend and are unique.
     pub(super) fn locate(&self, life: LifeKey, ids: &[&str]) -> Result<HashMap<String, Located>> {
         let forms = self.directory.forms(life)?;

@@ -84,7 +84,7 @@ pub fn collections() -> [(&'static str, CollectionDefinition); 4] {
     let lineage = ["manifestLineage.issuerKeyId", "manifestLineage.parentHash"];
     [
         (ASSETS, definition(&assets, &["uploadedAt", "status"], Constraints::default())),
-        (HASHES, definition(&hashes, &["embeddingId", lineage[0], lineage[1]], of_assets)),
+        (HASHES, definition(&hashes, &["pdqHash", "embeddingId", lineage[0], lineage[1]], of_assets)),
         (COLLISIONS, definition(&collisions, &["primaryAssetId", "conflictingAssetId", "collisionId", "label"], worm)),
         (SETTINGS, CollectionDefinition::default()),
     ]

@@ -43,15 +43,21 @@ pub struct Collision {
 }
 
 impl Engine {
-    /// Appends a collision.
+    /// Appends a collision of assets, each with its place in the request, which must be there.
     pub async fn append_collision(
         &self,
         entry: NewDocument,
+        assets: &[(&str, &str)],
         context: &ChangeContext,
         ticket: Option<&Ticket>,
         answer: &dyn Fn(&[WriteOutcome]) -> Result<KeptAnswer>,
     ) -> Result<KeptAnswer> {
-        let mut answer = |outcomes: &[WriteOutcome]| answer(outcomes);
+        // Before anything is written, and again once no other request can come between.
+        self.check_assets(assets)?;
+        let mut answer = |outcomes: &[WriteOutcome]| {
+            self.check_assets(assets)?;
+            answer(outcomes)
+        };
         let writes = [insert(COLLISIONS, entry)];
         self.write_answering(&writes, context, &mut |_, error| Err(error), ticket, &mut answer).await
     }
@@ -68,7 +74,7 @@ impl Engine {
         self.find_collision(collision).await?;
         // Entries stay: one that was there is there.
         let entry = review.entry(&self.new_id()?, &collision.to_string(), self.now_ms())?;
-        self.append_collision(entry, context, ticket, answer).await
+        self.append_collision(entry, &[], context, ticket, answer).await
     }
 
     async fn find_collision(&self, id: Uuid) -> Result<Document> {

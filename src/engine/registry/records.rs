@@ -26,6 +26,8 @@ pub struct Insert {
     pub hash: Option<NewHash>,
     /// A collision that the caller knows of.
     pub collision: Option<NewDocument>,
+    /// The asset that it is with, and where that is named.
+    pub conflicting: Option<(&'static str, String)>,
     /// Whether to look for collisions.
     pub detect: bool,
 }
@@ -84,7 +86,11 @@ impl Engine {
         }
         // The places in documents are told before; what is left has none.
         let mut refused = |_: usize, error: StorageError| Err(error);
+        let conflicting = record.conflicting.as_ref().map(|(place, asset)| (*place, asset.as_str()));
+        // Before anything is written, and again once no other request can come between.
+        self.check_assets(conflicting.as_slice())?;
         let mut finish = |outcomes: &[WriteOutcome]| {
+            self.check_assets(conflicting.as_slice())?;
             let Some(hash) = detecting else { return answer(outcomes, None) };
             // All that was committed before this transaction.
             let before = outcomes.first().map_or(0, |outcome| outcome.sequence.saturating_sub(1));
@@ -144,17 +150,14 @@ impl Engine {
         Ok(detected)
     }
 
-    /// Refuses a collision of assets that the tenant does not have.
-    pub async fn check_assets(&self, assets: &[(&str, &str)]) -> Result<()> {
-        for (pointer, asset) in assets {
-            if self.get(ASSETS, asset, crate::engine::Tier::Current).await?.is_none() {
-                let message = "expected assets of the tenant, got others; see errors";
-                let detail = format!("expected the id of an asset, got {asset:?}, which is none");
-                let error = StorageError::new(ErrorKind::Conflict, StorageTier::Api, "log collision", message);
-                return Err(error.at(*pointer, detail));
-            }
-        }
-        Ok(())
+    /// Refuses assets that the tenant does not have; each has its place in the request.
+    pub(super) fn check_assets(&self, assets: &[(&str, &str)]) -> Result<()> {
+        let ids: Vec<&str> = assets.iter().map(|(_, asset)| *asset).collect();
+        let Some(missing) = self.hot.missing(ASSETS, &ids)? else { return Ok(()) };
+        let place = assets.iter().find(|(_, asset)| *asset == missing).map_or("", |(pointer, _)| *pointer);
+        let message = "expected assets of the tenant, got others; see errors";
+        let detail = format!("expected the id of an asset, got {missing:?}, which is none");
+        Err(StorageError::new(ErrorKind::Conflict, StorageTier::Api, "log collision", message).at(place, detail))
     }
 }
 

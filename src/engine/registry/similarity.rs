@@ -83,7 +83,9 @@ impl Engine {
             for row in &page.rows {
                 let parsed = Json::parse(row)?;
                 let Some(Json::String(asset)) = parsed.get("id") else { return Err(not_a_record()) };
-                self.similarity.add(asset, StoredHash::of(row)?)?;
+                if let Ok(record) = StoredHash::of(row) {
+                    self.similarity.add(asset, record)?;
+                }
             }
             match page.next {
                 Some(next) => query.after = Some(next),
@@ -103,7 +105,7 @@ impl Engine {
         }
         let references = References { documents: self.hot.as_ref(), dropped: true };
         let mut take = |event: LoggedEvent| {
-            self.similarity.take(event.sequence, change(&event)?)?;
+            self.similarity.take(event.sequence, change(&event))?;
             Ok(ControlFlow::Continue(()))
         };
         self.hot.log().read(after, last, references, &mut take)?;
@@ -144,17 +146,19 @@ impl Engine {
                 self.similarity.forget();
             }
             compacted?;
+            self.ready_similarity().await?;
         }
         Ok([before, self.similarity.figures()?])
     }
 }
 
-/// What an event tells of hash records.
-fn change(event: &LoggedEvent) -> Result<Option<HashChange<'_>>> {
+/// What an event tells of hash records. A document that is none, as there may be from before the collection was declared, has
+/// no hash to be found.
+fn change(event: &LoggedEvent) -> Option<HashChange<'_>> {
     if *event.collection != *HASHES {
-        return Ok(None);
+        return None;
     }
-    let before = event.before.as_ref().map(|image| StoredHash::of(&image.text)).transpose()?;
-    let after = event.after.as_deref().map(StoredHash::of).transpose()?;
-    Ok(Some(HashChange { asset_id: &event.document_id, before, after }))
+    let before = event.before.as_ref().and_then(|image| StoredHash::of(&image.text).ok());
+    let after = event.after.as_deref().and_then(|text| StoredHash::of(text).ok());
+    Some(HashChange { asset_id: &event.document_id, before, after })
 }

@@ -37,10 +37,9 @@ pub async fn append(engine: &Engine, request: &mut Request, principal: &Principa
     let entry = collision.entry(&engine.new_id()?, engine.now_ms())?;
     let primary = ("/primaryAssetId", collision.primary_asset_id.as_str());
     let conflicting = ("/conflictingAssetId", collision.conflicting_asset_id.as_str());
-    engine.check_assets(&[primary, conflicting]).await?;
     let id = entry.id.to_string();
     let answer = |outcomes: &[WriteOutcome]| Ok(kept(made(201, &json!({"collisionId": id}), outcomes)));
-    engine.append_collision(entry, &context, ticket.as_ref(), &answer).await.map(response)
+    engine.append_collision(entry, &[primary, conflicting], &context, ticket.as_ref(), &answer).await.map(response)
 }
 
 /// `POST /collisions/{id}/reviews`

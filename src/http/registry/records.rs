@@ -74,11 +74,13 @@ pub async fn insert(engine: &Engine, request: &mut Request, principal: &Principa
     let document = asset.document(&tenant, &metadata_id, now).map_err(under("/metadata"))?;
     let hash = hash.record(Some(&asset.asset_id), &hash_id, now).map_err(under("/hashes"))?;
     let collision = match &record.collision {
-        Some(MapOnly(collision)) => Some(collision_of_record(engine, collision, &asset.asset_id).await?),
+        Some(MapOnly(collision)) => Some(collision_of_record(engine, collision, &asset.asset_id)?),
         None => None,
     };
     let collision_id = collision.as_ref().map(|entry| entry.id.to_string());
-    let insert = Insert { asset: Some(document), hash: Some(hash), collision, detect };
+    let conflicting = record.collision.as_ref().map(|MapOnly(collision)| collision.conflicting_asset_id.clone());
+    let conflicting = conflicting.map(|asset| ("/collision/conflictingAssetId", asset));
+    let insert = Insert { asset: Some(document), hash: Some(hash), collision, conflicting, detect };
     let answer = |outcomes: &[WriteOutcome], detected: Option<&Detected>| {
         let mut body = json!({"metadataId": metadata_id, "hashId": hash_id});
         if let Some(id) = &collision_id {
@@ -91,7 +93,7 @@ pub async fn insert(engine: &Engine, request: &mut Request, principal: &Principa
 }
 
 /// The entry of a collision that is sent with the record of its primary asset.
-async fn collision_of_record(
+fn collision_of_record(
     engine: &Engine,
     collision: &NewCollision<'_>,
     asset: &str,
@@ -100,8 +102,6 @@ async fn collision_of_record(
         let detail = format!("expected the asset of the record, {asset:?}, got {:?}", collision.primary_asset_id);
         return Err(invalid("/collision/primaryAssetId", detail));
     }
-    let conflicting = ("/collision/conflictingAssetId", collision.conflicting_asset_id.as_str());
-    engine.check_assets(&[conflicting]).await?;
     collision.entry(&engine.new_id()?, engine.now_ms()).map_err(|error| error.under("/collision"))
 }
 

@@ -8,9 +8,11 @@
 //! takes depends on what each would have to look at, so that skewed hashes cost a scan at most.
 
 pub mod bands;
+mod block_io;
 pub mod hash;
 pub mod packed;
 pub mod scan;
+mod state;
 pub mod store;
 
 pub use hash::{MAX_DISTANCE, PdqHash};
@@ -150,5 +152,7 @@ impl HashIndex {
     }
 }
 
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod store_tests;
 #[cfg(test)]
 mod tests;

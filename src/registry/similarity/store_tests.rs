@@ -1,0 +1,133 @@
+//! The index against a plain list, with room for all of it in memory, for the hashes alone, and for nothing.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::PdqHash;
+use super::store::{HashChange, Match, Reach, SimilarityStore, Wanted};
+use crate::ports::native::{NativeSql, SplitMix64};
+use crate::ports::{SqlStore, transact};
+use crate::registry::records::StoredHash;
+use crate::types::Sequence;
+
+struct Numbers(RefCell<SplitMix64>);
+
+impl Numbers {
+    fn below(&self, bound: u64) -> u64 {
+        self.0.borrow_mut().next_u64() % bound
+    }
+
+    /// Few hashes far apart, and many near to them: with copies.
+    fn record(&self) -> StoredHash {
+        let mut bytes = [0; 32];
+        let seed = u8::try_from(self.below(5)).unwrap();
+        bytes
+            .iter_mut()
+            .enumerate()
+            .for_each(|(place, byte)| *byte = seed.wrapping_mul(u8::try_from(place * 7 + 1).unwrap()));
+        for _ in 0..self.below(40) {
+            let bit = usize::try_from(self.below(256)).unwrap();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        StoredHash { hash: PdqHash::from_bytes(&bytes), quality: u8::try_from(self.below(101)).unwrap() }
+    }
+}
+
+fn expected(model: &BTreeMap<String, StoredHash>, wanted: &Wanted) -> (Vec<Match>, usize) {
+    let within = |distance: u32| match wanted.reach {
+        Reach::Distance(most) => distance <= most,
+        Reach::Nearest(_) => true,
+    };
+    let all = model.iter().filter(|(_, record)| record.quality >= wanted.min_quality);
+    let mut found: Vec<Match> = all
+        .map(|(id, record)| Match {
+            distance: record.hash.distance(wanted.hash),
+            asset_id: id.clone(),
+            hash: record.hash,
+            quality: record.quality,
+        })
+        .filter(|found| within(found.distance))
+        .collect();
+    found.sort();
+    let total = found.len();
+    found.truncate(match wanted.reach {
+        Reach::Distance(_) => wanted.limit,
+        Reach::Nearest(k) => k,
+    });
+    (found, total)
+}
+
+fn check(max_bytes: usize, seed: u64) {
+    println!("seed {seed}, {max_bytes} bytes");
+    let numbers = Numbers(RefCell::new(SplitMix64::new(seed)));
+    let sql: Rc<dyn SqlStore> = Rc::new(NativeSql::in_memory().unwrap());
+    let mut store = SimilarityStore::new(Rc::clone(&sql), max_bytes);
+    let mut model: BTreeMap<String, StoredHash> = BTreeMap::new();
+    store.begin(0);
+    let (mut sequence, mut packed): (Sequence, Sequence) = (0, 0);
+    let mut since: Vec<(Sequence, String, Option<StoredHash>, Option<StoredHash>)> = Vec::new();
+    for _ in 0..6_000 {
+        match numbers.below(100) {
+            0..80 => {
+                let id = format!("a{}", numbers.below(1_500));
+                let after = (numbers.below(4) > 0).then(|| numbers.record());
+                let before = model.get(&id).copied();
+                match after {
+                    Some(after) => drop(model.insert(id.clone(), after)),
+                    None => drop(model.remove(&id)),
+                }
+                sequence += 1;
+                store.take(sequence, Some(HashChange { asset_id: &id, before, after })).unwrap();
+                since.push((sequence, id, before, after));
+            }
+            80..95 => {
+                let hash = numbers.record().hash;
+                let reach = match numbers.below(3) {
+                    0 => Reach::Nearest(usize::try_from(1 + numbers.below(30)).unwrap()),
+                    1 => Reach::Distance(u32::try_from(numbers.below(32)).unwrap()),
+                    _ => Reach::Distance(u32::try_from(numbers.below(256)).unwrap()),
+                };
+                let limit = usize::try_from(1 + numbers.below(50)).unwrap();
+                let limit = if let Reach::Nearest(k) = reach { k } else { limit };
+                let min_quality = [0, 50, 100][usize::try_from(numbers.below(3)).unwrap()];
+                let wanted = Wanted { hash, reach, limit, min_quality };
+                let found = store.search(&wanted).unwrap();
+                let (matches, total) = expected(&model, &wanted);
+                assert_eq!(found.matches, matches, "{wanted:?}");
+                if matches!(reach, Reach::Distance(_)) {
+                    assert_eq!(found.total, total, "{wanted:?}");
+                }
+            }
+            95..97 => {
+                transact(sql.as_ref(), || store.pack()).unwrap();
+                (packed, since) = (sequence, Vec::new());
+            }
+            97 => {
+                transact(sql.as_ref(), || store.compact()).unwrap();
+                (packed, since) = (sequence, Vec::new());
+                assert!(store.load().unwrap());
+                assert_eq!(store.figures().unwrap().removed, 0);
+            }
+            _ if packed > 0 => {
+                store = SimilarityStore::new(Rc::clone(&sql), max_bytes);
+                assert!(store.load().unwrap());
+                assert_eq!(store.through().unwrap(), packed);
+                for (sequence, id, before, after) in &since {
+                    let (before, after) = (*before, *after);
+                    store.take(*sequence, Some(HashChange { asset_id: id, before, after })).unwrap();
+                }
+            }
+            _ => {}
+        }
+    }
+    let figures = store.figures().unwrap();
+    assert_eq!(figures.hashes, u64::try_from(model.len()).unwrap());
+}
+
+#[test]
+fn searches_are_exact_over_changes_packing_compaction_and_wakes() {
+    for (max_bytes, seed) in [(usize::MAX, 1), (34 * 700, 2), (0, 3)] {
+        check(max_bytes, seed);
+    }
+}
