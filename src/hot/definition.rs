@@ -7,7 +7,8 @@ use super::constraints::Constraints;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::json::pointer_token;
 use crate::types::{Json, StorageTier};
-use crate::vortex::{ColumnDeclaration, ColumnType};
+use crate::vortex::ColumnDeclaration;
+pub use crate::vortex::ColumnType;
 
 /// A declared column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

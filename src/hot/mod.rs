@@ -42,7 +42,7 @@ pub use crate::cdc::{LoggedEvent, References};
 pub use answers::KeptAnswer;
 pub use archiving::PlannedSegments;
 pub use catalog::{Catalog, Collection};
-pub use definition::{CollectionDefinition, Columnar, DeclaredColumn, Retention};
+pub use definition::{CollectionDefinition, ColumnType, Columnar, DeclaredColumn, Retention};
 pub use directory::{BuiltBytes, LifeKey};
 pub use erasure::Erasure;
 pub use evicted::{EvictedRows, NeedsCold};

@@ -6,9 +6,8 @@
 
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::constraints::{Constraints, FieldCheck, Rule};
-use crate::hot::{CollectionDefinition, DeclaredColumn};
+use crate::hot::{CollectionDefinition, ColumnType, DeclaredColumn};
 use crate::types::StorageTier;
-use crate::vortex::ColumnType;
 
 /// Assets.
 pub const ASSETS: &str = "asset_metadata";

@@ -17,6 +17,9 @@ const TRIES: usize = 4;
 /// Matches that are looked at for one insert.
 const LOOKED_AT_MAX: usize = 1_000;
 
+/// What is answered of an insert, by what was written and what was found.
+pub type Answer<'a> = &'a dyn Fn(&[WriteOutcome], Option<&Detected>) -> Result<KeptAnswer>;
+
 /// What is inserted.
 #[derive(Default)]
 pub struct Insert {
@@ -54,7 +57,7 @@ impl Engine {
         record: &Insert,
         context: &ChangeContext,
         ticket: Option<&Ticket>,
-        answer: &dyn Fn(&[WriteOutcome], Option<&Detected>) -> Result<KeptAnswer>,
+        answer: Answer<'_>,
     ) -> Result<KeptAnswer> {
         self.tenant()?;
         let writes = writes_of(record);
@@ -75,7 +78,7 @@ impl Engine {
         writes: &[Write],
         context: &ChangeContext,
         ticket: Option<&Ticket>,
-        answer: &dyn Fn(&[WriteOutcome], Option<&Detected>) -> Result<KeptAnswer>,
+        answer: Answer<'_>,
     ) -> Result<KeptAnswer> {
         let detecting = record.hash.as_ref().filter(|_| record.detect);
         let settings = self.registry_settings()?;

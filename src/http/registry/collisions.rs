@@ -38,7 +38,7 @@ pub async fn append(engine: &Engine, request: &mut Request, principal: &Principa
     let primary = ("/primaryAssetId", collision.primary_asset_id.as_str());
     let conflicting = ("/conflictingAssetId", collision.conflicting_asset_id.as_str());
     let id = entry.id.to_string();
-    let answer = |outcomes: &[WriteOutcome]| Ok(kept(made(201, &json!({"collisionId": id}), outcomes)));
+    let answer = |outcomes: &[WriteOutcome]| made(201, &json!({"collisionId": id}), outcomes).map(kept);
     engine.append_collision(entry, &[primary, conflicting], &context, ticket.as_ref(), &answer).await.map(response)
 }
 
@@ -58,7 +58,7 @@ pub async fn review(
         Begun::New(ticket) => ticket,
     };
     let review: NewReview = parse(&text, "review collision")?;
-    let answer = |outcomes: &[WriteOutcome]| Ok(kept(made(201, &json!({"collisionId": collision}), outcomes)));
+    let answer = |outcomes: &[WriteOutcome]| made(201, &json!({"collisionId": collision}), outcomes).map(kept);
     engine.append_review(collision, &review, &context, ticket.as_ref(), &answer).await.map(response)
 }
 

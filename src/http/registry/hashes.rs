@@ -1,6 +1,6 @@
 //! Hashes: listed, searched, measured.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::records::{equals, list as list_of};
@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::engine::registry::schema::HASHES;
 use crate::engine::registry::{IndexFigures, MAX_DISTANCE, Match, Matches, Reach, Wanted, invalid, read_hash};
 use crate::error::Result;
-use crate::http::body::{MapOnly, json_text, parse};
+use crate::http::body::{MapOnly, json_text, parse, to_json};
 use crate::http::message::{Request, Response};
 use crate::http::params::QueryParams;
 use crate::limits::{PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS};
@@ -84,29 +84,60 @@ impl Search {
     }
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    candidates: u64,
+    distances: u64,
+    /// Of the whole request.
+    rows_read: u64,
+    elapsed_ms: i64,
+}
+
+/// What a search found, as its reader may see it.
+#[derive(Serialize)]
+struct Found {
+    matches: Vec<Shown>,
+    total: usize,
+    stats: Stats,
+}
+
+/// A match as its reader may see it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    asset_id: String,
+    distance: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pdq_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality: Option<u8>,
+}
+
+impl Shown {
+    /// A match without what is hidden.
+    pub fn of(found: &Match, masks: &Masks) -> Self {
+        let is_shown = |field: &str| masks.check_path(HASHES, field).is_ok();
+        Self {
+            asset_id: found.asset_id.clone(),
+            distance: found.distance,
+            pdq_hash: is_shown("pdqHash").then(|| found.hash.to_string()),
+            quality: is_shown("pdqQuality").then_some(found.quality),
+        }
+    }
+}
+
 /// `POST /hashes/search`
 pub async fn search(engine: &Engine, request: &mut Request, masks: &Masks) -> Result<Response> {
-    QueryParams::read(&request.query, &[])?;
-    engine.tenant()?;
-    masks.check_path(HASHES, "pdqHash")?;
-    let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
+    let text = begin(engine, request, masks).await?;
     let search: Search = parse(&text, "search hashes")?;
-    let wanted = [search.wanted()?];
-    let (started, before) = (engine.now_ms(), engine.counters());
-    let found = engine.search_hashes(&wanted).await?;
-    let rows_read = engine.counters().since(before).rows_read;
-    let mut body = found.first().map(|found| told(found, masks)).unwrap_or_default();
-    body["stats"]["rowsRead"] = json!(rows_read);
-    body["stats"]["elapsedMs"] = json!(engine.now_ms().saturating_sub(started));
-    Ok(Response::json(200, body.to_string()))
+    let found = find(engine, &[search.wanted()?], masks).await?;
+    Ok(Response::json(200, to_json(&found.first())?))
 }
 
 /// `POST /hashes/search/batch`
 pub async fn search_batch(engine: &Engine, request: &mut Request, masks: &Masks) -> Result<Response> {
-    QueryParams::read(&request.query, &[])?;
-    engine.tenant()?;
-    masks.check_path(HASHES, "pdqHash")?;
-    let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
+    let text = begin(engine, request, masks).await?;
     let Searches { queries } = parse(&text, "search hashes")?;
     if !(1..=SEARCHES_MAX).contains(&queries.len()) {
         let detail = format!("expected 1 to {SEARCHES_MAX} searches, got {}", queries.len());
@@ -117,34 +148,28 @@ pub async fn search_batch(engine: &Engine, request: &mut Request, masks: &Masks)
         .enumerate()
         .map(|(place, MapOnly(search))| search.wanted().map_err(|error| error.under(&format!("/queries/{place}"))));
     let wanted = placed.collect::<Result<Vec<_>>>()?;
+    let results = find(engine, &wanted, masks).await?;
+    Ok(Response::json(200, to_json(&json!({ "results": results }))?))
+}
+
+async fn begin(engine: &Engine, request: &mut Request, masks: &Masks) -> Result<String> {
+    QueryParams::read(&request.query, &[])?;
+    engine.tenant()?;
+    masks.check_path(HASHES, "pdqHash")?;
+    json_text(request, BODY_MAX_BYTES, &["application/json"]).await
+}
+
+async fn find(engine: &Engine, wanted: &[Wanted], masks: &Masks) -> Result<Vec<Found>> {
     let (started, before) = (engine.now_ms(), engine.counters());
-    let found = engine.search_hashes(&wanted).await?;
+    let found = engine.search_hashes(wanted).await?;
     let rows_read = engine.counters().since(before).rows_read;
-    let results: Vec<Value> = found.iter().map(|found| told(found, masks)).collect();
-    let elapsed = engine.now_ms().saturating_sub(started);
-    let body = json!({"results": results, "stats": {"rowsRead": rows_read, "elapsedMs": elapsed}});
-    Ok(Response::json(200, body.to_string()))
-}
-
-fn told(found: &Matches, masks: &Masks) -> Value {
-    let matches: Vec<Value> = found.matches.iter().map(|found| shown(found, masks)).collect();
-    json!({
-        "matches": matches,
-        "total": found.total,
-        "stats": {"candidates": found.stats.candidates, "distances": found.stats.distances},
-    })
-}
-
-/// A match as its reader may see it.
-pub fn shown(found: &Match, masks: &Masks) -> Value {
-    let mut shown = json!({"assetId": found.asset_id, "distance": found.distance});
-    if masks.check_path(HASHES, "pdqHash").is_ok() {
-        shown["pdqHash"] = json!(found.hash.to_string());
-    }
-    if masks.check_path(HASHES, "pdqQuality").is_ok() {
-        shown["quality"] = json!(found.quality);
-    }
-    shown
+    let elapsed_ms = engine.now_ms().saturating_sub(started);
+    let told = |found: Matches| Found {
+        matches: found.matches.iter().map(|found| Shown::of(found, masks)).collect(),
+        total: found.total,
+        stats: Stats { candidates: found.stats.candidates, distances: found.stats.distances, rows_read, elapsed_ms },
+    };
+    Ok(found.into_iter().map(told).collect())
 }
 
 /// `GET /hashes/stats`

@@ -8,6 +8,7 @@ mod settings;
 
 use self::routes::RegistryRoute;
 use super::access::Principal;
+use super::body::to_json;
 use super::message::{Request, Response};
 use super::object::SEQUENCE_HEADER;
 use crate::engine::query::OrderKey;
@@ -72,7 +73,7 @@ fn page(items: &[String], hash: u64, next: Option<Vec<OrderKey>>) -> Result<Resp
 }
 
 /// The answer to a write, with the sequence that it reached.
-fn made(status: u16, body: &serde_json::Value, outcomes: &[WriteOutcome]) -> Response {
+fn made(status: u16, body: &impl serde::Serialize, outcomes: &[WriteOutcome]) -> Result<Response> {
     let last: Sequence = outcomes.last().map_or(0, |outcome| outcome.sequence);
-    Response::json(status, body.to_string()).with_header(SEQUENCE_HEADER, last.to_string())
+    Ok(Response::json(status, to_json(body)?).with_header(SEQUENCE_HEADER, last.to_string()))
 }

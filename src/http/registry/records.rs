@@ -1,9 +1,9 @@
 //! Records, assets and hash records: made, read, changed, deleted.
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
-use super::{hashes, made, page, shown};
+use super::hashes::Shown;
+use super::{made, page, shown};
 use crate::engine::query::{Comparison, FieldPath, Filter, Operand, OrderBy, OrderKey, Query};
 use crate::engine::registry::schema::{ASSETS, HASHES};
 use crate::engine::registry::{Detected, HashBody, Insert, NewAsset, NewCollision, asset_patch, invalid};
@@ -82,12 +82,13 @@ pub async fn insert(engine: &Engine, request: &mut Request, principal: &Principa
     let conflicting = conflicting.map(|asset| ("/collision/conflictingAssetId", asset));
     let insert = Insert { asset: Some(document), hash: Some(hash), collision, conflicting, detect };
     let answer = |outcomes: &[WriteOutcome], detected: Option<&Detected>| {
-        let mut body = json!({"metadataId": metadata_id, "hashId": hash_id});
-        if let Some(id) = &collision_id {
-            body["collisionId"] = json!(id);
-        }
-        tell_detected(&mut body, detected, masks);
-        Ok(kept(made(201, &body, outcomes)))
+        let body = Made {
+            metadata_id: Some(&metadata_id),
+            hash_id: Some(&hash_id),
+            collision_id: collision_id.as_deref(),
+            detected: detected.map(|detected| TellDetected::of(detected, masks)),
+        };
+        Ok(kept(made(201, &body, outcomes)?))
     };
     engine.insert_record(&insert, &context, ticket.as_ref(), &answer).await.map(response)
 }
@@ -105,17 +106,51 @@ fn collision_of_record(
     collision.entry(&engine.new_id()?, engine.now_ms()).map_err(|error| error.under("/collision"))
 }
 
-/// Adds what was found to an answer.
-fn tell_detected(body: &mut Value, detected: Option<&Detected>, masks: &Masks) {
-    let Some(detected) = detected else { return };
-    body["matches"] = detected.matches.iter().map(|found| hashes::shown(found, masks)).collect();
-    body["collisionIds"] = json!(detected.collisions);
-    body["detection"] = json!({
-        "found": detected.found,
-        "logged": detected.collisions.len(),
-        "notLogged": detected.unlogged,
-        "qualityTooLow": detected.is_poor,
-    });
+/// What an insert answers.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Made<'m> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata_id: Option<&'m str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash_id: Option<&'m str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collision_id: Option<&'m str>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    detected: Option<TellDetected<'m>>,
+}
+
+/// What was found while a hash was inserted.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TellDetected<'m> {
+    matches: Vec<Shown>,
+    collision_ids: &'m [String],
+    detection: Detection,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Detection {
+    found: usize,
+    logged: usize,
+    not_logged: usize,
+    quality_too_low: bool,
+}
+
+impl<'m> TellDetected<'m> {
+    fn of(detected: &'m Detected, masks: &Masks) -> Self {
+        Self {
+            matches: detected.matches.iter().map(|found| Shown::of(found, masks)).collect(),
+            collision_ids: &detected.collisions,
+            detection: Detection {
+                found: detected.found,
+                logged: detected.collisions.len(),
+                not_logged: detected.unlogged,
+                quality_too_low: detected.is_poor,
+            },
+        }
+    }
 }
 
 /// `POST /assets`
@@ -130,7 +165,7 @@ pub async fn insert_asset(engine: &Engine, request: &mut Request, principal: &Pr
     let document = asset.document(&engine.tenant()?, &metadata_id, engine.now_ms())?;
     let insert = Insert { asset: Some(document), ..Insert::default() };
     let answer = |outcomes: &[WriteOutcome], _: Option<&Detected>| {
-        Ok(kept(made(201, &json!({"metadataId": metadata_id}), outcomes)))
+        Ok(kept(made(201, &Made { metadata_id: Some(&metadata_id), ..Made::default() }, outcomes)?))
     };
     engine.insert_record(&insert, &context, ticket.as_ref(), &answer).await.map(response)
 }
@@ -151,9 +186,8 @@ pub async fn insert_hash(
     let hash_id = engine.new_id()?;
     let insert = Insert { hash: Some(hash.record(None, &hash_id, engine.now_ms())?), detect, ..Insert::default() };
     let answer = |outcomes: &[WriteOutcome], detected: Option<&Detected>| {
-        let mut body = json!({"hashId": hash_id});
-        tell_detected(&mut body, detected, masks);
-        Ok(kept(made(201, &body, outcomes)))
+        let detected = detected.map(|detected| TellDetected::of(detected, masks));
+        Ok(kept(made(201, &Made { hash_id: Some(&hash_id), detected, ..Made::default() }, outcomes)?))
     };
     engine.insert_record(&insert, &context, ticket.as_ref(), &answer).await.map(response)
 }

@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn what_cannot_be_a_record_is_refused_with_its_place() {
         let cases = [
-            (body("").replace(HEX, &HEX[1..]), "/pdqHash"),
+            (body("").replacen('F', "", 1), "/pdqHash"),
             (body("").replace(HEX, &format!("{HEX}0")), "/pdqHash"),
             (body("").replace(HEX, &HEX.replace('F', "G")), "/pdqHash"),
             (body("").replace("100", "101"), "/pdqQuality"),

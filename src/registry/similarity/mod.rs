@@ -152,7 +152,8 @@ impl HashIndex {
     }
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod store_tests;
 #[cfg(test)]
 mod tests;

@@ -307,8 +307,9 @@ impl State {
     pub(super) fn pack_hashes(&self, sql: &dyn SqlStore, packed: usize, all: usize) -> Result<()> {
         let first = packed / HASHES_PER_BLOCK;
         // What the first block has already may not be in memory.
-        let mut hashes = if packed % HASHES_PER_BLOCK > 0 { read_block(sql, number(first))? } else { Vec::new() };
-        hashes.truncate(packed % HASHES_PER_BLOCK);
+        let begun = packed % HASHES_PER_BLOCK;
+        let mut hashes = if begun > 0 { read_block(sql, number(first))? } else { Vec::new() };
+        hashes.truncate(begun);
         let mut block = first;
         for place in packed..all {
             let held = place.checked_sub(places(self.base)).and_then(|held| u32::try_from(held).ok());

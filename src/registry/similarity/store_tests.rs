@@ -1,5 +1,12 @@
 //! The index against a plain list, with room for all of it in memory, for the hashes alone, and for nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells its seed"
+)]
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
