@@ -19,8 +19,10 @@ use super::hash::{Halves, PdqHash, half_distance};
 const BANDS: usize = 16;
 /// Values of a band.
 const VALUES: usize = 1 << 16;
+/// Up to this distance few positions are looked at: no band needs a threshold above 1.
+pub const MAX_DISTANCE: u32 = 31;
 /// The largest distance that bands find: all of them with the highest threshold.
-pub const MAX_DISTANCE: u32 = 63;
+const FARTHEST: u32 = 63;
 /// Positions that are read before their hashes are looked at.
 const CHECKED_AT_ONCE: usize = 8_192;
 
@@ -104,7 +106,7 @@ impl Bands {
 
     /// How to find every hash within a distance; `None` beyond what bands can find, or when nothing is indexed.
     pub fn plan(&self, query: PdqHash, max_distance: u32) -> Option<Plan> {
-        if max_distance > MAX_DISTANCE || self.bands.is_empty() {
+        if max_distance > FARTHEST || self.bands.is_empty() {
             return None;
         }
         let wanted = usize::try_from(max_distance).unwrap_or(usize::MAX).saturating_add(1);

@@ -26,9 +26,6 @@ const TAIL_MAX: usize = 16_384;
 /// Looking at a hash that bands name costs as much as scanning so many.
 const LOOK_COST: usize = 8;
 
-/// Where the nearest are looked for before everything is looked at: as far as bands reach at little cost.
-const NEAREST_DISTANCE: u32 = 31;
-
 /// A hash that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
@@ -143,7 +140,7 @@ impl HashIndex {
         wanted: &dyn Fn(u32) -> bool,
         stats: &mut SearchStats,
     ) -> Vec<Found> {
-        let mut near = self.within(query, NEAREST_DISTANCE, stats);
+        let mut near = self.within(query, bands::MAX_DISTANCE, stats);
         near.retain(|found| wanted(found.position));
         if near.len() < k {
             let is_there = |position| !self.removed.contains(position) && wanted(position);
