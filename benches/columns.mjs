@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { at } from "../scripts/lib/paths.mjs";
 import { pythonIn } from "../scripts/lib/python.mjs";
 import { nativeOurs } from "./columns/build.mjs";
-import { LineProcess } from "./columns/line-process.mjs";
 import { printDataset } from "./columns/tables.mjs";
 import { WasmOurs } from "./columns/wasm-ours.mjs";
 import { counted, median } from "./lib/figures.mjs";
+import { LineProcess } from "./lib/line-process.mjs";
 import { alternate } from "./lib/workers.mjs";
 
 const rounds = 15;

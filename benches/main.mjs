@@ -9,6 +9,7 @@ import { hotSize } from "./hot-size.mjs";
 import { ingest } from "./ingest.mjs";
 import { pointRead } from "./point-read.mjs";
 import { rowsWritten } from "./rows-written.mjs";
+import { similarity } from "./similarity.mjs";
 import { size } from "./size.mjs";
 import { writeAmplification } from "./write-amplification.mjs";
 
@@ -22,6 +23,7 @@ const benches = [
   [["P3"], "aggregates", aggregate],
   [["P4"], "sizes in objects", hotSize],
   [["P4", "P6"], "columns", columns],
+  [["P8"], "similar hashes", similarity],
 ];
 
 const { values, positionals } = parseArgs({ options: { data: { type: "string", multiple: true } }, allowPositionals: true });

@@ -1,28 +1,12 @@
-// Our code in wasm, instantiated here: the worker without its platform, which the columns do not need.
-import { readFileSync } from "node:fs";
+// The commands of `ours` in wasm.
+import { instantiate } from "../lib/wasm.mjs";
 import { wasmOurs } from "./build.mjs";
-
-let compiled;
-
-/** The imports of wasm-bindgen are there for the worker; none is called. */
-function imports(module) {
-  const stubs = {};
-  for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
-    if (kind !== "function") throw new Error(`expected functions alone to be imported, got the ${kind} ${name}`);
-    (stubs[from] ??= {})[name] = () => {
-      throw new Error(`${name} was called`);
-    };
-  }
-  return stubs;
-}
 
 export class WasmOurs {
   #exports;
 
   constructor() {
-    // Compiled once, so that what V8 has made of the functions that are hot serves all data sets.
-    compiled ??= new WebAssembly.Module(readFileSync(wasmOurs));
-    this.#exports = new WebAssembly.Instance(compiled, imports(compiled)).exports;
+    this.#exports = instantiate(wasmOurs);
   }
 
   #put(bytes) {

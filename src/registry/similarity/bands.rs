@@ -3,11 +3,14 @@
 //!
 //! A hash is 16 bands of 16 bits. When two hashes differ in at most `r` bits, then for any thresholds of the bands whose sum,
 //! each counted one more, is `r + 1`, some band differs in at most its own threshold: else more than `r` bits did. So a
-//! search looks up, for each band, the buckets within its threshold: none (-1), its own (0), or also those one bit away
-//! (1), which carries to distance 31. Which band gets which is decided by how many hashes each would have to look at.
+//! search looks up, for each band, the buckets within its threshold: none (-1), its own (0), or also those up to one, two or
+//! three bits away, which carries to distance 31, 47 and 63. Which band gets which is decided by how many hashes each would
+//! have to look at: a band that few values fill is better left out, and others looked up farther.
 //!
 //! Layout: positions by band value, packed to the bits that the largest position needs, and for each band where each value's
 //! begin.
+
+use std::ops::Range;
 
 use super::Found;
 use super::hash::{Halves, PdqHash, half_distance};
@@ -16,8 +19,12 @@ use super::hash::{Halves, PdqHash, half_distance};
 const BANDS: usize = 16;
 /// Values of a band.
 const VALUES: usize = 1 << 16;
-/// The largest distance that bands find: all of them with threshold 1.
+/// Up to this distance few positions are looked at: no band needs a threshold above 1.
 pub const MAX_DISTANCE: u32 = 31;
+/// The largest distance that bands find: all of them with the highest threshold.
+const FARTHEST: u32 = 63;
+/// Positions that are read before their hashes are looked at.
+const CHECKED_AT_ONCE: usize = 8_192;
 
 /// Positions of hashes by the values of their bands.
 #[derive(Default)]
@@ -34,19 +41,42 @@ struct Band {
 
 /// What is looked up for a query.
 pub struct Plan {
-    thresholds: [Threshold; BANDS],
+    /// Of each band so many of the values that differ in the fewest bits.
+    buckets: [usize; BANDS],
     /// How many positions that names.
     pub candidates: usize,
+    /// What it costs, in positions to look at: to open a bucket costs something too.
+    pub cost: usize,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Threshold {
-    /// Nothing of the band is looked up.
-    Skip,
-    /// The same value.
-    Same,
-    /// And those that differ in one bit.
-    OneBit,
+/// How many values differ from one in at most so many bits as the threshold is, which is one less than the place here.
+const BUCKETS: [usize; 5] = [0, 1, 17, 137, 697];
+/// What a value is turned by, the fewest bits first.
+static TURNS: [u16; 697] = turns();
+/// When a plan costs more than this part of all hashes, higher thresholds are looked at.
+const COSTLY_PART: usize = 128;
+
+/// What looking up a band costs, by the place of its threshold in [`BUCKETS`].
+type Costs = [[usize; BUCKETS.len()]; BANDS];
+
+#[expect(clippy::indexing_slicing, reason = "run by the compiler")]
+const fn turns() -> [u16; 697] {
+    let (mut turns, mut count, mut bits) = ([0; 697], 0, 0);
+    while bits <= 3 {
+        let mut turn = 0_u16;
+        loop {
+            if turn.count_ones() == bits {
+                turns[count] = turn;
+                count += 1;
+            }
+            match turn.checked_add(1) {
+                Some(next) => turn = next,
+                None => break,
+            }
+        }
+        bits += 1;
+    }
+    turns
 }
 
 /// The value of a band of a hash, by its two halves.
@@ -55,11 +85,6 @@ fn band_value(first: [u64; 2], second: [u64; 2], band: usize) -> usize {
     let word = if band % 8 < 4 { a } else { b };
     // Sixteen bits fit any size.
     usize::from(u16::try_from((word >> (48 - 16 * (band % 4))) & 0xffff).unwrap_or(0))
-}
-
-/// A value and those that differ from it in one bit.
-fn neighbours(value: usize) -> impl Iterator<Item = usize> {
-    (0..16).map(move |bit| value ^ (1 << bit))
 }
 
 impl Bands {
@@ -81,74 +106,121 @@ impl Bands {
 
     /// How to find every hash within a distance; `None` beyond what bands can find, or when nothing is indexed.
     pub fn plan(&self, query: PdqHash, max_distance: u32) -> Option<Plan> {
-        if max_distance > MAX_DISTANCE || self.bands.is_empty() {
+        if max_distance > FARTHEST || self.bands.is_empty() {
             return None;
         }
-        let mut costs: Vec<(usize, usize, usize)> = Vec::with_capacity(BANDS);
-        for (number, band) in self.bands.iter().enumerate() {
-            let value = band_value(query.first(), query.second(), number);
-            let same = band.count(value);
-            costs.push((number, same, neighbours(value).map(|value| band.count(value)).sum()));
+        let wanted = usize::try_from(max_distance).unwrap_or(usize::MAX).saturating_add(1);
+        let mut costs = Costs::default();
+        // The lowest threshold that reaches so far is nearly always enough.
+        let highest = wanted.div_ceil(BANDS).max(2);
+        (1..=highest).for_each(|threshold| self.add_costs(query, threshold, &mut costs));
+        let mut plan = cheapest(&costs, wanted, highest);
+        if highest < 3 && plan.cost > self.indexed / COSTLY_PART {
+            self.add_costs(query, highest + 1, &mut costs);
+            plan = cheapest(&costs, wanted, highest + 1);
         }
-        // What the thresholds have to sum to, each counted one more.
-        let mut wanted = usize::try_from(max_distance).unwrap_or(usize::MAX).saturating_add(1);
-        let mut plan = Plan { thresholds: [Threshold::Skip; BANDS], candidates: 0 };
-        costs.sort_unstable_by_key(|(_, same, _)| *same);
-        for (number, same, _) in costs.iter().take(wanted.min(BANDS)) {
-            plan.set(*number, Threshold::Same, *same);
-        }
-        wanted = wanted.saturating_sub(BANDS);
-        costs.sort_unstable_by_key(|(_, _, near)| *near);
-        for (number, _, near) in costs.iter().take(wanted) {
-            plan.set(*number, Threshold::OneBit, *near);
-        }
+        let hashes = plan.buckets.iter().zip(&self.bands).enumerate();
+        let hashes = hashes.map(|(number, (buckets, band))| {
+            band.count(band_value(query.first(), query.second(), number), 0..*buckets)
+        });
+        plan.candidates = hashes.sum();
         Some(plan)
+    }
+
+    /// Fills in what a threshold costs each band, those below being known.
+    fn add_costs(&self, query: PdqHash, threshold: usize, costs: &mut Costs) {
+        let Some(&[below, buckets]) = BUCKETS.get(threshold - 1..=threshold) else { return };
+        for ((number, band), costs) in self.bands.iter().enumerate().zip(costs) {
+            let value = band_value(query.first(), query.second(), number);
+            if let Some([known, cost]) = costs.get_mut(threshold - 1..=threshold) {
+                *cost = known.saturating_add(band.count(value, below..buckets)).saturating_add(buckets - below);
+            }
+        }
     }
 
     /// Adds all that the plan names and that is within the distance, some of it more than once.
     pub fn look_up(&self, plan: &Plan, halves: &Halves, query: PdqHash, max_distance: u32, found: &mut Vec<Found>) {
-        let mut check = Check { halves, query, max_distance, found };
-        for ((number, band), threshold) in self.bands.iter().enumerate().zip(plan.thresholds) {
+        let check = Check { halves, query, max_distance };
+        // Reading positions and looking at their hashes are steps of their own: each is a loop whose reads wait for no other,
+        // and waiting for memory is most of what a search does.
+        let mut positions = Vec::with_capacity(plan.candidates.min(CHECKED_AT_ONCE));
+        for ((number, band), buckets) in self.bands.iter().enumerate().zip(plan.buckets) {
             let value = band_value(query.first(), query.second(), number);
-            if threshold != Threshold::Skip {
-                band.look_up(value, &mut check);
+            let ranges = || near_values(value, 0..buckets).map(|value| band.range(value));
+            if buckets > 1 {
+                std::hint::black_box(ranges().map(|(start, end)| band.positions.touch(start, end)).sum::<u32>());
             }
-            if threshold == Threshold::OneBit {
-                neighbours(value).for_each(|value| band.look_up(value, &mut check));
-            }
+            ranges().for_each(|range| band.read(range, &check, &mut positions, found));
         }
+        check.check(&positions, found);
     }
 }
 
-impl Plan {
-    fn set(&mut self, band: usize, threshold: Threshold, candidates: usize) {
-        if let Some(known) = self.thresholds.get_mut(band) {
-            *known = threshold;
-        }
-        self.candidates = self.candidates.saturating_add(candidates);
-    }
+/// Those of the values nearest to one that are at some places in the order of how many bits differ.
+fn near_values(value: usize, places: Range<usize>) -> impl Iterator<Item = usize> {
+    TURNS.get(places).unwrap_or_default().iter().map(move |turn| value ^ usize::from(*turn))
 }
 
-/// What is done with a position.
+/// The thresholds that cost least of those whose sum, each counted one more, is what is wanted.
+fn cheapest(costs: &Costs, wanted: usize, highest: usize) -> Plan {
+    // Of each sum the least cost with the bands so far, and for each band which threshold led to it.
+    let mut least = vec![usize::MAX; wanted.saturating_add(1)];
+    if let Some(nothing) = least.first_mut() {
+        *nothing = 0;
+    }
+    let mut chosen: Vec<Vec<usize>> = Vec::with_capacity(BANDS);
+    for costs in costs {
+        let (mut next, mut chosen_here) = (vec![usize::MAX; least.len()], vec![0; least.len()]);
+        for (threshold, cost) in costs.iter().enumerate().take(highest.saturating_add(1)) {
+            let sums = next.iter_mut().zip(&mut chosen_here).skip(threshold);
+            for ((sum, chosen), before) in sums.zip(&least) {
+                if before.saturating_add(*cost) < *sum {
+                    (*sum, *chosen) = (before.saturating_add(*cost), threshold);
+                }
+            }
+        }
+        least = next;
+        chosen.push(chosen_here);
+    }
+    let cost = least.get(wanted).copied().unwrap_or(usize::MAX);
+    let (mut buckets, mut left) = ([0; BANDS], wanted);
+    for (buckets, chosen) in buckets.iter_mut().zip(&chosen).rev() {
+        let threshold = chosen.get(left).copied().unwrap_or_default();
+        *buckets = BUCKETS.get(threshold).copied().unwrap_or_default();
+        left = left.saturating_sub(threshold);
+    }
+    Plan { buckets, candidates: 0, cost }
+}
+
+/// What is done with positions.
 struct Check<'c> {
     halves: &'c Halves,
     query: PdqHash,
     max_distance: u32,
-    found: &'c mut Vec<Found>,
 }
 
 impl Check<'_> {
-    fn check(&mut self, position: u32) {
-        let Ok(index) = usize::try_from(position) else { return };
-        let Some(first) = self.halves.firsts().get(index) else { return };
-        let distance = half_distance(*first, self.query.first());
-        if distance > self.max_distance {
-            return;
+    /// Adds those that are within the distance.
+    #[inline(never)]
+    fn check(&self, positions: &[u32], found: &mut Vec<Found>) {
+        let (query, firsts) = (self.query.first(), self.halves.firsts());
+        for position in positions {
+            let Some(first) = usize::try_from(*position).ok().and_then(|place| firsts.get(place)) else { return };
+            let distance = half_distance(*first, query);
+            if distance <= self.max_distance {
+                self.check_second(*position, distance, found);
+            }
         }
-        let Some(second) = self.halves.seconds().get(index) else { return };
-        let distance = distance + half_distance(*second, self.query.second());
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn check_second(&self, position: u32, first_distance: u32, found: &mut Vec<Found>) {
+        let second = usize::try_from(position).ok().and_then(|place| self.halves.seconds().get(place));
+        let Some(second) = second else { return };
+        let distance = first_distance + half_distance(*second, self.query.second());
         if distance <= self.max_distance {
-            self.found.push(Found { distance, position });
+            found.push(Found { distance, position });
         }
     }
 }
@@ -195,24 +267,34 @@ impl Band {
         }
     }
 
-    fn count(&self, value: usize) -> usize {
-        let (start, end) = self.range(value);
-        usize::try_from(end.saturating_sub(start)).unwrap_or(0)
+    /// How many hashes have one of the values near to one at these places.
+    fn count(&self, value: usize, places: Range<usize>) -> usize {
+        let counts =
+            near_values(value, places).map(|value| self.range(value)).map(|(start, end)| end.saturating_sub(start));
+        usize::try_from(counts.sum::<u32>()).unwrap_or(usize::MAX)
     }
 
-    fn look_up(&self, value: usize, check: &mut Check<'_>) {
-        let (start, end) = self.range(value);
-        for slot in start..end {
-            check.check(self.positions.get(slot));
+    /// Reads the positions of a range of slots, and checks those that were read when they are many.
+    fn read(&self, range: (u32, u32), check: &Check<'_>, positions: &mut Vec<u32>, found: &mut Vec<Found>) {
+        let (mut start, end) = range;
+        while start < end {
+            let room = u32::try_from(CHECKED_AT_ONCE.saturating_sub(positions.len())).unwrap_or(0);
+            let until = end.min(start.saturating_add(room));
+            self.positions.read(start, until, positions);
+            start = until;
+            if positions.len() >= CHECKED_AT_ONCE {
+                check.check(positions, found);
+                positions.clear();
+            }
         }
     }
 }
 
-/// Positions of so many bits as the largest needs, one after the other.
+/// Positions of so many bits as the largest needs, one after the other, from the lowest bit of the first byte on.
 struct PackedPositions {
     bits: u32,
-    /// With a word to spare, so that whatever begins in a word may be read with the next.
-    words: Vec<u32>,
+    /// With a word to spare, so that whatever begins in a byte may be read with the seven after it.
+    bytes: Vec<u8>,
 }
 
 impl PackedPositions {
@@ -220,41 +302,53 @@ impl PackedPositions {
         let bits = usize::BITS - count.saturating_sub(1).leading_zeros();
         let bits = bits.clamp(1, 32);
         let all = count.saturating_mul(usize::try_from(bits).unwrap_or(32));
-        Self { bits, words: vec![0; all.div_ceil(32) + 1] }
+        Self { bits, bytes: vec![0; all.div_ceil(8) + size_of::<u64>()] }
     }
 
     fn bytes(&self) -> usize {
-        self.words.len() * size_of::<u32>()
+        self.bytes.len()
     }
 
-    /// The word that a slot begins in, and at which bit.
+    /// The byte that a slot begins in, and at which bit.
     fn place(&self, slot: u32) -> (usize, u32) {
         let bit = u64::from(slot) * u64::from(self.bits);
-        (usize::try_from(bit / 32).unwrap_or(usize::MAX), u32::try_from(bit % 32).unwrap_or(0))
+        (usize::try_from(bit / 8).unwrap_or(usize::MAX), u32::try_from(bit % 8).unwrap_or(0))
     }
 
     fn mask(&self) -> u64 {
         (1 << self.bits) - 1
     }
 
-    fn get(&self, slot: u32) -> u32 {
-        let (word, shift) = self.place(slot);
-        match self.words.get(word..).and_then(<[u32]>::first_chunk::<2>) {
-            Some([low, high]) => {
-                let both = u64::from(*low) | (u64::from(*high) << 32);
-                u32::try_from((both >> shift) & self.mask()).unwrap_or(0)
-            }
-            None => 0,
-        }
+    /// Reads a byte at both ends of some slots, so that memory is waited for once where several of such are touched, and
+    /// not once for each.
+    fn touch(&self, start: u32, end: u32) -> u32 {
+        let byte = |slot| self.bytes.get(self.place(slot).0).copied().map_or(0, u32::from);
+        byte(start).wrapping_add(byte(end))
+    }
+
+    /// Adds the positions of some slots.
+    #[inline(never)]
+    fn read(&self, start: u32, end: u32, positions: &mut Vec<u32>) {
+        let (byte, mut bit) = self.place(start);
+        let Some(bytes) = self.bytes.get(byte..) else { return };
+        let (bits, mask) = (self.bits, self.mask());
+        positions.extend((start..end).map(|_| {
+            let place = usize::try_from(bit / 8).unwrap_or(usize::MAX);
+            let word = bytes.get(place..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            let position = (word >> (bit % 8)) & mask;
+            bit += bits;
+            // No more bits than the mask has.
+            u32::try_from(position).unwrap_or(0)
+        }));
     }
 
     /// Sets a slot that was never set before.
     fn set(&mut self, slot: u32, position: u32) {
-        let (word, shift) = self.place(slot);
-        let both = (u64::from(position) & self.mask()) << shift;
-        let halves = [both & u64::from(u32::MAX), both >> 32];
-        for (word, half) in self.words.iter_mut().skip(word).zip(halves) {
-            *word |= u32::try_from(half).unwrap_or(0);
+        let (byte, shift) = self.place(slot);
+        let position = (u64::from(position) & self.mask()) << shift;
+        if let Some(bytes) = self.bytes.get_mut(byte..).and_then(<[u8]>::first_chunk_mut) {
+            let word = u64::from_le_bytes(*bytes) | position;
+            *bytes = word.to_le_bytes();
         }
     }
 }
@@ -271,7 +365,12 @@ mod tests {
             let step = (last / 1_000).max(1);
             let some = || (0..=last).step_by(usize::try_from(step).unwrap());
             some().for_each(|slot| packed.set(slot, last - slot));
-            assert!(some().all(|slot| packed.get(slot) == last - slot), "{count}");
+            let read = |slot| {
+                let mut read = Vec::new();
+                packed.read(slot, slot + 1, &mut read);
+                read
+            };
+            assert!(some().all(|slot| read(slot) == [last - slot]), "{count}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! Exact search among perceptual hashes by Hamming distance.
 //!
-//! Hashes have positions, given in order. Most are in an index by bands ([`bands`]), which finds every hash within distance 31
-//! of a query by looking at few; the newest ones, and all of them beyond that distance, are scanned ([`scan`]).
+//! Hashes have positions, given in order. Most are in an index by bands ([`bands`]), which finds every hash within distance 63
+//! of a query by looking at few; the newest ones, and all of them beyond that distance or where a scan costs less, are scanned
+//! ([`scan`]).
 //!
 //! Invariants: an answer is exact, whatever is indexed already; a hash is found from the moment at which it is added; memory
 //! is at most 80 bytes a hash where there are many, the building of the index included; which of the two ways a search
@@ -100,8 +101,7 @@ impl HashIndex {
     pub fn within(&self, query: PdqHash, max_distance: u32, stats: &mut SearchStats) -> Vec<Found> {
         let mut found = Vec::new();
         let indexed = self.bands.indexed();
-        let plan =
-            self.bands.plan(query, max_distance).filter(|plan| plan.candidates.saturating_mul(LOOK_COST) < indexed);
+        let plan = self.bands.plan(query, max_distance).filter(|plan| plan.cost.saturating_mul(LOOK_COST) < indexed);
         let scanned_from = match &plan {
             Some(plan) => {
                 self.bands.look_up(plan, &self.halves, query, max_distance, &mut found);
