@@ -131,7 +131,8 @@ impl ObjectService {
         engine.request_began();
         self.budgets.admit(&principal.subject, engine.now_ms())?;
         subject.replace(Some(principal.subject.clone()));
-        let _place = self.enter(&route)?;
+        // Readers of the change feed may only wait: they take a place when they read a large page.
+        let _place = if route == Route::Cdc { None } else { Some(self.take_place()?) };
         if let Some(wanted) = min_sequence(request)? {
             engine.check_min_sequence(wanted)?;
         }
@@ -165,7 +166,7 @@ impl ObjectService {
             (Route::Import(collection), _) => import::import(engine, request, &collection).await,
             (Route::Query(collection), _) => query::query(engine, request, &collection, &masks).await,
             (Route::Batch, _) => batch::batch(engine, request, &principal).await,
-            (Route::Cdc, _) => cdc::read(engine, request, &principal).await,
+            (Route::Cdc, _) => cdc::read(engine, request, &principal, &|| self.take_place()).await,
             (Route::Consumers, _) => cdc::consumers::list(engine, request),
             (Route::Consumer(name), "PUT") => cdc::consumers::acknowledge(engine, request, &name).await,
             (Route::Consumer(name), "DELETE") => cdc::consumers::forget(engine, request, &name),
@@ -228,7 +229,7 @@ pub fn masked(mut response: Response, collection: &str, masks: &Masks) -> Result
 }
 
 /// One of the requests that are worked on, until it is dropped.
-struct Place<'s>(&'s Cell<usize>);
+pub struct Place<'s>(&'s Cell<usize>);
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
@@ -237,11 +238,8 @@ impl Drop for Place<'_> {
 }
 
 impl ObjectService {
-    /// Takes a place among the requests that are worked on. Readers of the change feed, who mostly wait, need none.
-    fn enter(&self, route: &Route) -> Result<Option<Place<'_>>> {
-        if *route == Route::Cdc {
-            return Ok(None);
-        }
+    /// Takes a place among the requests that are worked on.
+    fn take_place(&self) -> Result<Place<'_>> {
         let most = self.engine().config().performance.max_concurrent_operations;
         let others = self.in_progress.get();
         if others >= most {
@@ -251,7 +249,7 @@ impl ObjectService {
             return Err(StorageError::new(ErrorKind::Unavailable, StorageTier::Api, "take request", message));
         }
         self.in_progress.set(others.saturating_add(1));
-        Ok(Some(Place(&self.in_progress)))
+        Ok(Place(&self.in_progress))
     }
 }
 
