@@ -25,7 +25,7 @@ use super::s3::{ObjectRead, S3Service};
 use crate::config::{Masking, StorageConfig};
 use crate::engine::{DocumentCache, Entry};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::{Clock, EdgePorts, Ids};
+use crate::ports::{Clock, EdgeCache, EdgePorts, Ids, TimelyCache};
 use crate::types::names::ObjectName;
 use crate::types::{Masks, Sequence, StorageTier};
 
@@ -97,6 +97,7 @@ impl Edge {
     pub fn new(ports: EdgePorts, config: &StorageConfig, access: Access) -> Result<Self> {
         let EdgePorts { cache, bucket, clock, ids } = ports;
         let key = access.session_key();
+        let cache: Rc<dyn EdgeCache> = Rc::new(TimelyCache::new(cache, Rc::clone(&clock)));
         Ok(Self {
             routes: Routes::new()?,
             cache: DocumentCache::new(

@@ -25,7 +25,7 @@ pub mod native;
 
 use std::rc::Rc;
 
-pub use cache::EdgeCache;
+pub use cache::{EdgeCache, TimelyCache};
 pub use clock::{Alarm, Clock, Ids, uuid_v7};
 pub use closable::ClosableSql;
 pub use meter::{BillingClass, BucketCall, BucketFigures, CallFigures, LATENCY_BOUNDS_MS, Latency, Meter, Spent};
