@@ -74,7 +74,10 @@ impl ObjectService {
                     Ok(response) => response.status,
                     Err(error) => problem::status(error.kind()).0,
                 };
-                observed.answered(&self.engine(), status);
+                // What cannot be noted now does not change the answer.
+                if let Err(error) = observed.answered(&self.engine(), status) {
+                    tell(&error);
+                }
             }
             if result.is_err() {
                 request.discard_body().await;
@@ -108,11 +111,14 @@ impl ObjectService {
             .with_header(ROWS_WRITTEN_HEADER, cost.rows_written.to_string())
     }
 
-    /// What is to be noted of a request; `None` where nothing is, and of what is between objects.
+    /// What is to be noted of a request; `None` where nothing is, and of what is between objects but a restore.
     fn observe(&self, request: &mut Request) -> Option<Observed> {
         access_log::forget_claims(request);
         let (_, route) = self.routes.find(&request.path).ok()?;
-        route.role(&request.method).filter(|_| self.engine().notes_access())?;
+        let is_asked = route.role(&request.method).is_some() || route == Route::ForeignRestore;
+        if !is_asked || !self.engine().notes_access() {
+            return None;
+        }
         Some(Observed::new(request, &route, self.callers == Callers::Anyone, self.engine().now_ms()))
     }
 

@@ -150,8 +150,9 @@ impl AccessLog {
         buffer.missing > 0 || buffer.entries.len() >= BUFFER_MAX_ENTRIES / 2 || buffer.bytes >= BUFFER_MAX_BYTES / 2
     }
 
-    /// Writes what waits into a pack, within a transaction; [`packed`](Self::packed) is for when it has committed.
-    pub fn pack_waiting(&self, now: Timestamp) -> Result<usize> {
+    /// Writes what waits into a pack, and an entry after it, within a transaction; [`packed`](Self::packed) is for when it has
+    /// committed.
+    pub fn pack_waiting(&self, now: Timestamp, last: Option<AccessEntry>) -> Result<()> {
         let (mut entries, missing) = {
             let buffer = self.buffer.borrow();
             (buffer.entries.clone(), buffer.missing)
@@ -161,8 +162,11 @@ impl AccessLog {
             let action = MISSING.to_owned();
             entries.push(AccessEntry { timestamp, order, action, events: Some(missing), ..AccessEntry::default() });
         }
-        self.store(Stream::Others, &entries)?;
-        Ok(entries.len())
+        if let Some(mut last) = last {
+            (last.timestamp, last.order) = self.next_key(last.timestamp);
+            entries.push(last);
+        }
+        self.store(Stream::Others, &entries)
     }
 
     /// Forgets what was packed: everything, as nothing came in between.
