@@ -128,15 +128,17 @@ impl ObjectService {
         if let Err(error) = route.check_method(&request.method) {
             return Ok(problem::response(&error).with_header("allow", route.methods().join(", ")));
         }
-        let principal = match route.role(&request.method) {
-            Some(role) => self.callers.holding(role, request)?,
-            None => Principal::anyone(),
-        };
+        let role = route.role(&request.method);
+        let principal = if role.is_some() { self.callers.caller(request)? } else { Principal::anyone() };
         let engine = &self.engine();
         engine.bind(&name)?;
         engine.request_began();
         self.budgets.admit(&principal.subject, engine.now_ms())?;
         subject.replace(Some(principal.subject.clone()));
+        // After the budgets: whoever is refused for want of a role has asked all the same.
+        if let Some(role) = role {
+            principal.check_role(role)?;
+        }
         // Readers of the change feed may only wait: they take a place when they read a large page.
         let _place = if route == Route::Cdc { None } else { Some(self.take_place()?) };
         if let Some(wanted) = min_sequence(request)? {

@@ -50,16 +50,15 @@ pub enum Callers {
 }
 
 impl Callers {
-    /// Who a request is from, if they hold this role.
-    pub fn holding(self, role: Role, request: &Request) -> Result<Principal> {
+    /// Who a request is from.
+    pub fn caller(self, request: &Request) -> Result<Principal> {
         if self == Self::Anyone {
             return Ok(Principal::anyone());
         }
-        let principal = request
+        request
             .header(PRINCIPAL_HEADER)
             .and_then(Principal::of_header)
-            .ok_or_else(|| unauthenticated("expected a request that the Worker has authenticated, got another"))?;
-        principal.check_role(role).map(|()| principal)
+            .ok_or_else(|| unauthenticated("expected a request that the Worker has authenticated, got another"))
     }
 }
 
