@@ -17,6 +17,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use support::archive::{alarms_for, each_alarm};
 use support::{Object, connect, header, parsed, request, restore_path};
+use thermocline::cdc::access_log::{AccessEntry, pack};
 use thermocline::config::StorageConfig;
 use thermocline::engine::Engine;
 use thermocline::error::{ErrorKind, Result, StorageError};
@@ -86,7 +87,7 @@ fn what_leaves_the_change_log_is_packed_before_and_told_once_and_in_order() {
     let packs = count(&world, &format!("SELECT count(*) FROM access_{period}"));
     println!("{} entries in {packs} packs", all.len());
     assert!(packs <= 12, "{packs} packs of {} entries", all.len());
-    for change in ["UPDATE access_N SET stream = 5", "DELETE FROM access_N", "DELETE FROM access_N WHERE pack = 1"] {
+    for change in ["UPDATE access_N SET stream = 5", "DELETE FROM access_N", "DELETE FROM access_N WHERE pack > 0"] {
         let changed = world.ports().sql.query(&change.replace('N', &period.to_string()), &[]);
         assert!(changed.is_err(), "{change}");
     }
@@ -144,6 +145,43 @@ fn refused_calls_do_not_make_the_object_write_and_are_counted_where_they_are_not
     println!("{kept} kept, {missing} counted, {written} rows written");
     assert_eq!(kept + missing, CALLS);
     assert!(kept >= 500 && missing > 0);
+}
+
+#[test]
+fn packs_without_a_number_of_their_stream_are_told_before_those_with_one() {
+    let world = World::new(10).unwrap();
+    let object = Object::wake(&world);
+    object.ok("PUT", "/collections/docs/docs/a", "{}");
+    object.ok("PUT", "/collections/docs", "{}");
+    let sql = world.ports().sql;
+    let now = world.ports().clock.now_ms();
+    let entry = |n: i64| AccessEntry {
+        timestamp: now - 1_000 + n,
+        order: -1,
+        action: format!("old {n}"),
+        status: 200,
+        ..AccessEntry::default()
+    };
+    for n in 1..6 {
+        let bytes = pack(&[entry(n)]).unwrap();
+        let params = [
+            SqlParam::Integer(n),
+            SqlParam::Integer(n % 2),
+            SqlParam::Integer(now - 1_000 + n),
+            SqlParam::Blob(&bytes),
+        ];
+        let insert = format!(
+            "INSERT INTO access_{} (pack, stream, first, last, data) VALUES (?1, ?2, ?3, ?3, ?4)",
+            now / (30 * DAY_MS)
+        );
+        sql.query(&insert, &params).unwrap();
+    }
+    for limit in [1, 2, 100] {
+        let actions: Vec<_> = entries(&object, limit).iter().map(|entry| entry["action"].clone()).collect();
+        assert_eq!(actions, ["old 1", "old 2", "old 3", "old 4", "old 5", "PUT collection", "PUT document"]);
+    }
+    let some = object.ok("GET", &format!("/access?from={}&to={}", now - 998, now - 997), "");
+    assert_eq!(some["items"].as_array().unwrap().len(), 2);
 }
 
 #[test]
