@@ -53,9 +53,11 @@ pub fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Er
     Whole::deserialize(deserializer).map(|number| number.0)
 }
 
-/// A member that is a whole number, or `null`.
-pub fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    Ok(Option::<Whole>::deserialize(deserializer)?.map(|number| number.0))
+/// A member that is a whole number of its type, or `null`.
+pub fn optional<'de, D: Deserializer<'de>, T: TryFrom<i64>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let Some(Whole(number)) = Option::<Whole>::deserialize(deserializer)? else { return Ok(None) };
+    let refused = |_| D::Error::custom(format_args!("expected a whole number that is not out of range, got {number}"));
+    T::try_from(number).map(Some).map_err(refused)
 }
 
 #[cfg(test)]
@@ -86,7 +88,8 @@ mod tests {
         for text in ["", "NaN", "inf", "0x5", "5 "] {
             assert_eq!(from_text(text), None, "{text}");
         }
-        assert_eq!(optional(&mut serde_json::Deserializer::from_str("null")).unwrap(), None);
-        assert_eq!(optional(&mut serde_json::Deserializer::from_str("7.0")).unwrap(), Some(7));
+        let small = |text| optional::<_, u8>(&mut serde_json::Deserializer::from_str(text));
+        assert_eq!((small("null").unwrap(), small("7.0").unwrap()), (None, Some(7)));
+        assert!(small("256.0").is_err() && small("-1").is_err());
     }
 }
