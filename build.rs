@@ -50,9 +50,16 @@ pub fn check_wrangler(file: &toml::Table) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the STORAGE_CONFIG of one environment: text, or tables, which the worker gets as JSON.
+/// Checks the variables of one environment: AUTH_SECRET, where it is none of the secrets, and STORAGE_CONFIG: text, or
+/// tables, which the worker gets as JSON.
 fn check_vars(place: &str, file: &toml::Table) -> Result<(), String> {
-    let text = match file.get("vars").and_then(|vars| vars.get("STORAGE_CONFIG")) {
+    let variable = |name: &str| file.get("vars").and_then(|vars| vars.get(name));
+    let secret = variable("AUTH_SECRET").and_then(toml::Value::as_str).unwrap_or_default();
+    if (1..config::AUTH_SECRET_MIN_BYTES).contains(&secret.len()) {
+        let least = config::AUTH_SECRET_MIN_BYTES;
+        return Err(format!("{place}: expected AUTH_SECRET to have at least {least} bytes, got {}", secret.len()));
+    }
+    let text = match variable("STORAGE_CONFIG") {
         None => return Ok(()),
         Some(toml::Value::String(text)) => text.clone(),
         Some(value) => serde_json::to_string(value).map_err(|error| format!("{place}: STORAGE_CONFIG: {error}"))?,

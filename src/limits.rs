@@ -113,6 +113,8 @@ pub const LOG_CHUNK_MAX_BYTES: usize = 1_900_000;
 
 /// The Cache API's own bound here: nothing larger is cached (REQUIREMENTS.md 8).
 pub const CACHE_MAX_BYTES: usize = 1_000_000;
+/// How long a call of the cache is waited for, in ms. It answers in some milliseconds where it answers at all.
+pub const CACHE_CALL_MAX_MS: u32 = 2_000;
 
 const _: () = assert!(DOCUMENT_MAX_BYTES < SQL_VALUE_MAX_BYTES, "a document fits one row");
 const _: () =

@@ -15,7 +15,7 @@ use crate::error::{ErrorKind, StorageError};
 use crate::http::access::{Access, AccessVariables, Callers, PRINCIPAL_HEADER};
 use crate::http::edge::{self, Decision, Edge, misconfigured};
 use crate::http::object::ObjectService;
-use crate::http::{AnswerHead, Cors, Exchange, REQUEST_ID_HEADER, failure_line, problem_response};
+use crate::http::{AnswerHead, Cors, Exchange, REQUEST_ID_HEADER, failure_line, is_told, problem_response};
 use crate::platform::sockets::{WorkerSocket, WorkerSockets};
 use crate::platform::{env, http};
 use crate::ports::message::{Body, RequestHead};
@@ -45,7 +45,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
         Some(line) => console_log!("{line}"),
         None => {}
     }
-    Ok(http::answer_with_headers(response, &finished.headers))
+    Ok(http::answer_with_headers(response, is_told, &finished.headers))
 }
 
 thread_local! {

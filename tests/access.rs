@@ -133,6 +133,22 @@ fn access_without_keys() -> Access {
 }
 
 #[test]
+fn a_secret_that_can_be_guessed_is_refused_whatever_the_mode() {
+    for mode in [None, Some("jwt".to_owned()), Some("off".to_owned())] {
+        let with = |length: usize| {
+            let variables = AccessVariables { mode: mode.clone(), secret: Some("s".repeat(length)), jwks: None };
+            access(variables, &SecurityConfig::default()).map(drop)
+        };
+        for length in [1, 31] {
+            let error = with(length).unwrap_err();
+            let expected = format!("expected the secret AUTH_SECRET to have at least 32 bytes, got {length}");
+            assert!(error.kind() == ErrorKind::Internal && error.message().starts_with(&expected), "{error}");
+        }
+        assert!(with(0).is_ok() && with(32).is_ok(), "an empty one is none");
+    }
+}
+
+#[test]
 fn forged_tokens_are_refused() {
     let access = with_secret(&SecurityConfig::default());
     let text = claims().to_string();

@@ -11,11 +11,22 @@
 
 mod support;
 
-use serde_json::Value;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use serde_json::{Value, json};
 use support::archive::{alarms_for, each_alarm};
-use support::{Object, header};
-use thermocline::ports::SqlValue;
-use thermocline::ports::native::World;
+use support::{Object, connect, header, parsed, request, restore_path};
+use thermocline::cdc::access_log::{AccessEntry, pack};
+use thermocline::config::StorageConfig;
+use thermocline::engine::Engine;
+use thermocline::error::{ErrorKind, Result, StorageError};
+use thermocline::http::access::{Callers, PRINCIPAL_HEADER, Principal, Roles};
+use thermocline::http::message::Response;
+use thermocline::http::object::ObjectService;
+use thermocline::ports::native::{World, run};
+use thermocline::ports::{Ports, SqlCounters, SqlParam, SqlRow, SqlStore, SqlValue};
+use thermocline::types::StorageTier;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -76,7 +87,7 @@ fn what_leaves_the_change_log_is_packed_before_and_told_once_and_in_order() {
     let packs = count(&world, &format!("SELECT count(*) FROM access_{period}"));
     println!("{} entries in {packs} packs", all.len());
     assert!(packs <= 12, "{packs} packs of {} entries", all.len());
-    for change in ["UPDATE access_N SET stream = 5", "DELETE FROM access_N", "DELETE FROM access_N WHERE pack = 1"] {
+    for change in ["UPDATE access_N SET stream = 5", "DELETE FROM access_N", "DELETE FROM access_N WHERE pack > 0"] {
         let changed = world.ports().sql.query(&change.replace('N', &period.to_string()), &[]);
         assert!(changed.is_err(), "{change}");
     }
@@ -134,6 +145,148 @@ fn refused_calls_do_not_make_the_object_write_and_are_counted_where_they_are_not
     println!("{kept} kept, {missing} counted, {written} rows written");
     assert_eq!(kept + missing, CALLS);
     assert!(kept >= 500 && missing > 0);
+}
+
+#[test]
+fn packs_without_a_number_of_their_stream_are_told_before_those_with_one() {
+    let world = World::new(10).unwrap();
+    let object = Object::wake(&world);
+    object.ok("PUT", "/collections/docs/docs/a", "{}");
+    object.ok("PUT", "/collections/docs", "{}");
+    let sql = world.ports().sql;
+    let now = world.ports().clock.now_ms();
+    let entry = |n: i64| AccessEntry {
+        timestamp: now - 1_000 + n,
+        order: -1,
+        action: format!("old {n}"),
+        status: 200,
+        ..AccessEntry::default()
+    };
+    for n in 1..6 {
+        let bytes = pack(&[entry(n)]).unwrap();
+        let params = [
+            SqlParam::Integer(n),
+            SqlParam::Integer(n % 2),
+            SqlParam::Integer(now - 1_000 + n),
+            SqlParam::Blob(&bytes),
+        ];
+        let insert = format!(
+            "INSERT INTO access_{} (pack, stream, first, last, data) VALUES (?1, ?2, ?3, ?3, ?4)",
+            now / (30 * DAY_MS)
+        );
+        sql.query(&insert, &params).unwrap();
+    }
+    for limit in [1, 2, 100] {
+        let actions: Vec<_> = entries(&object, limit).iter().map(|entry| entry["action"].clone()).collect();
+        assert_eq!(actions, ["old 1", "old 2", "old 3", "old 4", "old 5", "PUT collection", "PUT document"]);
+    }
+    let some = object.ok("GET", &format!("/access?from={}&to={}", now - 998, now - 997), "");
+    assert_eq!(some["items"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_collection_is_not_dropped_without_a_trace_whether_or_not_it_has_documents() {
+    let world = World::new(5).unwrap();
+    let object = Object::wake(&world);
+    object.ok("PUT", "/collections/full/docs/a", "{}");
+    object.ok("PUT", "/collections/empty", "{}");
+    let drops = |object: &Object| -> Vec<Value> {
+        let all = entries(object, 100).into_iter();
+        all.filter(|entry| entry["action"] == "DELETE collection").collect()
+    };
+    assert_eq!(object.send("DELETE", "/collections/none", &[], "").status, 404);
+    let answer = object.send("DELETE", "/collections/empty", &[("x-correlation-id", "c1")], "");
+    assert_eq!((answer.status, header(&answer, "thermocline-sequence")), (204, "1"));
+    // Another instance: nothing waits in memory.
+    let object = Object::wake(&world);
+    object.ok("DELETE", "/collections/full", "");
+    let told: Vec<_> = drops(&object).iter().map(|entry| json!([entry["collections"], entry["status"]])).collect();
+    assert_eq!(told, [json!([["none"], 404]), json!([["empty"], 204]), json!([["full"], 200])], "each once");
+    assert_eq!(drops(&object)[1]["correlationId"], "c1");
+    let silent = Object::wake_with(&world, r#"{"security":{"accessLogging":false}}"#);
+    silent.ok("PUT", "/collections/empty", "{}");
+    silent.ok("DELETE", "/collections/empty", "");
+    assert_eq!(drops(&silent).len(), 3);
+}
+
+/// A database that takes nothing into the access log while it is told so.
+struct Unwilling {
+    inner: Rc<dyn SqlStore>,
+    refuses: Rc<Cell<bool>>,
+}
+
+impl SqlStore for Unwilling {
+    fn query(&self, statement: &str, params: &[SqlParam<'_>]) -> Result<Vec<SqlRow>> {
+        if self.refuses.get() && statement.starts_with("INSERT INTO access_") {
+            return Err(StorageError::new(ErrorKind::Internal, StorageTier::Hot, "insert", "the disk is away"));
+        }
+        self.inner.query(statement, params)
+    }
+
+    fn transaction(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        self.inner.transaction(work)
+    }
+
+    fn counters(&self) -> SqlCounters {
+        self.inner.counters()
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.inner.size_bytes()
+    }
+}
+
+#[test]
+fn a_note_that_fails_is_told_to_the_log_and_made_up_for_and_a_drop_without_one_is_none() {
+    let world = World::new(6).unwrap();
+    Object::wake(&world).ok("PUT", "/collections/docs/docs/a", "{}");
+    let refuses = Rc::new(Cell::new(true));
+    let sql = Rc::new(Unwilling { inner: world.ports().sql, refuses: Rc::clone(&refuses) });
+    let object = Object::new(Ports { sql, ..world.ports() });
+    let told = RefCell::new(Vec::new());
+    let send = |method: &str, path: &str| {
+        let tell = |error: &StorageError| told.borrow_mut().push(error.to_string());
+        let json = [("content-type", "application/json")];
+        run(object.service.handle_telling(request(method, path, &json, "{}"), &tell)).done().unwrap().status
+    };
+    assert_eq!(send("PUT", "/collections/more"), 201, "what was done is answered");
+    assert!(matches!(told.borrow().as_slice(), [line] if line.contains("the disk is away")), "{told:?}");
+    assert_eq!(send("DELETE", "/collections/more"), 500, "and this is not done without a note");
+    assert_eq!(send("GET", "/collections/more"), 200);
+    refuses.set(false);
+    assert_eq!(send("DELETE", "/collections/more"), 204);
+    let actions: Vec<_> = entries(&object, 100).iter().map(|entry| json!([entry["action"], entry["status"]])).collect();
+    let expected =
+        [("PUT collection", 201), ("DELETE collection", 500), ("DELETE collection", 204), ("PUT document", 200)];
+    assert_eq!(actions, expected.map(|(action, status)| json!([action, status])));
+}
+
+#[test]
+fn a_restore_into_another_object_is_noted_in_both() {
+    let world = World::new(7).unwrap();
+    let mut other = World::new(8).unwrap();
+    other.bucket = world.bucket.clone();
+    let other = Rc::new(other);
+    connect(&world, &other);
+    let plain = Object::wake(&world);
+    plain.ok("PUT", "/collections/docs/docs/a", "{}");
+    let path = restore_path(&plain.snapshot("full"));
+    let service = ObjectService::new(Engine::new(world.ports(), StorageConfig::default()), Callers::Named).unwrap();
+    let subject = "ann & \"é\"?by=bob";
+    let ann = Principal::new(subject.to_owned(), Roles::of_names(["writer"].into_iter()), vec!["*".to_owned()]);
+    let headers = [("content-type", "application/json"), (PRINCIPAL_HEADER, &ann.to_header())];
+    let restore = request("POST", &path, &headers, r#"{"into":"demo/2"}"#);
+    assert_eq!(run(service.handle(restore)).done().unwrap().status, 202);
+    let noted = |answer: &Response| {
+        let all = parsed(answer)["items"].as_array().unwrap().clone();
+        let restores = all.into_iter().filter(|entry| entry["action"] == "POST restore");
+        restores.map(|entry| json!([entry["principal"], entry["status"]])).collect::<Vec<_>>()
+    };
+    assert_eq!(noted(&Object::wake(&world).send("GET", "/access", &[], "")), [json!([subject, 202])]);
+    let mut ask = request("GET", "/access", &[], "");
+    ask.path = "/v1/demo/2/access".to_owned();
+    let into = Object::wake(&other);
+    assert_eq!(noted(&run(into.service.handle(ask)).done().unwrap()), [json!([subject, 202])]);
 }
 
 #[test]

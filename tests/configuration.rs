@@ -69,6 +69,8 @@ fn a_wrangler_toml_is_refused_by_its_key_and_place() {
             "[vars.STORAGE_CONFIG.hot]\nsealRows = 5\n[env.a.vars]\nX = 'y'\n[env.b.vars]\nSTORAGE_CONFIG = '{\"cold\":{\"x\":1}}'",
             "[env.b.vars]: STORAGE_CONFIG, key cold.x: ",
         ),
+        ("[vars]\nAUTH_SECRET = 'x'", "[vars]: expected AUTH_SECRET to have at least 32 bytes, got 1"),
+        ("[env.a.vars]\nAUTH_SECRET = 'xx'", "[env.a.vars]: expected AUTH_SECRET to have at least 32 bytes, got 2"),
         ("[env.a.vars.STORAGE_CONFIG.pool]\nsize = 5", "[env.a.vars]: STORAGE_CONFIG, key pool: "),
     ] {
         let error = built_with(added).expect_err(added);
@@ -77,6 +79,7 @@ fn a_wrangler_toml_is_refused_by_its_key_and_place() {
     for fine in [
         "[vars]\nSTORAGE_CONFIG = '{\"hot\":{\"sealRows\":5}}'",
         "[vars.STORAGE_CONFIG.hot]\nsealRows = 5\n[env.a.vars.STORAGE_CONFIG]\n[env.b]",
+        "[vars]\nAUTH_SECRET = ''\n[env.a.vars]\nAUTH_SECRET = '0123456789abcdef0123456789abcdef'",
     ] {
         assert_eq!(built_with(fine), Ok(()), "{fine}");
     }

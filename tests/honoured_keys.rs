@@ -75,7 +75,9 @@ fn requests_beyond_those_that_are_worked_on_are_sent_away_and_find_a_place_later
         assert_eq!((response.status, header(&response, "retry-after")), (503, "5"));
         let detail = parsed(&response)["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains("performance.maxConcurrentOperations = 2"), "{detail}");
-        assert_eq!(object.get("/cdc").0, 200, "readers of the feed are not counted");
+        assert_eq!(object.get("/cdc").0, 503, "a page of the feed may be as large as any answer");
+        assert_eq!(object.get("/cdc?waitMs=1000").0, 503, "and so may one that has nothing to wait for");
+        assert_eq!(object.get("/cdc?after=1&waitMs=1").0, 200, "who waits is not counted");
     }
     assert_eq!(object.get("/collections/docs/docs/a").0, 200, "a client that has gone leaves its place");
     drop(second);

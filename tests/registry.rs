@@ -247,6 +247,7 @@ fn near_hashes_are_found_at_once_by_distance_and_then_by_asset() {
     assert_eq!((&near["total"], &near["matches"][0]["pdqHash"]), (&json!(4), &json!(HASH)));
     assert_eq!(found(&search(json!({"pdqHash": HASH, "limit": 2}))), expected[..2]);
     assert_eq!(found(&search(json!({"pdqHash": HASH, "k": 2}))), expected[..2]);
+    assert_eq!(found(&search(json!({"pdqHash": HASH, "k": 2.0}))), expected[..2], "2.0 is a whole number");
     assert_eq!(found(&search(json!({"pdqHash": HASH, "maxDistance": 255}))).len(), 6);
     assert_eq!(found(&search(json!({"pdqHash": HASH, "minQuality": 100}))).len(), 4);
     registry.ok("DELETE", "/hashes/a", &Value::Null);
@@ -261,6 +262,8 @@ fn near_hashes_are_found_at_once_by_distance_and_then_by_asset() {
         (json!({"pdqHash": &HASH[1..]}), "/pdqHash"),
         (json!({"pdqHash": HASH, "maxDistance": 256}), "/maxDistance"),
         (json!({"pdqHash": HASH, "k": 0}), "/k"),
+        (json!({"pdqHash": HASH, "k": 1.5}), "/k"),
+        (json!({"pdqHash": HASH, "k": -1}), "/k"),
         (json!({"pdqHash": HASH, "k": 1_001}), "/k"),
         (json!({"pdqHash": HASH, "k": 5, "maxDistance": 3}), "/k"),
         (json!({"pdqHash": HASH, "limit": 0}), "/limit"),

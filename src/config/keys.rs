@@ -134,8 +134,8 @@ groups! {
         /// Documents that an import commits at once, at most; with smaller commits other requests wait less, and more rows are
         /// written.
         batch_size "batchSize": usize = 65_536, Within(1, 65_536), Honoured;
-        /// Requests that an object works on at once; one more answers 503 with `Retry-After`. Reads of the change feed, which
-        /// may wait for long, are not counted.
+        /// Requests that an object works on at once; one more answers 503 with `Retry-After`. Readers of the change
+        /// feed who wait for events, and streams, are not counted.
         max_concurrent_operations "maxConcurrentOperations": usize = 100, Within(1, 10_000), Honoured;
         /// Whether the cache is used: for reads with `consistency=cached`, and for parts of files in the bucket. With `false`
         /// the object answers all reads, the bucket gives all files, and nothing is put there.

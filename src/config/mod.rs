@@ -27,6 +27,9 @@ pub use page::page;
 
 use table::{Plain, State};
 
+/// The shortest `AUTH_SECRET`: as long as the hash of HS256 (RFC 7518, 3.2).
+pub const AUTH_SECRET_MIN_BYTES: usize = 32;
+
 /// Why a configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {

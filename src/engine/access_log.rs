@@ -70,7 +70,7 @@ impl Engine {
 
     fn pack_access(&self) -> Result<()> {
         let (access, now) = (self.hot.log().access(), self.now_ms());
-        self.hot.transaction(|| access.pack_waiting(now))?;
+        self.hot.transaction(|| access.pack_waiting(now, None))?;
         access.packed(now);
         Ok(())
     }

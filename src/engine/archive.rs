@@ -76,6 +76,7 @@ impl Engine {
     /// good. The outer error says that it could not be set.
     pub async fn alarm(&self) -> Result<Result<()>> {
         self.alarm_due.set(Some(None));
+        self.request_began();
         let now = self.now_ms();
         self.exports.end_abandoned(now);
         match self.go_on_erasing().await {

@@ -58,7 +58,7 @@ impl Engine {
         Ok(CacheDrop { before, after })
     }
 
-    /// Notes that a request begins: it may use the cache as much as any.
+    /// Notes that a request or an alarm begins: it may use the cache as much as any.
     pub fn request_began(&self) {
         if let Some(files) = &self.files {
             files.request_began();

@@ -1,11 +1,13 @@
 //! Collections: declared, listed, dropped.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Engine;
+use crate::cdc::access_log::AccessEntry;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{Collection, CollectionDefinition, FormCounts};
-use crate::types::{ChangeContext, Sequence, StorageTier};
+use crate::types::{ChangeContext, Sequence, StorageTier, Timestamp};
 
 /// A column of a collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,17 +87,27 @@ impl Engine {
         Ok(new)
     }
 
-    /// Drops a collection and all its documents; returns the last sequence.
+    /// Drops a collection and all its documents; returns the last sequence. Where there is no document the change log does not
+    /// tell who has done it: that is noted in the same transaction.
     pub async fn drop_collection(&self, name: &str, context: &ChangeContext) -> Result<Sequence> {
         self.check_not_managed(name)?;
         self.learn_alarm().await?;
+        let (before, now, access) = (self.last_sequence()?, self.now_ms(), self.hot.log().access());
+        let noted = Cell::new(false);
         let last = self.hot.transaction(|| {
-            let last = self.hot.drop_collection(name, context, self.now_ms())?;
+            let last = self.hot.drop_collection(name, context, now)?;
+            noted.set(last == before && context.access.is_some());
+            if noted.get() {
+                access.pack_waiting(now, dropped(name, context, now))?;
+            }
             if self.warm.may_hold_documents() {
                 self.hot.bump_cache_generation()?;
             }
             Ok(last)
         })?;
+        if noted.get() {
+            access.packed(now);
+        }
         self.warm.generation_bumped();
         self.schedule_archive().await?;
         self.warm.invalidated(last);
@@ -141,4 +153,18 @@ impl Engine {
         }
         Ok(columns)
     }
+}
+
+/// The entry of the access log for the dropping of a collection without documents; `None` where none is wanted.
+fn dropped(name: &str, context: &ChangeContext, now: Timestamp) -> Option<AccessEntry> {
+    let access = context.access.clone()?;
+    Some(AccessEntry {
+        timestamp: now,
+        principal: access.principal,
+        action: access.action,
+        collections: vec![name.to_owned()],
+        status: 204,
+        correlation_id: context.correlation_id.clone(),
+        ..AccessEntry::default()
+    })
 }

@@ -63,7 +63,7 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::HotStore;
 use crate::ports::{
     ClosableSql, InParts, Meter, MeteredBucket, MeteredSql, ObjectStore, PartSizes, Ports, Retries, Retrying, Spent,
-    SqlCounters, uuid_v7,
+    SqlCounters, TimelyCache, uuid_v7,
 };
 use crate::registry::similarity::store::SimilarityStore;
 use crate::snapshots::Snapshotter;
@@ -123,6 +123,7 @@ impl Engine {
         let made_of = ports.clone();
         let meter = Rc::new(Meter::new(ports.clock.now_ms()));
         let sql = Rc::new(ClosableSql::new(Rc::clone(&ports.sql)));
+        ports.cache = Rc::new(TimelyCache::new(ports.cache, Rc::clone(&ports.clock)));
         ports.sql = Rc::new(MeteredSql::new(sql.clone(), Rc::clone(&meter)));
         let sizes = PartSizes::from(&config.objects);
         let (clock, ids, retries) = (Rc::clone(&ports.clock), Rc::clone(&ports.ids), Retries::from(&config.timeouts));

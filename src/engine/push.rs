@@ -2,7 +2,8 @@
 //!
 //! The position is that of a consumer of the program's own, stored when a batch was sent: what fails, or is cut off in
 //! between, is sent again with the same ids. The first push begins at the oldest event that is kept. Failures wait longer
-//! and longer, and concern nobody else.
+//! and longer, and concern nobody else. How many there were in a row, and how long is waited, is stored, so that an object
+//! that sleeps in between does not begin anew: a row written a failure, and one when it is over.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -19,6 +20,8 @@ use crate::types::{Masks, Sequence, StorageTier, Timestamp, Viewer};
 
 /// The name of the consumer; the colon keeps it apart from those of requests.
 const CONSUMER: &str = "queue:CDC_QUEUE";
+/// The name under which failures are stored: their number as the position, and until when is waited as its time.
+const FAILURES: &str = "queue:CDC_QUEUE:failures";
 /// Batches of one alarm; what is left is for the next.
 const BATCHES: usize = 100;
 /// The first pause after a failure, in ms; it doubles with each that follows.
@@ -32,8 +35,8 @@ const RETRY_MAX_MS: i64 = 600_000;
 #[derive(Default)]
 pub(super) struct Pushing {
     pushed: Cell<Option<Sequence>>,
-    failures: Cell<u32>,
-    not_before: Cell<Timestamp>,
+    /// Failures in a row, and until when is waited; `None` until it was looked up.
+    failures: Cell<Option<(Sequence, Timestamp)>>,
 }
 
 impl Engine {
@@ -42,7 +45,8 @@ impl Engine {
         if self.ports.queue.is_none() || self.last_sequence()? <= self.pushed()? {
             return Ok(None);
         }
-        Ok(Some(self.pushing.not_before.get().max(now)))
+        let (_, not_before) = self.push_failures()?;
+        Ok(Some(not_before.max(now)))
     }
 
     /// Pushes what waits.
@@ -52,19 +56,34 @@ impl Engine {
             return Ok(());
         }
         let pushed = self.push_batches().await;
-        match &pushed {
+        let (failures, _) = self.push_failures()?;
+        let stored = match &pushed {
+            Ok(()) if failures == 0 => Ok(()),
             Ok(()) => {
-                self.pushing.failures.set(0);
-                self.pushing.not_before.set(0);
+                self.pushing.failures.set(Some((0, 0)));
+                self.consumers.delete(FAILURES).map(|_| ())
             }
             Err(_) => {
-                let failures = self.pushing.failures.get();
-                let pause = RETRY_MS.saturating_mul(1_i64.checked_shl(failures.min(16)).unwrap_or(i64::MAX));
-                self.pushing.not_before.set(self.now_ms().saturating_add(pause.min(RETRY_MAX_MS)));
-                self.pushing.failures.set(failures.saturating_add(1));
+                let doubled = u32::try_from(failures.clamp(0, 16)).unwrap_or(0);
+                let pause = RETRY_MS.saturating_mul(1_i64.checked_shl(doubled).unwrap_or(i64::MAX));
+                let not_before = self.now_ms().saturating_add(pause.min(RETRY_MAX_MS));
+                let failures = failures.saturating_add(1);
+                self.pushing.failures.set(Some((failures, not_before)));
+                self.consumers.put(FAILURES, failures, not_before).map(|_| ())
             }
+        };
+        pushed.and(stored)
+    }
+
+    /// Failures in a row, and until when is waited.
+    fn push_failures(&self) -> Result<(Sequence, Timestamp)> {
+        if let Some(known) = self.pushing.failures.get() {
+            return Ok(known);
         }
-        pushed
+        let stored = self.consumers.get(FAILURES)?;
+        let known = stored.map_or((0, 0), |stored| (stored.sequence, stored.acknowledged));
+        self.pushing.failures.set(Some(known));
+        Ok(known)
     }
 
     async fn push_batches(&self) -> Result<()> {

@@ -26,12 +26,13 @@ pub enum JobAnswer {
 }
 
 impl Engine {
-    /// Begins to restore a snapshot, into this object or another.
+    /// Begins to restore a snapshot, into this object or another, which is told `query` besides.
     pub async fn restore(
         &self,
         snapshot: Uuid,
         into: Option<&ObjectName>,
         collections: Option<Vec<String>>,
+        query: &str,
     ) -> Result<JobAnswer> {
         let name = self.name()?;
         let known = self.snapshot(snapshot)?;
@@ -40,7 +41,7 @@ impl Engine {
         let wanted = Restore { id, snapshot, manifest, collections };
         match into.filter(|into| **into != name) {
             None => self.begin_restore(wanted).await,
-            Some(into) => self.delegate(into, wanted).await,
+            Some(into) => self.delegate(into, wanted, query).await,
         }
     }
 
@@ -55,12 +56,12 @@ impl Engine {
         Ok(JobAnswer::Own(Box::new(job)))
     }
 
-    async fn delegate(&self, into: &ObjectName, wanted: Restore) -> Result<JobAnswer> {
+    async fn delegate(&self, into: &ObjectName, wanted: Restore, query: &str) -> Result<JobAnswer> {
         let body = serde_json::to_string(&wanted).map_err(|error| {
             let message = "expected a restore to become JSON";
             StorageError::new(ErrorKind::Internal, StorageTier::Api, "restore snapshot", message).caused_by(error)
         })?;
-        let path = format!("/internal/{}/restores", into.path());
+        let path = format!("/internal/{}/restores{query}", into.path());
         self.learn_alarm().await?;
         self.snapshotter.note_delegated(wanted.id, into.path(), wanted.snapshot)?;
         // Issued in the turn of the job's row, so that they commit together.

@@ -6,7 +6,7 @@ use xxhash_rust::xxh64::xxh64;
 use super::constraints::Constraints;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::json::pointer_token;
-use crate::types::{Json, StorageTier};
+use crate::types::{Json, StorageTier, whole};
 use crate::vortex::ColumnDeclaration;
 pub use crate::vortex::ColumnType;
 
@@ -43,10 +43,10 @@ fn nullable_by_default() -> bool {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Columnar {
     /// A row generation is sealed when it has this many documents.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole::optional", skip_serializing_if = "Option::is_none")]
     pub threshold: Option<i64>,
     /// And not before its last write is this old, in ms.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole::optional", skip_serializing_if = "Option::is_none")]
     pub min_age_ms: Option<i64>,
 }
 
@@ -61,6 +61,7 @@ impl Columnar {
 #[serde(deny_unknown_fields)]
 pub struct Retention {
     /// A document whose version is older than so many days is deleted.
+    #[serde(deserialize_with = "whole::required")]
     pub days: i64,
 }
 

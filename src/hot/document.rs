@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::DOCUMENT_MAX_BYTES;
 use crate::types::json::write_string;
-use crate::types::names::check_document_id;
+use crate::types::names::{check_document_id, check_id_member};
 use crate::types::{Json, StorageTier};
 
 /// A document that is fit to be stored.
@@ -38,7 +38,7 @@ impl NewDocument {
                 Err(invalid().at("/id", format!("expected the id of the request, {id:?}, got {own:?}")))
             }
             (Some(own), _) => {
-                check_document_id(own)?;
+                check_id_member(own)?;
                 Ok(Self { id: own.into(), text: one_line(text, &parsed).into() })
             }
             (None, id) => {

@@ -10,7 +10,7 @@ use super::as_of;
 use super::body::to_json;
 use super::cursor;
 use super::message::{Request, Response};
-use super::params::{QueryParams, refuse};
+use super::params::{QueryParams, find_param, refuse};
 use super::registry::routes::RegistryRoute;
 use super::routes::Route;
 use crate::cdc::access_log::{AccessEntry, AccessFilter, AccessKey};
@@ -23,6 +23,9 @@ use crate::types::{Access, Sequence, Timestamp};
 /// Headers of the program's own, by which a handler learns who asks for what; none comes from outside.
 const ACTOR_HEADER: &str = "thermocline-actor";
 const ACTION_HEADER: &str = "thermocline-action";
+
+/// The parameter by which one object tells another for whom it asks.
+pub const FOREIGN_ACTOR: &str = "by";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -122,10 +125,14 @@ enum Kind {
 }
 
 impl Observed {
-    /// What is known of a request before it is answered. Where everyone may do everything nobody is named.
+    /// What is known of a request before it is answered. Where everyone may do everything nobody is named. Another object says
+    /// itself for whom it asks.
     pub fn new(request: &mut Request, route: &Route, open: bool, now: Timestamp) -> Self {
         let named = request.header(PRINCIPAL_HEADER).and_then(Principal::of_header).filter(|_| !open);
-        let principal = named.map(|principal| principal.subject);
+        let principal = match route {
+            Route::ForeignRestore => find_param(&request.query, FOREIGN_ACTOR).ok().flatten(),
+            _ => named.map(|principal| principal.subject),
+        };
         let action = format!("{} {}", request.method, route.name());
         forget_claims(request);
         request.headers.push((ACTION_HEADER.to_owned(), action.clone()));
@@ -152,24 +159,24 @@ impl Observed {
         Self { entry, kind: kind(route, &request.method) }
     }
 
-    /// Notes what became of it. What cannot be noted now does not change the answer.
-    pub fn answered(mut self, engine: &Engine, status: u16) {
+    /// Notes what became of it. An entry that cannot be packed now waits with others.
+    pub fn answered(mut self, engine: &Engine, status: u16) -> Result<()> {
         let now = engine.now_ms();
         self.entry.status = status;
         self.entry.elapsed_ms = Some(now.saturating_sub(self.entry.timestamp));
         self.entry.timestamp = now;
         // Who is only sent away for a while costs nothing.
         if matches!(status, 429 | 503) {
-            return;
+            return Ok(());
         }
         let refused = status >= 400;
-        let _ = match self.kind {
+        match self.kind {
             Kind::Admin if !refused => engine.note_admin_action(self.entry),
             Kind::Read if status != 403 => Ok(()),
             Kind::Write if !refused => Ok(()),
             Kind::Use if !refused => engine.note_use(self.entry),
             _ => engine.note_access(self.entry),
-        };
+        }
     }
 }
 
@@ -177,7 +184,8 @@ fn kind(route: &Route, method: &str) -> Kind {
     match (route, method) {
         (Route::Object, "DELETE") | (Route::Maintenance, _) => Kind::Admin,
         (Route::Collection(_), "PUT") | (Route::Consumer(_), "DELETE") => Kind::Admin,
-        (Route::Snapshots | Route::Restore(_), "POST") | (Route::Snapshot(_) | Route::Job(_), "DELETE") => Kind::Admin,
+        (Route::Snapshots | Route::Restore(_) | Route::ForeignRestore, "POST")
+        | (Route::Snapshot(_) | Route::Job(_), "DELETE") => Kind::Admin,
         // Whoever asks often for these is not to make the object write as often.
         (Route::Sync, "POST") | (Route::Export(_), "GET" | "POST") => Kind::Use,
         (Route::Registry(RegistryRoute::Settings), "PUT") => Kind::Admin,

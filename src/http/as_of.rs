@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use crate::engine::AsOf;
-use crate::types::Json;
 use crate::types::names::quoted;
 use crate::types::time::from_rfc3339;
+use crate::types::{Json, whole};
 
 /// 9999-12-31T23:59:59.999Z, the last moment of RFC 3339, in Unix milliseconds.
 const LAST: i64 = 253_402_300_799_999;
@@ -27,7 +27,7 @@ pub fn from_text(text: &str) -> Result<AsOf, String> {
 /// A moment from a body: a number, or a text.
 pub fn from_json(value: &Json<'_>) -> Result<AsOf, String> {
     match value {
-        Json::Number(text) => from_text(text),
+        Json::Number(text) => from_text(&whole::from_text(text).map_or_else(|| text.to_string(), |at| at.to_string())),
         Json::String(text) => from_text(text),
         other => Err(format!(
             "expected asOf to be Unix milliseconds, an RFC 3339 time or the id of a snapshot, got {}",
@@ -67,8 +67,9 @@ mod tests {
     fn a_body_has_a_number_or_a_text() {
         let read = |text: &str| from_json(&Json::parse(text).unwrap());
         assert_eq!(read("5"), Ok(AsOf::Time(5)));
+        assert_eq!(read("5.0"), Ok(AsOf::Time(5)));
         assert_eq!(read("\"5\""), Ok(AsOf::Time(5)));
-        for bad in ["5.5", "-5", "1e3", "null", "true", "{}", "[]"] {
+        for bad in ["5.5", "-5", "-5.0", "1e300", "null", "true", "{}", "[]"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

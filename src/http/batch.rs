@@ -18,7 +18,7 @@ use crate::engine::{Condition, Engine, Mutation, NewDocument, Versions, Write, W
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::{BATCH_MAX_BYTES, BATCH_MAX_OPERATIONS};
 use crate::types::names::check_collection;
-use crate::types::{Sequence, StorageTier};
+use crate::types::{Sequence, StorageTier, whole};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +47,7 @@ struct Operation<'b> {
     id: Option<String>,
     #[serde(borrow)]
     doc: Option<&'b RawValue>,
+    #[serde(default, deserialize_with = "whole::optional")]
     if_version: Option<Sequence>,
 }
 

@@ -35,7 +35,8 @@ impl Cors {
     /// What `Access-Control-Allow-Origin` says to a request of this origin.
     fn allowed<'o>(&self, origin: Option<&'o str>) -> Option<&'o str> {
         if self.is_any() {
-            return origin.map(|_| ANY);
+            // Also to who has no origin: what a cache keeps of the answer may go to a page.
+            return Some(ANY);
         }
         origin.filter(|origin| self.0.iter().any(|known| known == origin))
     }
@@ -116,7 +117,7 @@ mod tests {
         }
         assert_eq!(allowed(&[OWN], None), (None, vary, false));
         assert_eq!(allowed(&["*"], Some("null")), (Some("*".to_owned()), None, true));
-        assert_eq!(allowed(&["*"], None), (None, None, false));
+        assert_eq!(allowed(&["*"], None), (Some("*".to_owned()), None, true));
         assert_eq!(allowed(&[], Some(OWN)), (None, None, false));
     }
 

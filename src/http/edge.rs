@@ -25,7 +25,7 @@ use super::s3::{ObjectRead, S3Service};
 use crate::config::{Masking, StorageConfig};
 use crate::engine::{DocumentCache, Entry};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::{Clock, EdgePorts, Ids};
+use crate::ports::{Clock, EdgeCache, EdgePorts, Ids, ObjectFolders, Retries, RetryingFolders, TimelyCache};
 use crate::types::names::ObjectName;
 use crate::types::{Masks, Sequence, StorageTier};
 
@@ -97,6 +97,12 @@ impl Edge {
     pub fn new(ports: EdgePorts, config: &StorageConfig, access: Access) -> Result<Self> {
         let EdgePorts { cache, bucket, clock, ids } = ports;
         let key = access.session_key();
+        let retries = Retries::from(&config.timeouts);
+        let retried = |bucket| -> Rc<dyn ObjectFolders> {
+            Rc::new(RetryingFolders::new(bucket, Rc::clone(&clock), Rc::clone(&ids), retries))
+        };
+        let folders = bucket.map(retried);
+        let cache: Rc<dyn EdgeCache> = Rc::new(TimelyCache::new(cache, Rc::clone(&clock)));
         Ok(Self {
             routes: Routes::new()?,
             cache: DocumentCache::new(
@@ -104,8 +110,8 @@ impl Edge {
                 &config.warm,
                 Rc::clone(&clock),
             ),
-            s3: S3Service::new(bucket.is_some(), Rc::clone(&clock), &config.cold, key.clone()),
-            iceberg: IcebergService::new(bucket, Rc::clone(&clock), config, key)?,
+            s3: S3Service::new(folders.is_some(), Rc::clone(&clock), &config.cold, key.clone()),
+            iceberg: IcebergService::new(folders, Rc::clone(&clock), config, key)?,
             masking: config.security.data_masking.clone(),
             cors: Cors::new(&config.security.cors_origins),
             logs_reads: config.security.access_logging,

@@ -16,6 +16,21 @@ use crate::types::Timestamp;
 /// The header that names a request: in the request, in the answer, and from the Worker to the object.
 pub const REQUEST_ID_HEADER: &str = "thermocline-request-id";
 
+/// The headers of the program's own that answers have; all others of [`OWN_PREFIX`] stay between the Worker and its objects.
+const TOLD: [&str; 5] = [
+    REQUEST_ID_HEADER,
+    "thermocline-cache",
+    "thermocline-rows-read",
+    "thermocline-rows-written",
+    "thermocline-sequence",
+];
+const OWN_PREFIX: &str = "thermocline-";
+
+/// Whether a header, by its name in lower case, may leave the Worker.
+pub fn is_told(header: &str) -> bool {
+    !header.starts_with(OWN_PREFIX) || TOLD.contains(&header)
+}
+
 /// The headers of every answer, whoever it is for.
 const ALWAYS: [(&str, &str); 4] = [
     ("x-content-type-options", "nosniff"),
@@ -270,6 +285,18 @@ mod tests {
         let told = line("PUT", 201, true).unwrap();
         assert!(told.contains("\"elapsedMs\":5") && !told.contains("hush"), "{told}");
         assert!(finish("GET", 500, &[], true).is_failure && !finish("GET", 499, &[], true).is_failure);
+    }
+
+    #[test]
+    fn headers_between_the_worker_and_its_objects_stay_there() {
+        for told in ["etag", "content-type", "thermocline-sequence", "thermocline-request-id", "thermocline-cache"] {
+            assert!(is_told(told), "{told}");
+        }
+        for kept in
+            [crate::http::documents::GENERATION_HEADER, "thermocline-principal", "thermocline-", "thermocline-x"]
+        {
+            assert!(!is_told(kept), "{kept}");
+        }
     }
 
     #[test]

@@ -177,7 +177,7 @@ fn warm(figures: &WarmFigures) -> Vec<Figure> {
 /// The names of the figures of one use of the cache, in JSON and in the text.
 struct CacheNames {
     group: &'static str,
-    metrics: [&'static str; 7],
+    metrics: [&'static str; 8],
 }
 
 /// Cached reads of documents, as the Worker counts them.
@@ -187,6 +187,7 @@ const DOCUMENTS: CacheNames = CacheNames {
         "cache_hits",
         "cache_misses",
         "cache_rejected",
+        "cache_failures",
         "cache_operations",
         "cache_keys_written",
         "cache_read_bytes",
@@ -201,6 +202,7 @@ const FILES: CacheNames = CacheNames {
         "file_cache_hits",
         "file_cache_misses",
         "file_cache_rejected",
+        "file_cache_failures",
         "file_cache_operations",
         "file_cache_keys_written",
         "file_cache_read_bytes",
@@ -213,6 +215,7 @@ fn cache_figures(names: &CacheNames, counts: &CacheFigures) -> Vec<Figure> {
         ("hits", "Reads that the cache answered.", counts.hits),
         ("misses", "Reads that it did not.", counts.misses),
         ("rejected", "Misses because it had something else.", counts.rejected),
+        ("failed", "Calls of the cache that failed or were not answered in time.", counts.failed),
         ("operations", "Calls of the cache.", counts.operations),
         ("keysWritten", "Entries that were put into it.", counts.keys_written),
         ("bytesRead", "Bytes that it answered.", counts.bytes_read),

@@ -42,7 +42,7 @@ mod sync;
 
 pub use crate::ports::message;
 pub use cors::Cors;
-pub use exchange::{AnswerHead, Exchange, Failure, Finished, REQUEST_ID_HEADER, failure_line, with_instance};
+pub use exchange::{AnswerHead, Exchange, Failure, Finished, REQUEST_ID_HEADER, failure_line, is_told, with_instance};
 pub use iceberg::catalog_paths;
 pub use problem::response as problem_response;
 pub use routes::{Route, Routes};

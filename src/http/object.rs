@@ -74,7 +74,10 @@ impl ObjectService {
                     Ok(response) => response.status,
                     Err(error) => problem::status(error.kind()).0,
                 };
-                observed.answered(&self.engine(), status);
+                // What cannot be noted now does not change the answer.
+                if let Err(error) = observed.answered(&self.engine(), status) {
+                    tell(&error);
+                }
             }
             if result.is_err() {
                 request.discard_body().await;
@@ -108,11 +111,14 @@ impl ObjectService {
             .with_header(ROWS_WRITTEN_HEADER, cost.rows_written.to_string())
     }
 
-    /// What is to be noted of a request; `None` where nothing is, and of what is between objects.
+    /// What is to be noted of a request; `None` where nothing is, and of what is between objects but a restore.
     fn observe(&self, request: &mut Request) -> Option<Observed> {
         access_log::forget_claims(request);
         let (_, route) = self.routes.find(&request.path).ok()?;
-        route.role(&request.method).filter(|_| self.engine().notes_access())?;
+        let is_asked = route.role(&request.method).is_some() || route == Route::ForeignRestore;
+        if !is_asked || !self.engine().notes_access() {
+            return None;
+        }
         Some(Observed::new(request, &route, self.callers == Callers::Anyone, self.engine().now_ms()))
     }
 
@@ -122,16 +128,19 @@ impl ObjectService {
         if let Err(error) = route.check_method(&request.method) {
             return Ok(problem::response(&error).with_header("allow", route.methods().join(", ")));
         }
-        let principal = match route.role(&request.method) {
-            Some(role) => self.callers.holding(role, request)?,
-            None => Principal::anyone(),
-        };
+        let role = route.role(&request.method);
+        let principal = if role.is_some() { self.callers.caller(request)? } else { Principal::anyone() };
         let engine = &self.engine();
         engine.bind(&name)?;
         engine.request_began();
         self.budgets.admit(&principal.subject, engine.now_ms())?;
         subject.replace(Some(principal.subject.clone()));
-        let _place = self.enter(&route)?;
+        // After the budgets: whoever is refused for want of a role has asked all the same.
+        if let Some(role) = role {
+            principal.check_role(role)?;
+        }
+        // Readers of the change feed may only wait: they take a place when they read a large page.
+        let _place = if route == Route::Cdc { None } else { Some(self.take_place()?) };
         if let Some(wanted) = min_sequence(request)? {
             engine.check_min_sequence(wanted)?;
         }
@@ -165,7 +174,7 @@ impl ObjectService {
             (Route::Import(collection), _) => import::import(engine, request, &collection).await,
             (Route::Query(collection), _) => query::query(engine, request, &collection, &masks).await,
             (Route::Batch, _) => batch::batch(engine, request, &principal).await,
-            (Route::Cdc, _) => cdc::read(engine, request, &principal).await,
+            (Route::Cdc, _) => cdc::read(engine, request, &principal, &|| self.take_place()).await,
             (Route::Consumers, _) => cdc::consumers::list(engine, request),
             (Route::Consumer(name), "PUT") => cdc::consumers::acknowledge(engine, request, &name).await,
             (Route::Consumer(name), "DELETE") => cdc::consumers::forget(engine, request, &name),
@@ -228,7 +237,7 @@ pub fn masked(mut response: Response, collection: &str, masks: &Masks) -> Result
 }
 
 /// One of the requests that are worked on, until it is dropped.
-struct Place<'s>(&'s Cell<usize>);
+pub struct Place<'s>(&'s Cell<usize>);
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
@@ -237,11 +246,8 @@ impl Drop for Place<'_> {
 }
 
 impl ObjectService {
-    /// Takes a place among the requests that are worked on. Readers of the change feed, who mostly wait, need none.
-    fn enter(&self, route: &Route) -> Result<Option<Place<'_>>> {
-        if *route == Route::Cdc {
-            return Ok(None);
-        }
+    /// Takes a place among the requests that are worked on.
+    fn take_place(&self) -> Result<Place<'_>> {
         let most = self.engine().config().performance.max_concurrent_operations;
         let others = self.in_progress.get();
         if others >= most {
@@ -251,7 +257,7 @@ impl ObjectService {
             return Err(StorageError::new(ErrorKind::Unavailable, StorageTier::Api, "take request", message));
         }
         self.in_progress.set(others.saturating_add(1));
-        Ok(Some(Place(&self.in_progress)))
+        Ok(Place(&self.in_progress))
     }
 }
 

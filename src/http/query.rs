@@ -16,7 +16,7 @@ use crate::engine::{AsOf, Engine, Tier};
 use crate::error::{Result, StorageError};
 use crate::limits::{FILTER_MAX_CONDITIONS, FILTER_MAX_VALUES, PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS};
 use crate::types::json::{pointer_token, write_string};
-use crate::types::{Json, Masks};
+use crate::types::{Json, Masks, whole};
 
 const BODY_MAX_BYTES: usize = 1024 * 1024;
 /// Fields of `select` and of `orderBy`.
@@ -143,7 +143,7 @@ fn read(collection: &str, body: &Json<'_>) -> Result<QueryBody> {
 
 fn limit(value: &Json<'_>) -> Result<usize> {
     let number = match value {
-        Json::Number(text) => text.parse().ok(),
+        Json::Number(text) => whole::from_text(text).and_then(|number| usize::try_from(number).ok()),
         _ => None,
     };
     number.filter(|limit| (1..=PAGE_MAX_ITEMS).contains(limit)).ok_or_else(|| {

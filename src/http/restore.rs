@@ -1,9 +1,11 @@
 //! Restores of snapshots, and the jobs that do them.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::access::Principal;
+use super::access_log::{FOREIGN_ACTOR, access};
 use super::body::{invalid, json_text, parse, to_json};
 use super::message::{Request, Response};
 use super::params::QueryParams;
@@ -57,7 +59,10 @@ pub async fn restore(
     if wanted.collections.as_ref().is_some_and(Vec::is_empty) {
         return Err(invalid("restore snapshot").at("/collections", "expected at least one collection, got none"));
     }
-    begun(engine, engine.restore(snapshot, into.as_ref(), wanted.collections).await?)
+    let by = access(request).and_then(|access| access.principal);
+    let query =
+        by.map_or_else(String::new, |by| format!("?{FOREIGN_ACTOR}={}", utf8_percent_encode(&by, NON_ALPHANUMERIC)));
+    begun(engine, engine.restore(snapshot, into.as_ref(), wanted.collections, &query).await?)
 }
 
 /// `POST /internal/{type}/{id}/restores`: what another object asks for.

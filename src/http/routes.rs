@@ -12,7 +12,7 @@ use super::registry::routes::{PATTERNS as REGISTRY_PATTERNS, RegistryPattern, Re
 use crate::engine::registry::OBJECT_TYPE;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::types::StorageTier;
-use crate::types::names::{ObjectName, check_collection, check_document_id, check_name};
+use crate::types::names::{ObjectName, check_collection, check_id_member, check_name};
 
 /// A route below `/v1/{type}/{id}`, with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ impl Routes {
             Pattern::Documents => Route::Documents(collection(params)?),
             Pattern::Document => {
                 let id = decoded(params, "document")?.into_owned();
-                check_document_id(&id)?;
+                check_id_member(&id)?;
                 Route::Document(collection(params)?, id)
             }
             Pattern::Import => Route::Import(collection(params)?),

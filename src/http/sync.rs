@@ -7,7 +7,7 @@ use super::message::{Request, Response};
 use super::params::QueryParams;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::types::{Sequence, SyncState, Timestamp};
+use crate::types::{Sequence, SyncState, Timestamp, whole};
 
 const BODY_MAX_BYTES: usize = 64 * 1024;
 
@@ -18,7 +18,8 @@ const BODY_MAX_BYTES: usize = 64 * 1024;
 struct Options {
     force: bool,
     target_tier: Option<String>,
-    batch_size: Option<u32>,
+    #[serde(deserialize_with = "whole::optional")]
+    batch_size: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -72,8 +73,9 @@ pub async fn sync(engine: &Engine, request: &mut Request) -> Result<Response> {
     if options.target_tier.as_deref().is_some_and(|tier| tier != "cold") {
         return Err(invalid("read sync options").at("/targetTier", "expected \"cold\", got another tier"));
     }
-    if options.batch_size == Some(0) {
-        return Err(invalid("read sync options").at("/batchSize", "expected at least 1, got 0"));
+    if let Some(size) = options.batch_size.filter(|size| !(1..=i64::from(u32::MAX)).contains(size)) {
+        let detail = format!("expected a whole number from 1 to {}, got {size}", u32::MAX);
+        return Err(invalid("read sync options").at("/batchSize", detail));
     }
     let result = engine.sync(options.force).await?;
     let answer = Answer {

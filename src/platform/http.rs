@@ -157,10 +157,14 @@ pub fn with_headers(request: &worker::Request, headers: &[(&str, &str)]) -> Resu
     Ok(worker::Request::from(copy))
 }
 
-/// The same response with headers set, each in place of any of its name. The body is not read, and a socket stays open. Those of
-/// an object's answer cannot be changed, so that they are copied.
-pub fn answer_with_headers(response: worker::Response, set: &[(&str, String)]) -> worker::Response {
-    let headers: Headers = response.headers().entries().collect();
+/// The same response with those of its headers that may be told and with others set, each in place of any of its name. The
+/// body is not read, and a socket stays open. Headers of an object's answer cannot be changed, so that they are copied.
+pub fn answer_with_headers(
+    response: worker::Response,
+    is_told: fn(&str) -> bool,
+    set: &[(&str, String)],
+) -> worker::Response {
+    let headers: Headers = response.headers().entries().filter(|(name, _)| is_told(name)).collect();
     for (name, value) in set {
         // All of them are our own, and well-formed.
         let _ = headers.set(name, value);

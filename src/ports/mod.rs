@@ -25,7 +25,7 @@ pub mod native;
 
 use std::rc::Rc;
 
-pub use cache::EdgeCache;
+pub use cache::{EdgeCache, TimelyCache};
 pub use clock::{Alarm, Clock, Ids, uuid_v7};
 pub use closable::ClosableSql;
 pub use meter::{BillingClass, BucketCall, BucketFigures, CallFigures, LATENCY_BOUNDS_MS, Latency, Meter, Spent};
@@ -39,7 +39,7 @@ pub use object_store::{
 };
 pub use peers::{PeerAnswer, Peers};
 pub use queue::Queue;
-pub use retrying::{Retries, Retrying};
+pub use retrying::{Retries, Retrying, RetryingFolders};
 pub use signatures::{PublicKey, Signatures};
 pub use sockets::{Socket, SocketMessage, Sockets};
 pub use sql::{SqlCounters, SqlParam, SqlRow, SqlStore, SqlValue, expect_blob, expect_integer, expect_text, transact};

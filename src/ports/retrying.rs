@@ -16,7 +16,7 @@ use super::object_store::{
     KeyListing, ObjectMetadata, ObjectStore, PartUploads, PutCondition, PutOutcome, StoredObject, UploadedPart,
     expect_listing, expect_uploads,
 };
-use super::{Clock, Ids};
+use super::{Clock, FolderPage, Ids, ObjectFolders};
 use crate::config::TimeoutsConfig;
 use crate::error::Result;
 
@@ -105,6 +105,48 @@ impl ObjectStore for Retrying {
 
     fn listing(&self) -> Option<&dyn KeyListing> {
         self.objects.listing().map(|_| -> &dyn KeyListing { self })
+    }
+}
+
+/// A bucket of which only reads are asked for, each of them again when it fails.
+pub struct RetryingFolders {
+    folders: Rc<dyn ObjectFolders>,
+    objects: Retrying,
+}
+
+impl RetryingFolders {
+    /// Asks `folders` again.
+    pub fn new(folders: Rc<dyn ObjectFolders>, clock: Rc<dyn Clock>, ids: Rc<dyn Ids>, retries: Retries) -> Self {
+        let objects: Rc<dyn ObjectStore> = folders.clone();
+        Self { folders, objects: Retrying::new(objects, clock, ids, retries) }
+    }
+}
+
+#[async_trait(?Send)]
+impl ObjectStore for RetryingFolders {
+    async fn put(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        condition: PutCondition<'_>,
+        metadata: &ObjectMetadata,
+    ) -> Result<PutOutcome> {
+        self.objects.put(key, bytes, condition, metadata).await
+    }
+
+    async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<StoredObject>> {
+        self.objects.get(key, range).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<()> {
+        self.objects.delete(keys).await
+    }
+}
+
+#[async_trait(?Send)]
+impl ObjectFolders for RetryingFolders {
+    async fn folders(&self, prefix: &str, limit: u32, cursor: Option<&str>) -> Result<FolderPage> {
+        self.objects.trying(async || self.folders.folders(prefix, limit, cursor).await).await
     }
 }
 

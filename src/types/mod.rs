@@ -10,6 +10,7 @@ pub mod sorting;
 pub mod statistics;
 pub mod sync;
 pub mod time;
+pub mod whole;
 
 pub use events::{Access, CdcEvent, ChangeContext, CollectionId, Document, Operation, Sequence, Timestamp};
 pub use json::Json;

@@ -61,8 +61,13 @@ pub fn check_collection(name: &str) -> Result<()> {
     )))
 }
 
-/// Checks a document's id: 1 to 512 bytes of UTF-8, neither `.` nor `..`.
+/// Checks a document's id: 1 to 512 bytes of UTF-8 without U+0000, where texts end for SQLite and other readers; neither `.`
+/// nor `..`.
 pub fn check_document_id(id: &str) -> Result<()> {
+    if id.contains('\0') {
+        let message = format!("a document id must have no U+0000, got {}", quoted(id));
+        return Err(StorageError::new(ErrorKind::Invalid, StorageTier::Api, "read name", message));
+    }
     if (1..=DOCUMENT_ID_MAX_BYTES).contains(&id.len()) && id != "." && id != ".." {
         return Ok(());
     }
@@ -71,6 +76,17 @@ pub fn check_document_id(id: &str) -> Result<()> {
         id.len(),
         quoted(id)
     )))
+}
+
+/// Checks the id of a document that is the whole of what is looked at: one that is not valid is refused at `/id`.
+pub fn check_id_member(id: &str) -> Result<()> {
+    check_document_id(id).map_err(|error| match error.kind() {
+        ErrorKind::Invalid => {
+            let message = error.message().to_owned();
+            error.at("/id", message)
+        }
+        _ => error,
+    })
 }
 
 /// A name from outside, shortened and escaped for a message.
@@ -111,11 +127,14 @@ mod tests {
 
     #[test]
     fn document_ids_are_any_short_text() {
-        for good in ["x", "ü/\"'\u{0}", &"x".repeat(512), "..."] {
+        for good in ["x", "ü/\"'\u{1}", &"x".repeat(512), "..."] {
             check_document_id(good).unwrap();
         }
         for bad in ["", ".", "..", &"x".repeat(513)] {
-            assert!(check_document_id(bad).is_err(), "{bad}");
+            assert_eq!(check_document_id(bad).unwrap_err().kind(), ErrorKind::Malformed, "{bad}");
+        }
+        for bad in ["\0", "a\0", "\0a"] {
+            assert_eq!(check_document_id(bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad:?}");
         }
     }
 }

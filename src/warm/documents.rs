@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use super::entry::{Entry, FoundEntry};
 use super::keys::{CacheClass, document_key, generation_key, is_generation_name};
-use super::meter::{WarmFigures, WarmMeter};
+use super::meter::{CacheFigures, WarmFigures, WarmMeter};
 use super::store::{LookUp, WarmStore};
 use crate::config::WarmConfig;
 use crate::limits::CACHE_MAX_BYTES;
@@ -84,11 +84,16 @@ impl DocumentCache {
         };
         let current = Entry { tag: generation.to_owned(), ..Entry::default() };
         self.count_call(name);
-        let _ = store.put(&generation_key(name), &current, GENERATION_TTL_SECS).await;
+        // Without its generation nobody finds the document.
+        if !store.put(&generation_key(name), &current, GENERATION_TTL_SECS).await {
+            return self.meter.note(name, CacheFigures::note_failure);
+        }
         self.count_call(name);
         let ttl_secs = if entry.body.is_some() { self.ttl_secs } else { ABSENT_TTL_SECS.min(self.ttl_secs) };
         if store.put(&document_key(name, generation, collection, id), entry, ttl_secs).await {
             self.meter.note(name, |counted| counted.note_put(length));
+        } else {
+            self.meter.note(name, CacheFigures::note_failure);
         }
     }
 
@@ -108,8 +113,12 @@ impl DocumentCache {
         let store = self.store.as_ref()?;
         self.count_call(name);
         let found = store.get(key).await;
-        if found == LookUp::Rejected {
-            self.meter.note(name, |counted| counted.rejected = counted.rejected.saturating_add(1));
+        match found {
+            LookUp::Rejected => {
+                self.meter.note(name, |counted| counted.rejected = counted.rejected.saturating_add(1));
+            }
+            LookUp::Failed => self.meter.note(name, CacheFigures::note_failure),
+            LookUp::Hit(_) | LookUp::Miss => {}
         }
         found.hit()
     }
@@ -117,7 +126,9 @@ impl DocumentCache {
     async fn delete(&self, name: &ObjectName, key: &str) {
         if let Some(store) = &self.store {
             self.count_call(name);
-            store.forget(key).await;
+            if !store.forget(key).await {
+                self.meter.note(name, CacheFigures::note_failure);
+            }
         }
     }
 

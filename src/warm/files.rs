@@ -9,8 +9,8 @@
 //!   are those that were once written only its reader can tell, who says so when they are not.
 //! - Concurrent reads of one range are one load. A load that fails is told to who began it; the others ask for themselves.
 //!   It is not lost with who began it: any of those who wait carries it on.
-//! - A request makes a bounded number of calls of the cache, and puts a bounded number of bytes there. What is beyond is
-//!   read from the bucket.
+//! - A request, or an alarm, makes a bounded number of calls of the cache, none after one that failed, and puts a bounded
+//!   number of bytes there. What is beyond is read from the bucket.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -73,7 +73,7 @@ impl CachedBucket {
         Self { files: Rc::new(files), loading: RefCell::default(), owner }
     }
 
-    /// Notes that a request begins, which may use the cache as much as any.
+    /// Notes that a request or an alarm begins, which may use the cache as much as any.
     pub fn request_began(&self) {
         self.files.calls_left.set(REQUEST_MAX_CALLS);
         self.files.bytes_left.set(REQUEST_MAX_BYTES);
@@ -134,6 +134,9 @@ impl Files {
     async fn look_up(&self, cached: &str, range: Option<&Range<u64>>) -> Option<StoredObject> {
         let store = self.call()?;
         let answer = store.get(cached).await;
+        if answer == LookUp::Failed {
+            self.failed();
+        }
         let rejected = answer == LookUp::Rejected;
         let found = answer.hit();
         let object = found.as_ref().and_then(|found| object_of(&found.entry)).filter(|object| is_whole(object, range));
@@ -159,7 +162,15 @@ impl Files {
         let entry = Entry { sequence: 0, tag, body: Some(object.bytes.clone()) };
         if store.put(cached, &entry, FILE_TTL_SECS).await {
             self.figures.borrow_mut().note_put(length);
+        } else {
+            self.failed();
         }
+    }
+
+    /// Counts a call that failed. It may have taken long: this request asks the cache for nothing more.
+    fn failed(&self) {
+        self.calls_left.set(0);
+        self.figures.borrow_mut().note_failure();
     }
 }
 
@@ -210,8 +221,10 @@ impl ObjectStore for CachedBucket {
     }
 
     async fn distrust(&self, key: &str, range: Option<Range<u64>>) {
-        if let Some(owner) = (self.owner)(key) {
-            self.files.store.forget(&file_key(&owner, key, range.as_ref())).await;
+        if let Some(owner) = (self.owner)(key)
+            && !self.files.store.forget(&file_key(&owner, key, range.as_ref())).await
+        {
+            self.files.failed();
         }
     }
 

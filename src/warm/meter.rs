@@ -28,6 +28,8 @@ pub struct CacheFigures {
     pub rejected: u64,
     /// and those for which it had an answer that was older than `Min-Sequence` allows.
     pub too_old: u64,
+    /// Calls that failed, or were not answered in time.
+    pub failed: u64,
     /// Reads that waited for another one's load, and then needed none.
     pub joined: u64,
     /// Entries that were put.
@@ -51,6 +53,11 @@ impl CacheFigures {
         add(&mut self.bytes_read, found.entry.body.as_ref().map_or(0, Vec::len));
         self.age_ms = self.age_ms.saturating_add(found.age_ms);
         self.age_max_ms = self.age_max_ms.max(found.age_ms);
+    }
+
+    /// Counts a call that failed.
+    pub fn note_failure(&mut self) {
+        self.failed = self.failed.saturating_add(1);
     }
 
     /// Counts a put of so many bytes.

@@ -18,6 +18,8 @@ pub enum LookUp {
     Miss,
     /// Something that is not what was asked for: as good as nothing.
     Rejected,
+    /// The cache failed, or did not answer in time.
+    Failed,
 }
 
 impl LookUp {
@@ -25,7 +27,7 @@ impl LookUp {
     pub fn hit(self) -> Option<FoundEntry> {
         match self {
             Self::Hit(found) => Some(found),
-            Self::Miss | Self::Rejected => None,
+            Self::Miss | Self::Rejected | Self::Failed => None,
         }
     }
 }
@@ -45,7 +47,11 @@ impl WarmStore {
 
     /// Looks for the entry of a key.
     pub async fn get(&self, key: &str) -> LookUp {
-        let Ok(Some(bytes)) = self.cache.get(key).await else { return LookUp::Miss };
+        let bytes = match self.cache.get(key).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return LookUp::Miss,
+            Err(_) => return LookUp::Failed,
+        };
         decode(&bytes, key, self.clock.now_ms()).map_or(LookUp::Rejected, LookUp::Hit)
     }
 
@@ -58,8 +64,8 @@ impl WarmStore {
         self.cache.put(key, &bytes, ttl_secs).await.is_ok()
     }
 
-    /// Forgets a key. A cache that fails keeps it until its time to live ends.
-    pub async fn forget(&self, key: &str) {
-        let _ = self.cache.delete(key).await;
+    /// Forgets a key; tells whether the cache has. One that fails keeps it until its time to live ends.
+    pub async fn forget(&self, key: &str) -> bool {
+        self.cache.delete(key).await.is_ok()
     }
 }

@@ -138,7 +138,7 @@ fn a_token_must_be_there_hold_and_be_in_time() {
 #[test]
 fn sessions_hold_in_every_isolate_with_the_same_secret() {
     let (front, token) = filled();
-    let secret = |secret: &str| open(Some(secret));
+    let secret = |secret: &str| open(Some(&secret.repeat(16)));
     let get = |access: AccessVariables, token: &str| -> Answer {
         ask(&front.again("", &access), &front.bucket, "GET", FILE, &[(TOKEN, token)])
     };

@@ -1,8 +1,11 @@
 //! What there is: namespaces of two levels and their tables, whole or by page.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use serde_json::json;
 
-use super::support::Front;
+use super::support::{Front, ask};
 
 fn filled() -> Front {
     let front = Front::new("");
@@ -128,4 +131,25 @@ fn what_is_asked_for_whole_is_whole_up_to_a_bound() {
     let token = first["next-page-token"].as_str().unwrap();
     let rest = front.get(&format!("/iceberg/v1/namespaces/demo%1F1/tables?pageToken={token}")).json();
     assert_eq!(rest["identifiers"].as_array().unwrap().len(), 100);
+}
+
+#[test]
+fn reads_of_the_bucket_that_fail_are_tried_again_as_often_as_is_configured() {
+    let front = Front::new("");
+    front.publish("demo/1/movies", 1);
+    let failing = Rc::new(Cell::new(0));
+    let lists = "/iceberg/v1/namespaces";
+    let tables = "/iceberg/v1/namespaces/demo%1F1/tables";
+    let table = "/iceberg/v1/namespaces/demo%1F1/tables/movies";
+    for (retries, answered) in [(3, 3), (1, 1), (0, 0)] {
+        let edge = front.flaky(&format!("{{\"timeouts\":{{\"retries\":{retries}}}}}"), &failing);
+        for target in [lists, tables, table] {
+            failing.set(answered);
+            assert_eq!(ask(&edge, &front.bucket, "GET", target, &[]).status(), 200, "{target}");
+            assert_eq!(failing.get(), 0);
+            failing.set(answered + 1);
+            ask(&edge, &front.bucket, "GET", target, &[]).refused(503, "ServiceUnavailableException");
+            assert_eq!(failing.get(), 0, "and no oftener: {target}");
+        }
+    }
 }

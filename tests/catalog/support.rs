@@ -1,14 +1,21 @@
 //! A Worker over a bucket that a test fills by hand.
 
+use std::cell::Cell;
+use std::ops::Range;
 use std::rc::Rc;
 
+use async_trait::async_trait;
 use serde_json::Value;
 use thermocline::config::StorageConfig;
+use thermocline::error::{ErrorKind, Result, StorageError};
 use thermocline::http::access::{Access, AccessVariables};
 use thermocline::http::edge::{Decision, Edge};
-use thermocline::ports::EdgePorts;
 use thermocline::ports::message::{Body, RequestHead, Response};
 use thermocline::ports::native::{ManualClock, MemoryBucket, NativeSignatures, World, run};
+use thermocline::ports::{
+    EdgePorts, FolderPage, ObjectFolders, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StoredObject,
+};
+use thermocline::types::StorageTier;
 
 /// The bytes of each data file: 0 to 99.
 pub fn data() -> Vec<u8> {
@@ -40,6 +47,12 @@ impl Front {
         edge(&self.world, config, access, true)
     }
 
+    /// Another isolate, whose bucket fails every so often.
+    pub fn flaky(&self, config: &str, failing: &Rc<Cell<usize>>) -> Edge {
+        let bucket = FlakyBucket { inner: self.bucket.clone(), failing: Rc::clone(failing) };
+        edge_over(Some(Rc::new(bucket)), &self.world, config, &open(None))
+    }
+
     /// Puts a table's hint, metadata and one data file, in the folder `iceberg/{table}`.
     pub fn publish(&self, table: &str, version: i64) {
         self.put_metadata(table, version);
@@ -69,18 +82,63 @@ impl Front {
     }
 }
 
+/// A bucket whose next reads fail, so many of them.
+struct FlakyBucket {
+    inner: MemoryBucket,
+    failing: Rc<Cell<usize>>,
+}
+
+impl FlakyBucket {
+    fn check(&self) -> Result<()> {
+        let Some(left) = self.failing.get().checked_sub(1) else { return Ok(()) };
+        self.failing.set(left);
+        Err(StorageError::new(ErrorKind::Unavailable, StorageTier::Cold, "read bucket", "the bucket is away"))
+    }
+}
+
+#[async_trait(?Send)]
+impl ObjectStore for FlakyBucket {
+    async fn put(
+        &self,
+        _key: &str,
+        _bytes: &[u8],
+        _condition: PutCondition<'_>,
+        _metadata: &ObjectMetadata,
+    ) -> Result<PutOutcome> {
+        panic!("the Worker writes nothing")
+    }
+
+    async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<StoredObject>> {
+        self.check()?;
+        self.inner.get(key, range).await
+    }
+
+    async fn delete(&self, _keys: &[String]) -> Result<()> {
+        panic!("the Worker deletes nothing")
+    }
+}
+
+#[async_trait(?Send)]
+impl ObjectFolders for FlakyBucket {
+    async fn folders(&self, prefix: &str, limit: u32, cursor: Option<&str>) -> Result<FolderPage> {
+        self.check()?;
+        self.inner.folders(prefix, limit, cursor).await
+    }
+}
+
 /// Everything open to everyone, with this secret.
 pub fn open(secret: Option<&str>) -> AccessVariables {
     AccessVariables { mode: Some("off".to_owned()), secret: secret.map(str::to_owned), jwks: None }
 }
 
 fn edge(world: &World, config: &str, access: &AccessVariables, bound: bool) -> Edge {
-    let ports = EdgePorts {
-        cache: Rc::new(world.cache.clone()),
-        bucket: bound.then(|| -> Rc<dyn thermocline::ports::ObjectFolders> { Rc::new(world.bucket.clone()) }),
-        clock: world.clock.clone(),
-        ids: world.ids.clone(),
-    };
+    let bucket = bound.then(|| -> Rc<dyn ObjectFolders> { Rc::new(world.bucket.clone()) });
+    edge_over(bucket, world, config, access)
+}
+
+fn edge_over(bucket: Option<Rc<dyn ObjectFolders>>, world: &World, config: &str, access: &AccessVariables) -> Edge {
+    let ports =
+        EdgePorts { cache: Rc::new(world.cache.clone()), bucket, clock: world.clock.clone(), ids: world.ids.clone() };
     let config = StorageConfig::parse(config).unwrap();
     let signatures = Rc::new(NativeSignatures);
     let access = Access::new(access.clone(), &config.security, signatures, world.clock.clone()).unwrap();

@@ -146,7 +146,7 @@ fn writes_are_refused_and_say_who_writes() {
 
 #[test]
 fn without_access_a_bucket_or_a_secret_nothing_is_shown() {
-    let secret = Some("secret".to_owned());
+    let secret = Some("a secret of more than thirty-two bytes".to_owned());
     let closed = Front::with("", &AccessVariables { secret, ..AccessVariables::default() }, true);
     closed.publish("demo/1/movies", 1);
     for path in ["/iceberg/v1/config", "/iceberg/v1/namespaces", MOVIES, "/iceberg"] {

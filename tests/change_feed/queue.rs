@@ -82,6 +82,35 @@ fn a_failure_waits_longer_each_time_and_what_was_sent_all_the_same_has_the_same_
 }
 
 #[test]
+fn an_object_that_sleeps_between_failures_waits_as_long_and_forgets_them_when_it_is_over() {
+    let world = world(7);
+    let queue = Rc::new(LocalQueue::default());
+    queue.sending.set(Sending::HappensAndFails);
+    with_queue(&world, &queue).ok("PUT", "/collections/a/docs/x", "{}");
+    let mut tries = Vec::new();
+    while tries.len() < 5 {
+        let before = queue.sends.get();
+        // Another instance each time; requests in between change nothing.
+        let object = with_queue(&world, &queue);
+        object.get("/cdc");
+        let _ = fire(&world, &object);
+        if queue.sends.get() > before {
+            tries.push(world.ports().clock.now_ms());
+        }
+    }
+    let pauses: Vec<i64> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.iter().zip([5_000, 10_000, 20_000, 40_000]).all(|(pause, least)| *pause >= least), "{pauses:?}");
+    let failures = || world.ports().sql.query("SELECT name FROM consumers WHERE name LIKE '%failures'", &[]).unwrap();
+    assert_eq!(failures().len(), 1);
+    queue.sending.set(Sending::Works);
+    while queue.sends.get() < 6 {
+        let _ = fire(&world, &with_queue(&world, &queue));
+    }
+    assert!(failures().is_empty(), "{:?}", failures());
+    assert_eq!(with_queue(&world, &queue).ok("GET", "/cdc/consumers", "")["items"], json!([]));
+}
+
+#[test]
 fn what_came_again_after_a_failure_is_the_same_message() {
     let world = world(3);
     let queue = Rc::new(LocalQueue::default());

@@ -12,7 +12,7 @@ pub const COLLECTIONS: [&str; 2] = ["movies", "people"];
 /// Ids that documents may have.
 pub const IDS: u8 = 200;
 /// Ids that sort and encode in their own ways; the others are between them.
-const ODD_IDS: [&str; 12] = ["a", "b/c", "é", "Z", "0", "\u{0}", "a a", "%", "日本", "-", "~", "a\""];
+const ODD_IDS: [&str; 12] = ["a", "b/c", "é", "Z", "0", "\u{1}", "a a", "%", "日本", "-", "~", "a\""];
 
 const DAY_MS: i64 = 86_400_000;
 

@@ -143,10 +143,11 @@ pub fn connect(world: &World, other: &Rc<World>) {
         Rc::new(move |method, path, body| {
             let service =
                 ObjectService::new(Engine::new(other.ports(), StorageConfig::default()), Callers::Anyone).unwrap();
+            let (path, query) = path.split_once('?').unwrap_or((path, ""));
             let request = Request {
                 method: method.to_owned(),
                 path: path.to_owned(),
-                query: String::new(),
+                query: query.to_owned(),
                 headers: vec![("content-type".to_owned(), "application/json".to_owned())],
                 body: Box::new(WholeBody::new(body.unwrap_or_default())),
             };

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use serde_json::json;
 use thermocline::http::message::Response;
-use thermocline::ports::EdgeCache;
 use thermocline::ports::native::ManualClock;
+use thermocline::ports::{Clock, EdgeCache};
 
-use super::lying::LyingCache;
+use super::lying::{HangingCache, LyingCache};
 use super::support::parsed;
 use super::tenants::Tenants;
 
@@ -171,4 +171,22 @@ fn an_object_that_is_made_again_shares_no_key_with_the_one_before() {
     let (before, since) = (keys(&caches[0]), keys(&others[0]));
     assert_eq!((before.len(), since.len()), (1, 1));
     assert_ne!(before, since);
+}
+
+#[test]
+fn a_cache_that_never_answers_is_waited_for_so_long_and_is_a_miss() {
+    let clock = Rc::new(ManualClock::new(1_767_225_600_000));
+    let hanging = Rc::new(HangingCache::default());
+    let tenants = Tenants::new(clock.clone(), [hanging.clone(), hanging.clone()]);
+    let took = |work: &dyn Fn() -> u16| {
+        let before = (clock.now_ms(), hanging.calls.get());
+        (work(), clock.now_ms() - before.0, hanging.calls.get() - before.1)
+    };
+    let write = took(&|| tenants.send(0, 0, "PUT", DOC, "{}", &[]).status);
+    assert_eq!(write, (201, 4_000, 2), "the object and the Worker each try to take the document back");
+    let read = took(&|| cached(&tenants, 0, &[]).status);
+    assert_eq!(read, (200, 4_000, 2), "the generation is asked for, and then put");
+    assert_eq!(how(&cached(&tenants, 0, &[])), (200, "miss"));
+    let told = warm(&tenants);
+    assert_eq!(json!([told["failed"], told["misses"], told["hits"]]), json!([5, 2, 0]));
 }

@@ -12,11 +12,13 @@ use thermocline::cold::paths::owner_of_immutable;
 use thermocline::config::StorageConfig;
 use thermocline::error::{ErrorKind, Result, StorageError};
 use thermocline::ports::native::{MemoryBucket, Outcome, World, join_seeded, run, yield_now};
-use thermocline::ports::{EdgeCache, ObjectMetadata, ObjectStore, Ports, PutCondition, PutOutcome, StoredObject};
+use thermocline::ports::{
+    Clock, EdgeCache, ObjectMetadata, ObjectStore, Ports, PutCondition, PutOutcome, StoredObject,
+};
 use thermocline::types::StorageTier;
 use thermocline::warm::{CachedBucket, WarmStore};
 
-use super::lying::{LIES, LyingCache};
+use super::lying::{HangingCache, LIES, LyingCache};
 use super::support::Object;
 use super::support::archive::settle_with;
 
@@ -308,4 +310,23 @@ fn bytes_that_came_damaged_are_not_kept() {
         assert_eq!(reading(&world, cache.clone()).get("/collections/docs/docs/d000123").1, line(123));
         world.cache.clear();
     }
+}
+
+#[test]
+fn a_cache_that_never_answers_is_waited_for_once_a_request_and_once_an_alarm() {
+    let world = evicted(2_000);
+    Object::wake_with(&world, EVICTING).ok("PUT", "/collections/docs", r#"{"retention":{"days":1}}"#);
+    let hanging = Rc::new(HangingCache::default());
+    let object = reading(&world, hanging.clone());
+    for n in 1..3 {
+        let before = world.clock.now_ms();
+        assert_eq!(object.get(&format!("/collections/docs/docs/d{:06}", n * 900)).1, line(n * 900));
+        assert_eq!((world.clock.now_ms() - before, hanging.calls.get()), (2_000, n));
+    }
+    let figures = object.service.engine().file_cache_figures();
+    assert_eq!((figures.failed, figures.misses, figures.operations), (2, 2, 2));
+    world.clock.advance(2 * 86_400_000);
+    run(object.service.engine().alarm()).done().unwrap().unwrap().unwrap();
+    assert_eq!(hanging.calls.get(), 3, "an alarm may ask the cache again");
+    assert_eq!(object.rows("docs", r#"{"limit":10}"#), Vec::<Value>::new(), "what has passed is deleted all the same");
 }

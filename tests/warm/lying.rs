@@ -26,6 +26,34 @@ pub const LIES: [&str; 12] = [
     "forgets nothing",
 ];
 
+/// A cache that never answers.
+#[derive(Default)]
+pub struct HangingCache {
+    pub calls: Cell<usize>,
+}
+
+impl HangingCache {
+    async fn hang<T>(&self) -> Result<T> {
+        self.calls.set(self.calls.get() + 1);
+        std::future::pending().await
+    }
+}
+
+#[async_trait(?Send)]
+impl EdgeCache for HangingCache {
+    async fn get(&self, _key: &str) -> Result<Option<Vec<u8>>> {
+        self.hang().await
+    }
+
+    async fn put(&self, _key: &str, _bytes: &[u8], _ttl_secs: u32) -> Result<()> {
+        self.hang().await
+    }
+
+    async fn delete(&self, _key: &str) -> Result<()> {
+        self.hang().await
+    }
+}
+
 struct Kept {
     bytes: Vec<u8>,
     expires: i64,

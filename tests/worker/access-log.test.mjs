@@ -54,6 +54,33 @@ test("writes, refusals and what is done besides are told in order, without docum
   assert.doesNotMatch(text, /ann|PUT document/, "the feed does not tell who");
 });
 
+test("a page reads the packs that it needs, however many there are", async () => {
+  const { it } = await workerWith({ vars: { AUTH_MODE: "off" } });
+  const declared = async (count) => {
+    // A pack each.
+    for (let n = 0; n < count; n++) await it.ok("PUT", "/collections/films", { retention: { days: 100 + (n % 2) } });
+  };
+  await it.put("films", "a", {});
+  /** The most rows that a page reads, and how many entries there are. */
+  const paged = async () => {
+    let [most, told] = [0, 0];
+    for (let cursor; ;) {
+      const page = await it.ok("GET", `/access?limit=10${cursor ? `&cursor=${cursor}` : ""}`);
+      most = Math.max(most, Number(page.headers.get("thermocline-rows-read")));
+      told += page.body.items.length;
+      cursor = page.body.cursor;
+      if (!cursor) return [most, told];
+    }
+  };
+  await declared(30);
+  const [few, told] = await paged();
+  assert.equal(told, 31);
+  await declared(200);
+  const [many, all] = await paged();
+  assert.equal(all, 231);
+  assert.ok(many < 2 * few && many < 100, `${few} rows read by a page of 30 packs, ${many} by one of 230`);
+});
+
 test("entries are found by what is asked for, in pages of any size", async () => {
   const { it } = await workerWith({ vars });
   for (let n = 0; n < 9; n++) {

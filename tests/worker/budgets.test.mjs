@@ -25,10 +25,18 @@ test("a principal who has used up their minute is told when to come again, and o
   assert.equal((await it.get("films", "late", { headers: as("bob") })).status, 404);
 });
 
-test("all together are bounded too, and a request without a role costs nobody anything", async () => {
+test("all together are bounded too, but by what reaches the object alone", async () => {
   const { it, as } = await limited({ objectRequests: 4 });
-  const nobody = bearer(hs256(secret, { sub: "eve", roles: [], objects: ["*"] }));
-  for (let n = 0; n < 10; n++) assertProblem(await it.put("films", "f", {}, nobody), 403, { tier: /^api$/ });
+  const strangers = [bearer(hs256("another secret of more than 32 bytes", { sub: "ann" })), bearer(hs256(secret, { sub: "eve", objects: ["demo/other"] })), {}];
+  for (let n = 0; n < 4; n++) for (const stranger of strangers) assert.ok([401, 403].includes((await it.put("films", "f", {}, stranger)).status));
   for (const sub of ["ann", "bob", "cid", "dan"]) assert.equal((await it.put("films", sub, {}, as(sub))).status, 201);
   assertProblem(await it.put("films", "f", {}, as("eli")), 429, { tier: /^api$/ });
+});
+
+test("a request without its role is a request: whoever tries is soon told to wait, and those who may are not", async () => {
+  const { it, as } = await limited({ tokenRequests: 3, objectRequests: 8 });
+  const nobody = bearer(hs256(secret, { sub: "eve", roles: [], objects: ["*"] }));
+  for (let n = 0; n < 3; n++) assertProblem(await it.put("films", "f", {}, nobody), 403, { tier: /^api$/ });
+  for (let n = 0; n < 20; n++) assertProblem(await it.put("films", "f", {}, nobody), 429, { detail: /budgets\.tokenRequests = 3/ });
+  for (let n = 0; n < 3; n++) assert.equal((await it.put("films", `f${n}`, {}, as("ann"))).status, 201);
 });

@@ -9,7 +9,7 @@ import { useWorker } from "./support/object.mjs";
 import { exchange } from "./support/raw.mjs";
 import { tableOf } from "./support/table.mjs";
 
-const vars = { AUTH_SECRET: "a secret of this test", STORAGE_CONFIG: { cold: { baseUri: "s3://lake/deep" } } };
+const vars = { AUTH_SECRET: "a secret of this test, of more than thirty-two bytes", STORAGE_CONFIG: { cold: { baseUri: "s3://lake/deep" } } };
 let it;
 const using = useWorker({ vars }, async () => {
   it = using.object("demo/1");
@@ -186,7 +186,7 @@ test("without a bucket both say so; without access nothing is told", async () =>
   } finally {
     await unbound.dispose();
   }
-  const closed = await startWorker({ vars: { AUTH_MODE: undefined, AUTH_SECRET: "x" } });
+  const closed = await startWorker({ vars: { AUTH_MODE: undefined, AUTH_SECRET: "x".repeat(32) } });
   try {
     assertIcebergError(await closed.json("GET", "/iceberg/v1/namespaces"), 401, "NotAuthorizedException");
     await assertS3Error(await closed.fetch("/s3/cold/iceberg/demo/1/movies/metadata/version-hint.text"), 403, "AccessDenied");

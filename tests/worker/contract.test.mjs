@@ -15,6 +15,24 @@ async function populated(count = 3) {
   return it;
 }
 
+test("a number without a fraction is a whole one, however it is written, and one with a fraction is not", async () => {
+  const it = await populated();
+  const json = { "content-type": "application/json" };
+  const send = (method, path, body) => it.call(method, path, body, json);
+  for (const [text, whole] of [["2.0", true], ["2", true], ["2e0", true], ["2.5", false], ['"2"', false]]) {
+    const answers = [
+      await send("POST", "/collections/movies/query", `{"limit":${text},"asOf":${text === '"2"' ? "2.5" : text}}`),
+      await send("POST", "/batch", `{"operations":[{"op":"update","collection":"movies","id":"m1","doc":{},"ifVersion":${text}}]}`),
+      await send("PUT", "/collections/movies", `{"retention":{"days":${text}},"columnar":{"threshold":${text},"minAgeMs":${text}}}`),
+      await send("PUT", "/cdc/consumers/reader", `{"sequence":${text}}`),
+      await send("POST", "/sync", `{"batchSize":${text}}`),
+    ];
+    // What lies before the object is out of retention; what is no longer of that version is a failed precondition.
+    const refused = answers.map(({ status }) => [400, 422].includes(status));
+    assert.deepEqual(refused, answers.map(() => !whole), `${text}: ${answers.map(({ status, text: told }) => `${status} ${told}`)}`);
+  }
+});
+
 test("an object never written reads as empty, with 200, everywhere", async () => {
   const it = object();
   const info = await it.call("GET", "");

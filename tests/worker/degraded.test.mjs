@@ -108,9 +108,19 @@ for (const [what, config, key] of [
   });
 }
 
+test("a secret that can be guessed is refused by every request and by those who watch", async () => {
+  const { worker, it } = await workerWith({ vars: { AUTH_MODE: undefined, AUTH_SECRET: "hunter2" } });
+  const detail = /AUTH_SECRET to have at least 32 bytes, got 7/;
+  assertProblem(await it.call("GET", ""), 500, { detail, tier: /^api$/, retryable: false });
+  const health = await worker.fetch("/healthz");
+  const text = await health.text();
+  assertProblem({ status: health.status, headers: health.headers, text, body: JSON.parse(text) }, 503, { detail });
+  assert.ok(!text.includes("hunter2"));
+});
+
 test("an object tells the values in effect, and no secret", async () => {
   const STORAGE_CONFIG = { hot: { sealRows: 7 } };
-  const { it } = await workerWith({ vars: { STORAGE_CONFIG, AUTH_SECRET: "hunter2-hunter2" } });
+  const { it } = await workerWith({ vars: { STORAGE_CONFIG, AUTH_SECRET: "hunter2-".repeat(4) } });
   const { body, text } = await it.call("GET", "");
   assert.deepEqual([body.config.hot.sealRows, body.config.hot.sealBytes, body.config.cold.s3Endpoint], [7, 1_048_576, null]);
   assert.deepEqual(body.config.worm, { auditLogRetention: 730 }, "nothing of the others is in effect");

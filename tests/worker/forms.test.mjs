@@ -121,6 +121,10 @@ test("indexes and thresholds that cannot be are refused", async () => {
   assertProblem(await declare({ indexes: [["a"], ["b", "b"]] }), 422, { pointers: ["/indexes/1/1"] });
   assertProblem(await declare({ columnar: { threshold: 0 } }), 422, { pointers: ["/columnar/threshold"] });
   assert.equal((await declare({ indexes: "city" })).status, 422);
+  for (const array of [[], [5_000], [5_000, 0]]) {
+    assertProblem(await declare({ columnar: array }), 422, { pointers: ["/columnar"] });
+    assertProblem(await declare({ retention: array }), 422, { pointers: ["/retention"] });
+  }
   assert.equal((await declare({ columnar: { threshold: 1.5 } })).status, 422);
   assert.deepEqual((await it.ok("GET", "/collections")).body.items, []);
 });

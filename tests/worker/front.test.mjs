@@ -107,6 +107,10 @@ test("a preflight is answered without a token and reaches no object", async () =
   await worker.restart({ vars: { STORAGE_CONFIG: { security: { corsOrigins: ["*"] } } } });
   const any = await preflight("https://anyone.example");
   assert.deepEqual([any.status, any.headers.get("access-control-allow-origin"), any.headers.get("vary"), any.headers.get("cross-origin-resource-policy")], [204, "*", null, "cross-origin"]);
+  for (const headers of [{}, { origin: "https://anyone.example" }]) {
+    const { headers: told } = await it.call("GET", "", undefined, headers);
+    assert.deepEqual([told.get("access-control-allow-origin"), told.get("vary")], ["*", null], "also to who has no origin");
+  }
   await worker.restart({ vars: { STORAGE_CONFIG: {} } });
   const none = await preflight(OWN);
   assert.equal(none.status, 401, "as any request, where no origin is listed");

@@ -31,6 +31,16 @@ test("a first cached read misses, the next ones hit and answer the same", async 
   assert.equal(miss.headers.get("thermocline-cache-generation"), null);
 });
 
+test("headers between the Worker and the object leave it by no way", async () => {
+  const it = await warmed();
+  for (const [method, headers] of [["GET", { "if-none-match": '"99"' }], ["GET", { "if-none-match": '"1"' }], ["HEAD", {}], ["GET", {}]]) {
+    const answer = await it.call(method, `${it.doc("films", "a")}?consistency=cached`, undefined, headers);
+    assert.ok([200, 304].includes(answer.status), `${answer.status}`);
+    const internal = [...answer.headers.keys()].filter((name) => /^thermocline-(?!cache$|request-id$|rows-read$|rows-written$|sequence$)/.test(name));
+    assert.deepEqual(internal, [], `${method} ${JSON.stringify(headers)}`);
+  }
+});
+
 test("strong reads, the default, never come from the cache", async () => {
   const it = await warmed();
   for (const params of [{}, { consistency: "strong" }]) {

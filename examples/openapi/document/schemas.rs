@@ -79,7 +79,7 @@ fn names() -> Value {
     json!({
         "Name": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$", "not": {"enum": [".", ".."]}},
         "CollectionName": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$", "not": {"pattern": "__changes$"}},
-        "DocumentId": {"type": "string", "minLength": 1, "maxLength": 512, "not": {"enum": [".", ".."]}, "description": "At most 512 bytes of UTF-8."},
+        "DocumentId": {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[^\\u0000]*$", "not": {"enum": [".", ".."]}, "description": "At most 512 bytes of UTF-8."},
         "Uuid": {"type": "string", "format": "uuid"},
         "Sequence": {"type": "integer", "minimum": 0, "maximum": i64::MAX},
         "Health": answer(&[("status", json!({"const": "ok"}))]),

@@ -5,13 +5,16 @@
 //! by the alarm or when there are many; what did not fit is counted, and the count is an entry.
 //!
 //! Packs are rows of tables of thirty days each, which refuse to be changed and are dropped whole once they are old enough,
-//! at no row written. Invariants: a table is only ever appended to; in each stream, that of writes and that of the rest,
-//! entries ascend by time and place.
+//! at no row written. Packs are numbered by stream and time, so that a page begins with the pack that has its first entry.
+//! Invariants: a table is only ever appended to; in each stream, that of writes and that of the rest, entries ascend by time
+//! and place, and so do the numbers of packs.
 
+mod number;
 mod pack;
 mod page;
 
 use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 pub use pack::{AccessEntry, AccessKey, pack, unpack};
@@ -150,8 +153,9 @@ impl AccessLog {
         buffer.missing > 0 || buffer.entries.len() >= BUFFER_MAX_ENTRIES / 2 || buffer.bytes >= BUFFER_MAX_BYTES / 2
     }
 
-    /// Writes what waits into a pack, within a transaction; [`packed`](Self::packed) is for when it has committed.
-    pub fn pack_waiting(&self, now: Timestamp) -> Result<usize> {
+    /// Writes what waits into a pack, and an entry after it, within a transaction; [`packed`](Self::packed) is for when it has
+    /// committed.
+    pub fn pack_waiting(&self, now: Timestamp, last: Option<AccessEntry>) -> Result<()> {
         let (mut entries, missing) = {
             let buffer = self.buffer.borrow();
             (buffer.entries.clone(), buffer.missing)
@@ -161,8 +165,11 @@ impl AccessLog {
             let action = MISSING.to_owned();
             entries.push(AccessEntry { timestamp, order, action, events: Some(missing), ..AccessEntry::default() });
         }
-        self.store(Stream::Others, &entries)?;
-        Ok(entries.len())
+        if let Some(mut last) = last {
+            (last.timestamp, last.order) = self.next_key(last.timestamp);
+            entries.push(last);
+        }
+        self.store(Stream::Others, &entries)
     }
 
     /// Forgets what was packed: everything, as nothing came in between.
@@ -206,13 +213,21 @@ impl AccessLog {
             );
             self.sql.query(&trigger, &[])?;
         }
+        let (begin, end) = number::range(stream);
+        let newest = format!("SELECT pack FROM {table} WHERE pack >= ? AND pack < ? ORDER BY pack DESC LIMIT 1");
+        let rows = self.sql.query(&newest, &[SqlParam::Integer(begin), SqlParam::Integer(end)])?;
+        let newest = rows.first().map(|row| expect_integer(row.first())).transpose()?;
+        let number = number::of(stream, period, last.timestamp);
+        let number = newest.map_or(number, |newest| number.max(newest.saturating_add(1)));
         let params = [
+            SqlParam::Integer(number),
             SqlParam::Integer(stream.number()),
             SqlParam::Integer(first.timestamp),
             SqlParam::Integer(last.timestamp),
             SqlParam::Blob(&pack(entries)?),
         ];
-        self.sql.query(&format!("INSERT INTO {table} (stream, first, last, data) VALUES (?, ?, ?, ?)"), &params)?;
+        let insert = format!("INSERT INTO {table} (pack, stream, first, last, data) VALUES (?, ?, ?, ?, ?)");
+        self.sql.query(&insert, &params)?;
         Ok(())
     }
 
@@ -243,21 +258,15 @@ impl AccessLog {
     pub fn gather(&self, stream: Stream, into: &mut Gathering<'_>) -> Result<()> {
         let (from, to) = into.bounds();
         let [from, to] = [from, to].map(|at| at.clamp(0, FAR_MS));
+        let (begin, end) = number::range(stream);
         for period in self.periods()? {
-            let mut after = 0;
-            let select = format!(
-                "SELECT pack, data FROM {TABLE_PREFIX}{period} WHERE pack > ? AND stream = ? AND last >= ? AND first <= ? ORDER BY pack LIMIT 1"
-            );
-            loop {
-                let params = [after, stream.number(), from, to].map(SqlParam::Integer);
-                let Some(row) = self.sql.query(&select, &params)?.into_iter().next() else { break };
-                after = expect_integer(row.first())?;
-                let bytes = expect_blob(row.into_iter().nth(1))?;
-                into.looked_at(bytes.len());
-                for entry in unpack(&bytes)? {
-                    into.take(entry);
-                }
-                if into.is_done() {
+            if period.saturating_add(1).saturating_mul(PERIOD_MS) <= from {
+                continue;
+            }
+            let begin = begin.max(number::of(stream, period, from));
+            // Those without a number of their stream are older than all others of their table.
+            for range in [(0, number::FIRST), (begin, end)] {
+                if self.gather_packs((stream, period), range, (from, to), into)?.is_break() {
                     return Ok(());
                 }
             }
@@ -266,5 +275,34 @@ impl AccessLog {
             self.buffer.borrow().entries.iter().for_each(|entry| into.take(entry.clone()));
         }
         Ok(())
+    }
+
+    /// Visits the packs of a table with numbers in a range; a break where no later one is wanted.
+    fn gather_packs(
+        &self,
+        (stream, period): (Stream, i64),
+        (mut begin, end): (i64, i64),
+        (from, to): (Timestamp, Timestamp),
+        into: &mut Gathering<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let select = format!(
+            "SELECT pack, first, data FROM {TABLE_PREFIX}{period} WHERE pack >= ? AND pack < ? AND stream = ? AND last >= ? ORDER BY pack LIMIT 1"
+        );
+        loop {
+            let params = [begin, end, stream.number(), from].map(SqlParam::Integer);
+            let Some(row) = self.sql.query(&select, &params)?.into_iter().next() else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            begin = expect_integer(row.first())?.saturating_add(1);
+            let is_later = expect_integer(row.get(1))? > to;
+            if !is_later {
+                let bytes = expect_blob(row.into_iter().nth(2))?;
+                into.looked_at(bytes.len());
+                unpack(&bytes)?.into_iter().for_each(|entry| into.take(entry));
+            }
+            if is_later || into.is_done() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
     }
 }

@@ -112,7 +112,7 @@ impl ChangeLog {
                 released => released.map(|_| ())?,
             }
         }
-        self.access.pack_waiting(now).map(|_| ())
+        self.access.pack_waiting(now, None)
     }
 
     /// The dropped collections that a generation's records refer to; what they tell of accesses is packed.

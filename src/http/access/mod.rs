@@ -12,7 +12,7 @@ mod token;
 use std::rc::Rc;
 
 use crate::catalog::SessionKey;
-use crate::config::SecurityConfig;
+use crate::config::{AUTH_SECRET_MIN_BYTES, SecurityConfig};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::http::message::{Request, RequestHead, header};
 use crate::ports::{Clock, Signatures};
@@ -50,16 +50,15 @@ pub enum Callers {
 }
 
 impl Callers {
-    /// Who a request is from, if they hold this role.
-    pub fn holding(self, role: Role, request: &Request) -> Result<Principal> {
+    /// Who a request is from.
+    pub fn caller(self, request: &Request) -> Result<Principal> {
         if self == Self::Anyone {
             return Ok(Principal::anyone());
         }
-        let principal = request
+        request
             .header(PRINCIPAL_HEADER)
             .and_then(Principal::of_header)
-            .ok_or_else(|| unauthenticated("expected a request that the Worker has authenticated, got another"))?;
-        principal.check_role(role).map(|()| principal)
+            .ok_or_else(|| unauthenticated("expected a request that the Worker has authenticated, got another"))
     }
 }
 
@@ -84,6 +83,9 @@ impl Access {
         let open = variables.is_open();
         let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         let (secret, jwks) = (filled(variables.secret), filled(variables.jwks));
+        if let Some(secret) = &secret {
+            check_secret(secret)?;
+        }
         let keys = KeySet::new(secret.as_deref().map(str::as_bytes), jwks.as_deref())?;
         Ok(Self { open, secret, keys, rules: rules.clone(), signatures, clock })
     }
@@ -117,6 +119,18 @@ impl Access {
             .ok_or_else(|| unauthenticated("expected a token as \"Authorization: Bearer …\", got none"))?;
         token::principal(token, &self.keys, self.signatures.as_ref(), &self.rules, self.clock.now_ms()).await
     }
+}
+
+/// Refuses a secret that can be guessed from any token signed with it.
+fn check_secret(secret: &str) -> Result<()> {
+    if secret.len() >= AUTH_SECRET_MIN_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "expected the secret AUTH_SECRET to have at least {AUTH_SECRET_MIN_BYTES} bytes, got {}; make one with `openssl rand -base64 48`",
+        secret.len()
+    );
+    Err(StorageError::new(ErrorKind::Internal, StorageTier::Api, "read configuration", message))
 }
 
 /// The token of such a header (RFC 6750, 2.1); the scheme's case does not matter.

@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::http::body::{json_text, parse, to_json};
 use crate::http::message::{Request, Response};
 use crate::http::params::QueryParams;
-use crate::types::Sequence;
 use crate::types::time::rfc3339;
+use crate::types::{Sequence, whole};
 
 /// A position takes a few bytes.
 const BODY_MAX_BYTES: usize = 4 * 1024;
@@ -79,7 +79,7 @@ impl From<ConsumerState> for Consumer {
 }
 
 fn position<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Sequence, D::Error> {
-    let sequence = Sequence::deserialize(deserializer)?;
+    let sequence = whole::required(deserializer)?;
     if sequence >= 0 {
         return Ok(sequence);
     }

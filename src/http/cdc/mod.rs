@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::access::Principal;
 use super::message::{Body, Request, Response};
+use super::object::Place;
 use super::params::{QueryParams, refuse};
 use crate::cdc::socket::Reader;
 use crate::cdc::{FeedFilter, Format, Subscription, envelope};
@@ -18,8 +19,14 @@ use crate::types::{Masks, Operation, Sequence};
 /// The longest that a reader may wait for an event (REQUIREMENTS.md 3).
 const WAIT_MAX_MS: u32 = 30_000;
 
-/// `GET /cdc`: a page, or a stream for who accepts one.
-pub async fn read(engine: &Rc<Engine>, request: &Request, principal: &Principal) -> Result<Response> {
+/// `GET /cdc`: a page, or a stream for who accepts one. Whoever will be answered a large page takes a place among the
+/// requests that are worked on; those who wait, and streams, read little at a time.
+pub async fn read<'s>(
+    engine: &Rc<Engine>,
+    request: &Request,
+    principal: &Principal,
+    take_place: &dyn Fn() -> Result<Place<'s>>,
+) -> Result<Response> {
     let known = ["after", "consumer", "limit", "waitMs", "collections", "operations", "documents", "format"];
     let params = QueryParams::read(&request.query, &known)?;
     let masks = Masks::of(&engine.config().security.data_masking, principal.viewer());
@@ -42,6 +49,8 @@ pub async fn read(engine: &Rc<Engine>, request: &Request, principal: &Principal)
     if streams {
         return stream::answer(engine, filter, principal.ends_at).await;
     }
+    let waits = wait_ms > 0 && engine.last_sequence()? <= filter.after;
+    let _place = if waits { None } else { Some(take_place()?) };
     let page = engine.changes(&filter, wait_ms).await?;
     Ok(Response::json(200, envelope::page(&page, filter.subscription.format, &engine.name()?)?))
 }

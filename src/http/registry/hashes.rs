@@ -12,7 +12,7 @@ use crate::http::body::{MapOnly, json_text, parse, to_json};
 use crate::http::message::{Request, Response};
 use crate::http::params::QueryParams;
 use crate::limits::{PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS};
-use crate::types::Masks;
+use crate::types::{Masks, whole};
 
 const BODY_MAX_BYTES: usize = 1024 * 1024;
 /// Searches of one request.
@@ -45,9 +45,13 @@ pub async fn list(engine: &Engine, request: &Request, masks: &Masks) -> Result<R
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Search {
     pdq_hash: String,
+    #[serde(default, deserialize_with = "whole::optional")]
     max_distance: Option<u32>,
+    #[serde(default, deserialize_with = "whole::optional")]
     k: Option<usize>,
+    #[serde(default, deserialize_with = "whole::optional")]
     limit: Option<usize>,
+    #[serde(default, deserialize_with = "whole::optional")]
     min_quality: Option<u8>,
 }
 

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::hot::document::NewDocument;
 use crate::types::json::{pointer_token, write_string};
 use crate::types::time::rfc3339;
-use crate::types::{Json, Timestamp};
+use crate::types::{Json, Timestamp, whole};
 
 /// The status of an asset that names none.
 const DEFAULT_STATUS: &str = "pending";
@@ -27,6 +27,7 @@ pub struct NewAsset<'b> {
     manifest_url: String,
     image_url: String,
     content_type: String,
+    #[serde(deserialize_with = "whole::required")]
     file_size: i64,
     uploaded_at: Option<Moment>,
     processed_at: Option<Moment>,

@@ -10,7 +10,7 @@ use super::{Moment, document, invalid, not_a_record};
 use crate::error::Result;
 use crate::hot::document::NewDocument;
 use crate::registry::similarity::PdqHash;
-use crate::types::{Json, Timestamp};
+use crate::types::{Json, Timestamp, whole};
 
 /// Members of the lineage that are looked up, each a text, null or absent.
 const LINEAGE_KEYS: [&str; 2] = ["issuerKeyId", "parentHash"];
@@ -24,6 +24,7 @@ pub struct HashBody<'b> {
     /// Its asset, where the request does not say so elsewhere.
     pub asset_id: Option<String>,
     pdq_hash: String,
+    #[serde(deserialize_with = "whole::required")]
     pdq_quality: i64,
     #[serde(borrow)]
     ensemble_hashes: Option<&'b RawValue>,
