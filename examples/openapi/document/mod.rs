@@ -6,6 +6,7 @@
 
 mod components;
 mod operations;
+mod registry;
 mod schemas;
 
 use serde_json::{Map, Value, json};
@@ -39,12 +40,20 @@ pub fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas::all(),
-            "parameters": components::parameters(),
+            "parameters": together(components::parameters(), registry::parameters()),
             "headers": components::headers(),
             "responses": components::responses(),
             "securitySchemes": components::security_schemes(),
         },
     })
+}
+
+/// The members of two objects.
+fn together(mut all: Value, more: Value) -> Value {
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+        all.extend(more);
+    }
+    all
 }
 
 /// What all methods of a path have.
@@ -53,6 +62,9 @@ fn path_item(path: &str) -> Value {
     for (name, component) in [
         ("{type}", "type"),
         ("{id}", "id"),
+        ("{tenant}", "tenant"),
+        ("{asset}", "asset"),
+        ("{collision}", "collision"),
         ("{collection}", "collection"),
         ("{document}", "document"),
         ("{consumer}", "consumer"),

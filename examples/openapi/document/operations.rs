@@ -65,9 +65,9 @@ pub struct Operation {
     pub head: Head,
 }
 
-const ROWS: &[&str] = &["Thermocline-Rows-Read", "Thermocline-Rows-Written"];
-const WRITTEN: &[&str] = &["Thermocline-Sequence", "Thermocline-Rows-Read", "Thermocline-Rows-Written"];
-const DOCUMENT: &[&str] = &["ETag", "Thermocline-Sequence", "Thermocline-Rows-Read", "Thermocline-Rows-Written"];
+pub const ROWS: &[&str] = &["Thermocline-Rows-Read", "Thermocline-Rows-Written"];
+pub const WRITTEN: &[&str] = &["Thermocline-Sequence", "Thermocline-Rows-Read", "Thermocline-Rows-Written"];
+pub const DOCUMENT: &[&str] = &["ETag", "Thermocline-Sequence", "Thermocline-Rows-Read", "Thermocline-Rows-Written"];
 const CREATED: &[&str] = &[
     "ETag",
     "Location",
@@ -77,11 +77,11 @@ const CREATED: &[&str] = &[
     "Thermocline-Rows-Written",
 ];
 const READ: &[&str] = &["ETag", "Thermocline-Cache", "Thermocline-Rows-Read", "Thermocline-Rows-Written"];
-const BATCH: &[&str] =
+pub const BATCH: &[&str] =
     &["Thermocline-Sequence", "Idempotency-Replayed", "Thermocline-Rows-Read", "Thermocline-Rows-Written"];
 const MADE: &[&str] = &["Location", "Thermocline-Rows-Read", "Thermocline-Rows-Written"];
 
-fn part(description: &'static str, headers: &'static [&'static str], content: Value) -> Part {
+pub fn part(description: &'static str, headers: &'static [&'static str], content: Value) -> Part {
     Part { description, headers, content }
 }
 
@@ -89,15 +89,15 @@ fn of(media: &str, schema: Value) -> Value {
     json!({media: {"schema": schema}})
 }
 
-fn schema(name: &str) -> Value {
+pub fn schema(name: &str) -> Value {
     of("application/json", reference("schemas", name))
 }
 
-fn body(content: Value, required: bool) -> Option<Value> {
+pub fn body(content: Value, required: bool) -> Option<Value> {
     Some(if required { json!({"content": content, "required": true}) } else { json!({"content": content}) })
 }
 
-fn operation(method: &'static str, path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+pub fn operation(method: &'static str, path: &'static str, id: &'static str, summary: &'static str) -> Operation {
     let service = if path.starts_with("/v1/") {
         Service::Objects
     } else if path.starts_with("/iceberg/") {
@@ -124,24 +124,24 @@ fn operation(method: &'static str, path: &'static str, id: &'static str, summary
 }
 
 impl Operation {
-    fn role(self, role: &'static str) -> Self {
+    pub fn role(self, role: &'static str) -> Self {
         Self { role: Some(role), ..self }
     }
 
-    fn takes(self, parameters: &'static [&'static str]) -> Self {
+    pub fn takes(self, parameters: &'static [&'static str]) -> Self {
         Self { parameters, ..self }
     }
 
-    fn body(self, body: Option<Value>) -> Self {
+    pub fn body(self, body: Option<Value>) -> Self {
         Self { body, ..self }
     }
 
-    fn answers(mut self, status: u16, part: Part) -> Self {
+    pub fn answers(mut self, status: u16, part: Part) -> Self {
         self.answers.push((status, part));
         self
     }
 
-    fn refuses(self, refused: &'static [u16]) -> Self {
+    pub fn refuses(self, refused: &'static [u16]) -> Self {
         Self { refused, ..self }
     }
 
@@ -158,6 +158,7 @@ pub fn all() -> Vec<Operation> {
     all.extend(documents());
     all.extend(feed());
     all.extend(archive());
+    all.extend(super::registry::operations());
     all.extend(catalogue());
     all
 }

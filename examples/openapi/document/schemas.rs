@@ -5,16 +5,16 @@ use serde_json::{Map, Value, json};
 
 use super::reference;
 
-fn of(name: &str) -> Value {
+pub fn of(name: &str) -> Value {
     reference("schemas", name)
 }
 
-fn list(items: Value) -> Value {
+pub fn list(items: Value) -> Value {
     json!({"type": "array", "items": items})
 }
 
 /// An object that is answered: all properties are there but those whose names end with `?`.
-fn answer(properties: &[(&str, Value)]) -> Value {
+pub fn answer(properties: &[(&str, Value)]) -> Value {
     let mut named = Map::new();
     let mut required = Vec::new();
     for (name, schema) in properties {
@@ -30,7 +30,7 @@ fn answer(properties: &[(&str, Value)]) -> Value {
 }
 
 /// An object that is sent: nothing else may be in it.
-fn sent(properties: &[(&str, Value)]) -> Value {
+pub fn sent(properties: &[(&str, Value)]) -> Value {
     let mut schema = answer(properties);
     schema["additionalProperties"] = false.into();
     if schema["required"] == json!([])
@@ -46,19 +46,19 @@ fn optional(mut schema: Value, kind: &str) -> Value {
     schema
 }
 
-fn page(items: &str) -> Value {
+pub fn page(items: &str) -> Value {
     answer(&[("items", list(of(items))), ("cursor?", text())])
 }
 
-fn text() -> Value {
+pub fn text() -> Value {
     json!({"type": "string"})
 }
 
-fn count() -> Value {
+pub fn count() -> Value {
     json!({"type": "integer", "minimum": 0})
 }
 
-fn flag() -> Value {
+pub fn flag() -> Value {
     json!({"type": "boolean"})
 }
 
@@ -69,7 +69,17 @@ fn object() -> Value {
 /// All of them.
 pub fn all() -> Value {
     let mut all = Map::new();
-    for schemas in [names(), problems(), documents(), queries(), feed(), objects(), archive(), catalogue()] {
+    for schemas in [
+        names(),
+        problems(),
+        documents(),
+        queries(),
+        feed(),
+        objects(),
+        archive(),
+        catalogue(),
+        super::registry::schemas(),
+    ] {
         all.extend(schemas.as_object().cloned().unwrap_or_default());
     }
     all.into()
