@@ -13,6 +13,7 @@ use crate::cold::expiry::ExpiredEvents;
 use crate::cold::paths;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::Erasure;
+use crate::hot::constraints::append_only;
 use crate::ports::expect_listing;
 use crate::types::{StorageTier, Timestamp};
 
@@ -67,12 +68,14 @@ impl Engine {
         if !self.has_something_to_erase()? {
             return Ok(false);
         }
+        self.check_nothing_is_kept()?;
         self.erasing.set(true);
         let _begun = Begun(self);
         // Should this instance end after the tables are gone, an alarm goes on.
         self.set_alarm(self.now_ms().saturating_add(ON_THEIR_WAY_MS)).await?;
         // No await after this: another archiving may not begin before the tables are gone.
         self.until_archiving_ends().await?;
+        self.check_nothing_is_kept()?;
         let erased = self.hot.transaction(|| {
             let gone = ExpiredEvents { through: self.last_sequence()?, timestamp: self.hot.log().last_timestamp()? };
             self.hot.erase(by, self.now_ms())?;
@@ -85,6 +88,16 @@ impl Engine {
             socket.close(ERASED_CODE, "expected an object that is there, got one that was erased; read from now on");
         }
         Ok(true)
+    }
+
+    /// Refuses to erase entries that are written once: they would be gone.
+    fn check_nothing_is_kept(&self) -> Result<()> {
+        for collection in self.hot.catalog()?.all_live() {
+            if collection.definition.constraints.append_only && !self.hot.is_empty(collection)? {
+                return Err(append_only(&collection.name));
+            }
+        }
+        Ok(())
     }
 
     /// What there is besides the record that it was erased.

@@ -48,8 +48,12 @@ impl Engine {
     /// Begins a restore into this object; another object may ask for it.
     pub async fn begin_restore(&self, wanted: Restore) -> Result<JobAnswer> {
         let name = self.name()?;
+        self.check_restored_together(wanted.collections.as_deref())?;
         self.learn_alarm().await?;
-        self.hot.transaction(|| self.hot.ensure_object(&name, self.now_ms()))?;
+        self.hot.transaction(|| {
+            self.hot.ensure_object(&name, self.now_ms())?;
+            self.ensure_registry(&name)
+        })?;
         let job = self.snapshotter.start_restore(&wanted).await?;
         // Issued in the turn of the job's row, so that they commit together.
         self.set_alarm(self.now_ms()).await?;

@@ -22,7 +22,7 @@ use super::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::{Condition, Mutation, Write, document::NewDocument};
 use crate::registry::records::not_a_record;
-use crate::registry::schema::{SETTINGS, SETTINGS_ID};
+use crate::registry::schema::{ASSETS, HASHES, SETTINGS, SETTINGS_ID};
 use crate::types::names::ObjectName;
 use crate::types::{ChangeContext, StorageTier};
 
@@ -68,6 +68,17 @@ impl Engine {
             return Ok(());
         }
         writes.iter().try_for_each(|write| schema::check_open(&write.collection))
+    }
+
+    /// Refuses to restore assets without their hashes, or the reverse: one would be left without the other.
+    pub(super) fn check_restored_together(&self, collections: Option<&[String]>) -> Result<()> {
+        let wanted = collections.unwrap_or_default();
+        let is_wanted = |name: &str| wanted.iter().any(|wanted| wanted == name);
+        if !self.is_registry() || is_wanted(ASSETS) == is_wanted(HASHES) {
+            return Ok(());
+        }
+        let message = format!("expected \"{ASSETS}\" and \"{HASHES}\" to be restored together, got one of them");
+        Err(StorageError::new(ErrorKind::Conflict, StorageTier::Api, "restore snapshot", message))
     }
 
     /// What the tenant has set.

@@ -89,6 +89,7 @@ impl Snapshotter {
         let source = Source::read(objects.as_ref(), &wanted.manifest).await?;
         check_collections(source.manifest()?, wanted.collections.as_deref())?;
         let catalog = self.hot.catalog()?;
+        self.check_type(&catalog, source.manifest()?)?;
         for collection in wanted.collections.iter().flatten() {
             if self.stays(&catalog, collection)? {
                 return Err(append_only(collection));
@@ -276,6 +277,18 @@ impl Snapshotter {
         }
         sorting::sort_by(&mut wanted, |left, right| left.name.cmp(&right.name));
         Ok(wanted)
+    }
+
+    /// Refuses a snapshot of an object of another type where collections are held to something: its documents are not.
+    fn check_type(&self, catalog: &Catalog, manifest: &Manifest) -> Result<()> {
+        let is_held = catalog.all_live().any(|live| !live.definition.constraints.is_none());
+        let same = self.hot.object_record()?.is_some_and(|record| record.name.doc_type == manifest.doc_type);
+        if same || !is_held {
+            return Ok(());
+        }
+        let message =
+            format!("expected a snapshot of an object of the same type, got one of the type {:?}", manifest.doc_type);
+        Err(StorageError::new(ErrorKind::Conflict, StorageTier::Api, "restore snapshot", message))
     }
 
     fn stays(&self, catalog: &Catalog, collection: &str) -> Result<bool> {

@@ -34,13 +34,15 @@ impl Snapshotter {
             return self.begin_to_compare(job, restore);
         }
         let wanted = self.wanted_collections(source.manifest()?, restore)?;
+        let doc_type = self.hot.object_record()?.map(|record| record.name.doc_type);
+        let same_type = doc_type.as_ref() == Some(&source.manifest()?.doc_type);
         let context =
             ChangeContext { source: Some(format!("snapshot:{}", restore.snapshot)), ..ChangeContext::default() };
         self.jobs.swapping(|| {
             if restore.collections.is_none() {
                 self.drop_others(&wanted, &context, now)?;
             }
-            let (definitions, kept) = self.define_loosely(&wanted)?;
+            let (definitions, kept) = self.define_loosely(&wanted, same_type)?;
             self.write_parts(restore, &wanted, &context, now)?;
             for (collection, definition) in wanted.iter().zip(definitions) {
                 self.define(&collection.name, definition)?;
@@ -69,8 +71,13 @@ impl Snapshotter {
     }
 
     /// Makes the collections, so that they take every document that they had: a document may be older than what was
-    /// declared after it. What is to be declared of them in the end, and of which that is not what it was.
-    fn define_loosely(&self, wanted: &[&ManifestCollection]) -> Result<(Vec<CollectionDefinition>, Vec<String>)> {
+    /// declared after it. What is to be declared of them in the end, and of which that is not what it was. An object of
+    /// another type is not held to what the one of the snapshot was.
+    fn define_loosely(
+        &self,
+        wanted: &[&ManifestCollection],
+        same_type: bool,
+    ) -> Result<(Vec<CollectionDefinition>, Vec<String>)> {
         let (mut definitions, mut kept) = (Vec::new(), Vec::new());
         for collection in wanted {
             let catalog = self.hot.catalog()?;
@@ -83,6 +90,8 @@ impl Snapshotter {
                     live.map(|live| live.definition.as_ref().clone()).unwrap_or_default()
                 }
             };
+            let constraints = if same_type { definition.constraints.clone() } else { Constraints::default() };
+            let definition = CollectionDefinition { constraints, ..definition };
             let constraints = Constraints { checks: Vec::new(), parent: None, ..definition.constraints.clone() };
             let loose = CollectionDefinition { columns: Vec::new(), constraints, ..definition.clone() };
             if live.is_none() {
