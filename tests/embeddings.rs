@@ -148,7 +148,9 @@ fn numbers_that_cannot_be_are_refused_with_the_right_checksum() {
     }
     let [full, _] = blocks();
     let not_a_number = f32::NAN.to_bits();
-    for (offset, number) in [(16, 6), (20, 1), (20, u32::MAX), (24, 0), (24, 65), (24, u32::MAX), (28, not_a_number), (36, not_a_number)] {
+    for (offset, number) in
+        [(16, 6), (20, 1), (20, u32::MAX), (24, 0), (24, 65), (24, u32::MAX), (28, not_a_number), (36, not_a_number)]
+    {
         let bytes = sealed(&full, offset, number, full.len());
         assert_eq!(load(&[&bytes]).err().map(|error| error.kind()), Some(ErrorKind::Corrupt), "{number} at {offset}");
     }
@@ -163,10 +165,10 @@ fn rows_and_blocks_fit_rows_of_sqlite() {
         let bits = dimension.next_multiple_of(64).max(256);
         assert!(32 + bits * 8 + 2_048 * (12 + bits / 8) < SQL_VALUE_MAX_BYTES);
     }
-    let vector = vec![1.0; DIMENSION_MAX];
-    assert!(write_row(4, DIMENSION_MAX, &[&vector; 4]).is_ok());
-    assert!(write_row(4, DIMENSION_MAX, &[&vector; 5]).is_err(), "too many");
-    assert!(write_row(5, DIMENSION_MAX, &[&vector]).is_err(), "not where a row begins");
+    let vector = &[1.0_f32; DIMENSION_MAX][..];
+    assert!(write_row(4, DIMENSION_MAX, &[vector; 4]).is_ok());
+    assert!(write_row(4, DIMENSION_MAX, &[vector; 5]).is_err(), "too many");
+    assert!(write_row(5, DIMENSION_MAX, &[vector]).is_err(), "not where a row begins");
     assert!(write_row(4, DIMENSION_MAX, &[]).is_err(), "none");
     assert!(write_row(0, 2, &[&[1.0, 0.0], &[1.0]]).is_err(), "another dimension");
     assert!(write_row(0, 0, &[&[]]).is_err());

@@ -5,10 +5,10 @@ pub const GROUP: usize = 16;
 /// Entries of a table: one for each value of four bits.
 pub const TABLE: usize = 16;
 
-pub use lanes::{Column, Table, column, column_bytes, look_up, table};
+pub use columns::{Column, Table, column, column_bytes, look_up, table};
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-mod lanes {
+mod columns {
     use core::arch::wasm32 as simd;
 
     use super::{GROUP, TABLE};
@@ -66,7 +66,7 @@ mod lanes {
 }
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-mod lanes {
+mod columns {
     use super::{GROUP, TABLE};
 
     /// A byte of each code of a group.

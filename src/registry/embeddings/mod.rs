@@ -62,7 +62,7 @@ const EXACT_MAX: u64 = 2_048;
 /// Candidates of a search, at most.
 const CANDIDATES_MAX: usize = 4_000;
 /// Candidates of a search, where there are as many vectors, at least.
-const CANDIDATES_MIN: usize = 64;
+const CANDIDATES_MIN: usize = 128;
 
 /// A vector that was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,7 +89,7 @@ pub struct SearchStats {
 /// How hard a search tries.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SearchOptions {
-    /// Candidates for each vector that is asked for, from 1 on; in all 64 at least and 4,000 at most, or twice what is asked for.
+    /// Candidates for each vector that is asked for, from 1 on; in all 128 at least and 4,000 at most, or twice what is asked for.
     pub oversample: usize,
     /// A candidate is left out when it would have to be so many standard deviations nearer than its code says.
     pub confidence: f32,
@@ -264,11 +264,7 @@ impl EmbeddingIndex {
     fn likely(&self, query: &[f32], k: usize, metric: Metric, options: SearchOptions) -> Vec<Candidate> {
         let wanted =
             k.saturating_mul(options.oversample).clamp(CANDIDATES_MIN, CANDIDATES_MAX).max(k.saturating_mul(2));
-        let mut rotated = self.rotation.rotate(query);
-        if metric == Metric::Cosine {
-            let length = vector::dot(&rotated, &rotated).sqrt();
-            rotated.iter_mut().for_each(|value| *value /= length);
-        }
+        let rotated = self.rotation.rotate(query);
         let mut candidates = Candidates::new(wanted, k);
         let mut centred: Option<(&Rc<Centre>, CentredQuery)> = None;
         for block in &self.blocks {

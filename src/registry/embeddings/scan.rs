@@ -1,6 +1,6 @@
 //! Looking at every code: which vectors may be near.
 //!
-//! The inner product of a query, less the centre, with the signs of a code is a sum of what each four signs make of four
+//! The inner product of a query, less what it has of the centre, with the signs of a code is a sum of what each four signs make of four
 //! components: sixteen values, a table of sixteen bytes for each four bits of a code. Codes are in groups of sixteen, whose bytes are
 //! looked up at once ([`lanes`](super::lanes)), as in André, Kermarrec and Le Scouarnec, "Cache Locality Is Not Enough:
 //! High-Performance Nearest Neighbor Search with Product Quantization Fast Scan", 2015.
@@ -14,12 +14,15 @@ use roaring::RoaringBitmap;
 
 use super::codes::{Centre, CodeBlock};
 use super::lanes::{self, GROUP, TABLE, Table, look_up};
-use super::vector::{Metric, dot};
+use super::vector::{Metric, dot, squared_distance};
 
 /// The greatest value in a table: eight of them are summed in a byte.
 const TABLE_MAX: f32 = 31.0;
 /// Added to a float that is not negative and less than that, it leaves the nearest integer in the lowest bits.
 const TO_INTEGER: f32 = 8_388_608.0;
+
+/// A centre whose squared length is less is as good as none: its inner products with vectors are mostly rounding.
+const CENTRE_MIN: f32 = 1e-30;
 
 /// What may be near.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,8 +100,14 @@ pub struct CentredQuery {
     offset: f32,
     /// The inner product of the query with the centre.
     base: f32,
+    /// How much of the centre the query has, whose inner products with vectors are known: for distances less one.
+    share: f32,
+    /// What cosines are to be multiplied by.
+    unit: f32,
     /// Squared distance of the query from the centre.
-    squared_length: f32,
+    squared_distance: f32,
+    /// The length of the rest of the query.
+    length: f32,
     centre_squared_length: f32,
     /// Standard deviation of what the rounding of the tables does to the inner product with the signs.
     rounding: f32,
@@ -106,23 +115,28 @@ pub struct CentredQuery {
 }
 
 impl CentredQuery {
-    /// A rotated query, for the cosine one of length 1.
+    /// A rotated query.
     pub fn new(rotated: &[f32], centre: &Centre, metric: Metric) -> Self {
         let root = f32::from(u16::try_from(rotated.len()).unwrap_or(u16::MAX)).sqrt();
-        let away: Vec<f32> = rotated.iter().zip(&centre.values).map(|(value, centre)| value - centre).collect();
+        let base = dot(rotated, &centre.values);
+        let share = if centre.squared_length > CENTRE_MIN { base / centre.squared_length } else { 0.0 };
+        let away: Vec<f32> = rotated.iter().zip(&centre.values).map(|(value, centre)| value - share * centre).collect();
         let quads = away.as_chunks::<4>().0;
         let reach = |quad: &[f32; 4]| quad.iter().map(|value| value.abs()).sum::<f32>();
         // No quad makes more of a code than its reach, nor less than that below zero.
         let step = quads.iter().map(reach).fold(f32::MIN_POSITIVE, f32::max) * 2.0 / TABLE_MAX;
         let table = |quad: &[f32; 4]| lanes::table(table(quad, reach(quad), step));
-        let squared_length = dot(&away, &away);
+        let length = dot(rotated, rotated).sqrt();
         Self {
             metric,
             tables: quads.as_chunks::<2>().0.iter().map(|[lower, upper]| [table(lower), table(upper)]).collect(),
             step: step / root,
             offset: quads.iter().map(reach).sum::<f32>() / root,
-            base: dot(rotated, &centre.values),
-            squared_length,
+            base,
+            share: if metric == Metric::L2 { share - 1.0 } else { share },
+            unit: if metric == Metric::Cosine { 1.0 / length } else { 1.0 },
+            squared_distance: squared_distance(rotated, &centre.values),
+            length: dot(&away, &away).sqrt(),
             centre_squared_length: centre.squared_length,
             // Each of a quarter as many values as there are bits is off by up to half a step.
             rounding: step / 48.0_f32.sqrt(),
@@ -155,13 +169,15 @@ impl CentredQuery {
         let all = estimates.iter_mut().zip(products).zip(scales).zip(shifts).zip(lengths);
         match self.metric {
             Metric::Dot => all.for_each(|((((estimate, product), scale), shift), _)| {
-                *estimate = product * scale + (shift + self.base);
+                *estimate = product * scale + shift * self.share + self.base;
             }),
             Metric::Cosine => all.for_each(|((((estimate, product), scale), shift), length)| {
-                *estimate = (product * scale + (shift + self.base)) / self.vector_length(*shift, *length);
+                let product = product * scale + shift * self.share + self.base;
+                *estimate = product * self.unit / self.vector_length(*shift, *length);
             }),
-            Metric::L2 => all.for_each(|((((estimate, product), scale), _), length)| {
-                *estimate = 2.0 * product * scale - length * length - self.squared_length;
+            Metric::L2 => all.for_each(|((((estimate, product), scale), shift), length)| {
+                let product = product * scale + shift * self.share;
+                *estimate = 2.0 * product - length * length - self.squared_distance;
             }),
         }
     }
@@ -173,11 +189,11 @@ impl CentredQuery {
 
     fn error(&self, scale: f32, shift: f32, length: f32) -> f32 {
         let missed = (scale * scale - length * length).max(0.0).sqrt();
-        let of_signs = missed * self.squared_length.sqrt() / self.root;
+        let of_signs = missed * self.length / self.root;
         let error = of_signs.hypot(scale * self.rounding);
         match self.metric {
             Metric::Dot => error,
-            Metric::Cosine => error / self.vector_length(shift, length),
+            Metric::Cosine => error * self.unit / self.vector_length(shift, length),
             Metric::L2 => 2.0 * error,
         }
     }

