@@ -7,6 +7,7 @@
 pub mod blocks;
 pub mod collisions;
 pub mod detection;
+pub mod embeddings;
 pub mod records;
 pub mod schema;
 pub mod settings;
