@@ -1,5 +1,6 @@
 // The main job, end to end, on real data: documents are imported over HTTP, some are changed and deleted, the change
-// feed is followed, the object's alarm archives everything as Iceberg tables, and every row is read back and compared.
+// feed is followed, the object's alarm archives everything as Iceberg tables, and every row is read back and compared. Then
+// hashes of real images are registered in an asset registry, and searched.
 // Everything is kept in .demo/, which is emptied first, so that each run does the same. A copy of the bucket's objects
 // is left in .demo/bucket/, where the tables say that they are, so that other engines can read them.
 //   npm run demo
@@ -11,6 +12,7 @@ import { flights, movies } from "./lib/datasets.mjs";
 import { Collection, extended, objectPath, replay } from "./lib/demo/collection.mjs";
 import { copyTables, readBucket, readThePast, readThroughObject, shownId } from "./lib/demo/read-back.mjs";
 import { call, change, dropAndRestore, importAll, rowsWritten, takeSnapshot } from "./lib/demo/requests.mjs";
+import { printRegistry, useRegistry } from "./lib/demo/registry.mjs";
 import { count, seconds, step, sum } from "./lib/demo/steps.mjs";
 import { exactText, parseExact } from "./lib/exact-json.mjs";
 import { Failure, main } from "./lib/failure.mjs";
@@ -136,7 +138,9 @@ async function run(worker) {
     const rows = await readThePast(worker, films, { expected: before.expected });
     return `${count(rows)} movies as in the snapshot, each equal`;
   });
+  const registry = await useRegistry(worker);
   printDocument(films);
+  printRegistry(registry);
   printTable(collections);
 }
 
