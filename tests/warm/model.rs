@@ -18,7 +18,9 @@ const ABSENT_TTL_MS: i64 = 5_000;
 const GENERATION_MS: i64 = 10_000;
 /// How long an answer may be on its way.
 const DELAY_MS: i64 = 2_000;
-const IDS: usize = 4;
+const IDS: usize = 5;
+/// Documents of one request from which on the whole collection is taken back from the caches.
+const TAKEN_BACK_WHOLE: usize = 5;
 
 /// A version of a document: `None` when there was none.
 struct Version {
@@ -109,16 +111,18 @@ impl Play {
                 self.known[tenant].write(id, at, Some(value));
             }
             (2, _) => {
-                let others = (id + 1) % IDS;
+                let count = [2, TAKEN_BACK_WHOLE][self.random.below(2)];
+                let ids = (id..id + count).map(|id| id % IDS);
                 let one =
                     |id: usize| json!({"op": "upsert", "collection": "docs", "id": format!("d{id}"), "doc": document});
-                let batch = json!({"operations": [one(id), one(others)]});
-                self.write(centre, tenant, "POST", "/batch", &batch);
-                self.known[tenant].write(id, at, Some(value));
-                self.known[tenant].write(others, at, Some(value));
-                let last = self.known[tenant].last;
-                // What was cached before the batch is of before both.
-                self.known[tenant].drops.push((at, last));
+                let operations: Vec<_> = ids.clone().map(one).collect();
+                self.write(centre, tenant, "POST", "/batch", &json!({"operations": operations}));
+                ids.for_each(|id| self.known[tenant].write(id, at, Some(value)));
+                if count == TAKEN_BACK_WHOLE {
+                    // What was cached before the batch is of before all of it.
+                    let last = self.known[tenant].last;
+                    self.known[tenant].drops.push((at, last));
+                }
             }
             _ => {
                 self.write(centre, tenant, "PUT", &path, &document);
