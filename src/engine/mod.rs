@@ -78,6 +78,8 @@ pub struct Engine {
     hot: Rc<HotStore>,
     snapshotter: Snapshotter,
     similarity: SimilarityStore,
+    /// Held while the index of hashes is made of the records.
+    similarity_making: futures_util::lock::Mutex<()>,
     warm: Warm,
     /// Files of tables, read through the cache; `None` without a bucket, or where no cache is wanted.
     files: Option<Rc<CachedBucket>>,
@@ -142,6 +144,7 @@ impl Engine {
         Self {
             snapshotter: Snapshotter::new(ports.clone(), config.clone(), Rc::clone(&hot), reads),
             similarity: SimilarityStore::new(Rc::clone(&ports.sql), config.memory.budget_bytes / 5 * 3),
+            similarity_making: futures_util::lock::Mutex::new(()),
             files,
             warm: Warm::new(Rc::clone(&ports.cache)),
             exports: Exports::default(),

@@ -64,8 +64,10 @@ impl Engine {
         let is_whole = record.asset.is_some() && record.hash.is_some();
         check_documents(&writes).map_err(|(error, write)| if is_whole { placed(error, write) } else { error })?;
         for _ in 1..TRIES {
+            let made = self.similarity.made();
             match self.try_to_insert(record, &writes, context, ticket, answer).await {
-                Err(error) if error.cause_as::<NeedsCold>().is_some() => continue,
+                Err(error) if error.cause_as::<NeedsCold>().is_some() => {}
+                Err(error) if record.detect && self.is_similarity_lost(&error) => self.mend_similarity(made).await?,
                 done => return done,
             }
         }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::cdc::{LoggedEvent, References};
 use crate::engine::query::{FieldPath, Query};
 use crate::engine::{Engine, Tier};
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, Result, StorageError};
 use crate::registry::records::{StoredHash, not_a_record};
 use crate::registry::schema::HASHES;
 use crate::registry::similarity::store::{HashChange, IndexFigures, Matches, Wanted};
@@ -13,20 +13,37 @@ use crate::types::{Json, Sequence};
 
 /// Records of one page while the index is made of them.
 const PAGE: usize = 1_000;
+/// How often a search begins again because what it found was damaged.
+const ATTEMPTS: u32 = 3;
 
 impl Engine {
     /// The hashes near to others, each search by itself, all of one moment.
     pub async fn search_hashes(&self, wanted: &[Wanted]) -> Result<Vec<Matches>> {
-        self.ready_similarity().await?;
-        match self.search_ready(wanted).await {
-            // What is packed is damaged: it can be made again.
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                self.similarity.forget();
-                self.make_similarity().await?;
-                self.search_ready(wanted).await
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let made = self.similarity.made();
+            self.ready_similarity().await?;
+            match self.search_ready(wanted).await {
+                Err(error) if attempts < ATTEMPTS && self.is_similarity_lost(&error) => {
+                    self.mend_similarity(made).await?
+                }
+                found => return found,
             }
-            found => found,
         }
+    }
+
+    /// Whether something failed because what is packed of the index is damaged, or somebody else has found that out.
+    pub(super) fn is_similarity_lost(&self, error: &StorageError) -> bool {
+        error.kind() == ErrorKind::Corrupt || !self.similarity.is_loaded()
+    }
+
+    /// Makes the index again of the records, unless somebody has since it was `made` so often.
+    pub(super) async fn mend_similarity(&self, made: u64) -> Result<()> {
+        if self.similarity.made() == made {
+            self.similarity.forget();
+        }
+        self.make_similarity(made).await
     }
 
     async fn search_ready(&self, wanted: &[Wanted]) -> Result<Vec<Matches>> {
@@ -39,19 +56,21 @@ impl Engine {
 
     /// Brings the index into memory, and up to what is committed.
     pub(super) async fn ready_similarity(&self) -> Result<()> {
-        if !self.load_similarity()? {
-            self.make_similarity().await?;
-        }
-        let followed = self.with_recalls(|| self.follow_hashes(Sequence::MAX)).await;
-        match followed {
-            // What is packed is damaged: it can be made again.
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                self.similarity.forget();
-                self.make_similarity().await?;
-                self.with_recalls(|| self.follow_hashes(Sequence::MAX)).await
+        let made = self.similarity.made();
+        match self.load_and_follow(made).await {
+            Err(error) if self.is_similarity_lost(&error) => {
+                self.mend_similarity(made).await?;
+                self.load_and_follow(self.similarity.made()).await
             }
-            followed => followed,
-        }?;
+            ready => ready,
+        }
+    }
+
+    async fn load_and_follow(&self, made: u64) -> Result<()> {
+        if !self.load_similarity()? {
+            self.make_similarity(made).await?;
+        }
+        self.with_recalls(|| self.follow_hashes(Sequence::MAX)).await?;
         if self.similarity.is_packing_due() { self.pack_similarity() } else { Ok(()) }
     }
 
@@ -64,15 +83,19 @@ impl Engine {
         }
         // The log is whole: everything is in it.
         if first <= 1 {
-            self.similarity.begin(0);
+            self.similarity.begin();
         }
         Ok(first <= 1)
     }
 
-    /// Makes the index of the records. Others may write meanwhile: the events since it began tell of that.
-    async fn make_similarity(&self) -> Result<()> {
-        let began = self.last_sequence()?;
-        self.similarity.begin(began);
+    /// Makes the index of the records, unless somebody has since it was `made` so often. Others may write meanwhile: the
+    /// events since it began tell of that.
+    async fn make_similarity(&self, made: u64) -> Result<()> {
+        let _one_at_a_time = self.similarity_making.lock().await;
+        if self.similarity.made() != made {
+            return Ok(());
+        }
+        let mut making = self.similarity.make(self.last_sequence()?);
         let mut query = Query {
             select: Some(["id", "pdqHash", "pdqQuality"].map(FieldPath::new).to_vec()),
             limit: PAGE,
@@ -84,7 +107,7 @@ impl Engine {
                 let parsed = Json::parse(row)?;
                 let Some(Json::String(asset)) = parsed.get("id") else { return Err(not_a_record()) };
                 if let Ok(record) = StoredHash::of(row) {
-                    self.similarity.add(asset, record)?;
+                    making.add(asset, record)?;
                 }
             }
             match page.next {
@@ -92,7 +115,7 @@ impl Engine {
                 None => break,
             }
         }
-        self.similarity.begun(self.last_sequence()?)?;
+        self.similarity.install(making, self.last_sequence()?);
         self.pack_similarity()
     }
 
@@ -127,7 +150,14 @@ impl Engine {
             return Ok(());
         }
         self.ready_similarity().await?;
-        if self.similarity.is_packing_wanted() { self.pack_similarity() } else { Ok(()) }
+        if !self.similarity.is_packing_wanted() {
+            return Ok(());
+        }
+        match self.pack_similarity() {
+            // It is packed whole once it is made again.
+            Err(error) if error.kind() == ErrorKind::Corrupt => self.make_similarity(self.similarity.made()).await,
+            packed => packed,
+        }
     }
 
     /// How large the index is.
@@ -145,7 +175,13 @@ impl Engine {
             if compacted.is_err() {
                 self.similarity.forget();
             }
-            compacted?;
+            match compacted {
+                // Nothing that is removed is in it once it is made again.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    self.make_similarity(self.similarity.made()).await?
+                }
+                compacted => compacted?,
+            }
             self.ready_similarity().await?;
         }
         Ok([before, self.similarity.figures()?])

@@ -5,7 +5,7 @@
 //! positions are given in the order of events and never again; what is packed can be made again from the records. What there
 //! is no memory for is looked at in the blocks by every search, one at a time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::block_io::compact;
@@ -102,12 +102,23 @@ pub struct SimilarityStore {
     sql: Rc<dyn SqlStore>,
     max_bytes: usize,
     state: RefCell<Option<State>>,
+    made: Cell<u64>,
+}
+
+/// An index that is being made of the records; nobody searches it before it is [`install`](SimilarityStore::install)ed.
+pub struct Making(State);
+
+impl Making {
+    /// Adds a record.
+    pub fn add(&mut self, asset_id: &str, record: StoredHash) -> Result<()> {
+        self.0.add(asset_id, record)
+    }
 }
 
 impl SimilarityStore {
     /// The index in `sql`, of which `max_bytes` may be in memory. Nothing is read before it is needed.
     pub fn new(sql: Rc<dyn SqlStore>, max_bytes: usize) -> Self {
-        Self { sql, max_bytes, state: RefCell::default() }
+        Self { sql, max_bytes, state: RefCell::default(), made: Cell::new(0) }
     }
 
     /// Whether it is in memory.
@@ -137,23 +148,28 @@ impl SimilarityStore {
         }
     }
 
-    /// Begins anew, with no hash; `through` is the event after which records were looked at, and events up to `overlap` may
-    /// tell of records that are added already.
-    pub fn begin(&self, through: Sequence) {
-        self.state.replace(Some(State::empty(through, self.max_bytes)));
+    /// An index without hashes, for an object whose log goes back to its first event.
+    pub fn begin(&self) {
+        self.state.replace(Some(State::empty(0, self.max_bytes)));
     }
 
-    /// All records are added that there were when the last event was `overlap`.
-    pub fn begun(&self, overlap: Sequence) -> Result<()> {
-        self.with(|state| {
-            state.overlap = overlap;
-            Ok(())
-        })
+    /// An index that is to be made of the records as they are after the event `through`, or later.
+    pub fn make(&self, through: Sequence) -> Making {
+        Making(State::empty(through, self.max_bytes))
     }
 
-    /// Adds a record while it begins.
-    pub fn add(&self, asset_id: &str, record: StoredHash) -> Result<()> {
-        self.with(|state| state.add(asset_id, record))
+    /// Searches find what was made. The records were looked at until the last event was `overlap`: up to there, events may
+    /// tell of what is in it already.
+    pub fn install(&self, making: Making, overlap: Sequence) {
+        let Making(mut state) = making;
+        state.overlap = overlap;
+        self.state.replace(Some(state));
+        self.made.set(self.made.get().saturating_add(1));
+    }
+
+    /// How often an index was made of the records.
+    pub fn made(&self) -> u64 {
+        self.made.get()
     }
 
     /// The event up to which it has come.

@@ -71,7 +71,7 @@ fn check(max_bytes: usize, seed: u64) {
     let sql: Rc<dyn SqlStore> = Rc::new(NativeSql::in_memory().unwrap());
     let mut store = SimilarityStore::new(Rc::clone(&sql), max_bytes);
     let mut model: BTreeMap<String, StoredHash> = BTreeMap::new();
-    store.begin(0);
+    store.begin();
     let (mut sequence, mut packed): (Sequence, Sequence) = (0, 0);
     let mut since: Vec<(Sequence, String, Option<StoredHash>, Option<StoredHash>)> = Vec::new();
     for _ in 0..6_000 {
