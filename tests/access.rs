@@ -379,6 +379,7 @@ const ROLES: [(&str, &str, Role); 62] = [
     ("/hashes/compact", "POST", Role::Admin),
     ("/hashes/search", "POST", Role::Reader),
     ("/hashes/search/batch", "POST", Role::Reader),
+    ("/embeddings/search", "POST", Role::Reader),
     ("/hashes/a", "GET", Role::Reader),
     ("/hashes/a", "DELETE", Role::Writer),
     ("/collisions", "GET", Role::Reader),

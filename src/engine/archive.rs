@@ -114,7 +114,7 @@ impl Engine {
         // Each does its part whatever becomes of the other.
         let maintained = self.maintain().await;
         // Before the log loses what the index follows.
-        let indexed = self.keep_similarity().await;
+        let indexed = self.keep_similarity().await.and(self.keep_embeddings().await);
         let has_expired = expiry.is_some_and(|due| due <= self.now_ms());
         let archive = archive || self.snapshotter.next_expiry()?.is_some_and(|due| due <= self.now_ms());
         let archived = if archive { self.snapshotter.alarm().await } else { Ok(()) };

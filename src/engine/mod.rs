@@ -65,6 +65,7 @@ use crate::ports::{
     ClosableSql, InParts, Meter, MeteredBucket, MeteredSql, ObjectStore, PartSizes, Ports, Retries, Retrying, Spent,
     SqlCounters, TimelyCache, uuid_v7,
 };
+use crate::registry::embeddings::store::EmbeddingStore;
 use crate::registry::similarity::store::SimilarityStore;
 use crate::snapshots::Snapshotter;
 use crate::types::names::ObjectName;
@@ -80,6 +81,9 @@ pub struct Engine {
     similarity: SimilarityStore,
     /// Held while the index of hashes is made of the records.
     similarity_making: futures_util::lock::Mutex<()>,
+    embeddings: EmbeddingStore,
+    /// Held while the index of embeddings is made of the records.
+    embeddings_making: futures_util::lock::Mutex<()>,
     warm: Warm,
     /// Files of tables, read through the cache; `None` without a bucket, or where no cache is wanted.
     files: Option<Rc<CachedBucket>>,
@@ -145,6 +149,8 @@ impl Engine {
             snapshotter: Snapshotter::new(ports.clone(), config.clone(), Rc::clone(&hot), reads),
             similarity: SimilarityStore::new(Rc::clone(&ports.sql), config.memory.budget_bytes / 5 * 3),
             similarity_making: futures_util::lock::Mutex::new(()),
+            embeddings: EmbeddingStore::new(Rc::clone(&ports.sql), config.memory.budget_bytes / 10 * 3),
+            embeddings_making: futures_util::lock::Mutex::new(()),
             files,
             warm: Warm::new(Rc::clone(&ports.cache)),
             exports: Exports::default(),

@@ -33,6 +33,14 @@ pub enum Kind {
     Hashes,
     /// The assets of hashes.
     HashNames,
+    /// How far the index of embeddings has come, and which positions are removed.
+    EmbeddingHead,
+    /// Rows of vectors; they have a head of their own.
+    Vectors,
+    /// Blocks of codes; they have a head of their own.
+    Codes,
+    /// The assets of embeddings.
+    EmbeddingNames,
 }
 
 impl Kind {
@@ -41,6 +49,10 @@ impl Kind {
             Self::HashHead => 0,
             Self::Hashes => 1,
             Self::HashNames => 2,
+            Self::EmbeddingHead => 3,
+            Self::Vectors => 4,
+            Self::Codes => 5,
+            Self::EmbeddingNames => 6,
         }
     }
 
@@ -49,6 +61,10 @@ impl Kind {
             Self::HashHead => *b"TCHI",
             Self::Hashes => *b"TCHB",
             Self::HashNames => *b"TCHN",
+            Self::EmbeddingHead => *b"TCEH",
+            Self::Vectors => *b"TCEV",
+            Self::Codes => *b"TCEC",
+            Self::EmbeddingNames => *b"TCEN",
         }
     }
 }

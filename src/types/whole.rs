@@ -49,8 +49,10 @@ impl<'de> Deserialize<'de> for Whole {
 }
 
 /// A member that is a whole number.
-pub fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    Whole::deserialize(deserializer).map(|number| number.0)
+pub fn required<'de, D: Deserializer<'de>, T: TryFrom<i64>>(deserializer: D) -> Result<T, D::Error> {
+    let Whole(number) = Whole::deserialize(deserializer)?;
+    let refused = |_| D::Error::custom(format_args!("expected a whole number that is not out of range, got {number}"));
+    T::try_from(number).map_err(refused)
 }
 
 /// A member that is a whole number of its type, or `null`.

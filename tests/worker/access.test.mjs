@@ -65,6 +65,7 @@ const REGISTRY_ROUTES = [
   ["POST", "/hashes/compact", "admin", 200],
   ["POST", "/hashes/search", "reader", 200, { pdqHash: HASH }],
   ["POST", "/hashes/search/batch", "reader", 200, { queries: [{ pdqHash: HASH, k: 1 }] }],
+  ["POST", "/embeddings/search", "reader", 409, { vector: [1] }],
   ["GET", "/hashes/a", "reader", 200],
   ["POST", "/collisions", "writer", 201, { primaryAssetId: "a", conflictingAssetId: "b", similarityScores: 1, conflictType: "copy", lineageDiff: {} }],
   ["GET", "/collisions", "reader", 200],

@@ -99,6 +99,30 @@ test("near hashes are found by who has just stored them, and after an eviction",
   assert.deepEqual(found((await it.ok("POST", "/hashes/search", { pdqHash: HASH, k: 2 })).body), [near[0], near[2]]);
 });
 
+test("near embeddings are found by who has just stored them, and after an eviction", async () => {
+  const it = registry();
+  const embedding = (n) => [Math.cos(n / 10), Math.sin(n / 10), 0.5];
+  await refused(it, 422, "POST", "/records", record("a", "k", { embedding: embedding(0) }));
+  await refused(it, 409, "POST", "/embeddings/search", { vector: embedding(0) });
+  await it.ok("PUT", "/settings", { embedding: { dimension: 3 } });
+  for (let n = 0; n < 40; n += 1) await it.ok("POST", "/records", record(`a${n}`, "k", { embedding: embedding(n) }));
+  const near = async () => (await it.ok("POST", "/embeddings/search", { vector: embedding(7.2), k: 3 })).body;
+  const ids = ({ matches }) => matches.map(({ assetId }) => assetId);
+  const first = await near();
+  assert.deepEqual(ids(first), ["a7", "a8", "a6"]);
+  assert.deepEqual([first.stats.vectors, first.stats.exact], [40, true]);
+  assert.ok(first.matches[0].score > 0.999);
+  assert.deepEqual(ids((await it.ok("POST", "/embeddings/search", { assetId: "a20", k: 1, metric: "l2" })).body), ["a20"]);
+  await refused(it, 422, "POST", "/records", record("b", "k", { embedding: [1, 2] }));
+  await refused(it, 422, "POST", "/records", record("b", "k", { embedding: [0, 0, 0] }));
+  await refused(it, 422, "POST", "/embeddings/search", { vector: [1, 2] });
+  await refused(it, 422, "POST", "/embeddings/search", { vector: embedding(0), k: 0 });
+  await refused(it, 409, "PUT", "/settings", { embedding: { dimension: 4 } });
+  await it.ok("DELETE", "/hashes/a7");
+  await it.evict();
+  assert.deepEqual(ids(await near()), ["a8", "a6", "a9"]);
+});
+
 test("an insert finds what it collides with, logs it up to a bound, and says so", async () => {
   const it = registry();
   await it.ok("PUT", "/settings", { detection: { collisionsMax: 3 } });

@@ -94,6 +94,11 @@ fn hashes() -> Vec<Operation> {
             .body(body(schema("HashSearches"), true))
             .answers(200, part("Matches of each.", ROWS, schema("HashMatchesOfEach")))
             .refuses(&[413, 415, 422]),
+        operation("post", "/v1/registry/{tenant}/embeddings/search", "searchEmbeddings", "Finds near embeddings")
+            .role("reader")
+            .body(body(schema("EmbeddingSearch"), true))
+            .answers(200, part("Matches.", ROWS, schema("EmbeddingMatches")))
+            .refuses(&[409, 413, 415, 422, 507]),
     ]
 }
 
@@ -149,6 +154,29 @@ fn hex() -> Value {
     json!({"type": "string", "pattern": "^[0-9a-fA-F]{64}$"})
 }
 
+fn vector() -> Value {
+    json!({"type": "array", "items": {"type": "number", "minimum": -1e30, "maximum": 1e30}, "minItems": 1, "maxItems": 4096, "contains": {"not": {"const": 0}}})
+}
+
+fn metric() -> Value {
+    json!({"enum": ["cosine", "dot", "l2"]})
+}
+
+fn confidence() -> Value {
+    json!({"type": "number", "minimum": 0, "maximum": 100})
+}
+
+/// How a search of embeddings goes.
+fn how_near() -> [(&'static str, Value); 5] {
+    [
+        ("k?", or_null(within(1, 1_000))),
+        ("metric?", or_null(metric())),
+        ("oversample?", or_null(within(1, 4_000))),
+        ("confidence?", or_null(confidence())),
+        ("exact?", flag()),
+    ]
+}
+
 fn or_null(schema: Value) -> Value {
     json!({"anyOf": [schema, {"type": "null"}]})
 }
@@ -182,12 +210,7 @@ pub fn schemas() -> Value {
             ("pdqQuality", within(0, 100)),
             ("ensembleHashes?", json!({})),
             ("embeddingId?", or_null(characters(255))),
-            (
-                "embedding?",
-                or_null(
-                    json!({"type": "array", "items": {"type": "number", "minimum": -1e30, "maximum": 1e30}, "minItems": 1, "maxItems": 4096, "contains": {"not": {"const": 0}}}),
-                ),
-            ),
+            ("embedding?", or_null(vector())),
             (
                 "embeddingConfidence?",
                 or_null(json!({"type": "number", "minimum": 0, "maximum": 1, "multipleOf": 0.0001})),
@@ -257,6 +280,17 @@ pub fn schemas() -> Value {
             ("stats", answer(&[("candidates", count()), ("distances", count()), ("rowsRead", count()), ("elapsedMs", count())])),
         ]),
         "HashMatchesOfEach": answer(&[("results", list(of("HashMatches")))]),
+        "EmbeddingSearch": {"anyOf": [
+            sent(&[&[("vector", vector())][..], &how_near()[..]].concat()),
+            sent(&[&[("assetId", text())][..], &how_near()[..]].concat()),
+        ]},
+        "EmbeddingMatches": answer(&[
+            ("matches", list(answer(&[("assetId", text()), ("score", json!({"type": "number"}))]))),
+            ("stats", answer(&[
+                ("vectors", count()), ("scanned", count()), ("candidates", count()), ("rescored", count()), ("vectorRowsRead", count()),
+                ("rowsRead", count()), ("elapsedMs", count()), ("exact", flag()), ("oversample", count()), ("confidence", json!({"type": "number"})),
+            ])),
+        ]),
         "NewCollision": collision(),
         "MadeCollision": answer(&[("collisionId", of("Uuid"))]),
         "Collision": answer(&[
@@ -272,7 +306,9 @@ pub fn schemas() -> Value {
                 ("maxDistance?", within(0, 31)), ("minQuality?", within(0, 100)), ("collisionsMax?", within(1, 100)),
                 ("compare?", json!({"type": "array", "maxItems": 16, "items": {"type": "string", "minLength": 1, "maxLength": 60}})),
             ])),
-            ("embedding?", or_null(sent(&[("dimension", within(1, 4_096))]))),
+            ("embedding?", or_null(sent(&[
+                ("dimension", within(1, 4_096)), ("metric?", metric()), ("oversample?", within(1, 4_000)), ("confidence?", confidence()),
+            ]))),
         ]),
     })
 }

@@ -4,14 +4,17 @@
 //! all that was committed before it was asked.
 
 pub mod collisions;
+pub mod embeddings;
 mod records;
 mod similarity;
 
 pub use crate::registry::OBJECT_TYPE;
 pub use crate::registry::collisions::{NewCollision, NewReview, told as collision_told};
+pub use crate::registry::embeddings::store::{Matches as EmbeddingMatches, Wanted as EmbeddingWanted};
+pub use crate::registry::embeddings::{K_MAX, SearchOptions, check_vector};
 pub use crate::registry::records::{HashBody, NewAsset, asset_patch, invalid, read_hash, told};
 pub use crate::registry::schema;
-pub use crate::registry::settings::Settings;
+pub use crate::registry::settings::{EmbeddingSettings, Settings, check_options, metric};
 pub use crate::registry::similarity::MAX_DISTANCE;
 pub use crate::registry::similarity::store::{IndexFigures, Match, Matches, Reach, Wanted};
 pub use records::{Detected, Insert};
@@ -90,10 +93,14 @@ impl Engine {
     /// Replaces what the tenant has set.
     pub async fn set_registry_settings(&self, settings: &Settings, context: &ChangeContext) -> Result<()> {
         settings.check()?;
+        self.ready_for_settings(settings).await?;
+        self.check_dimension_is_free(settings)?;
         let text = serde_json::json!({ "settings": settings }).to_string();
         let document = NewDocument::read(&text, Some(SETTINGS_ID), || Err(not_a_record()))?;
         let write = insert_or_replace(SETTINGS, document);
-        self.write_and(&[write], context, &mut |_, error| Err(error), &mut |_| Ok(())).await?;
+        // Again, once no other request can come between.
+        let mut check = |_: &[_]| self.check_dimension_is_free(settings);
+        self.write_and(&[write], context, &mut |_, error| Err(error), &mut check).await?;
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use crate::registry::collisions::NewCollision;
 use crate::registry::detection::Detection;
 use crate::registry::records::{NewHash, not_a_record};
 use crate::registry::schema::{self, ASSETS, COLLISIONS, HASHES};
+use crate::registry::settings::Settings;
 use crate::registry::similarity::store::{Match, Reach, Wanted};
 use crate::types::{ChangeContext, Json, StorageTier};
 
@@ -84,6 +85,7 @@ impl Engine {
     ) -> Result<KeptAnswer> {
         let detecting = record.hash.as_ref().filter(|_| record.detect);
         let settings = self.registry_settings()?;
+        self.check_embedding_of(record, &settings)?;
         if let Some(hash) = detecting {
             self.ready_similarity().await?;
             // The records that it collides with stay in memory for the transaction.
@@ -96,6 +98,7 @@ impl Engine {
         self.check_assets(conflicting.as_slice())?;
         let mut finish = |outcomes: &[WriteOutcome]| {
             self.check_assets(conflicting.as_slice())?;
+            self.check_embedding_of(record, &self.registry_settings()?)?;
             let Some(hash) = detecting else { return answer(outcomes, None) };
             // All that was committed before this transaction.
             let before = outcomes.first().map_or(0, |outcome| outcome.sequence.saturating_sub(1));
@@ -104,6 +107,12 @@ impl Engine {
             answer(outcomes, Some(&detected))
         };
         self.write_answering(writes, context, &mut refused, ticket, &mut finish).await
+    }
+
+    fn check_embedding_of(&self, record: &Insert, settings: &Settings) -> Result<()> {
+        let Some(hash) = &record.hash else { return Ok(()) };
+        let checked = self.check_embedding(hash, settings);
+        if record.asset.is_some() { checked.map_err(|error| error.under("/hashes")) } else { checked }
     }
 
     /// The nearest hashes of others, and the collisions with them.

@@ -1,6 +1,7 @@
 //! The asset registry: `/v1/registry/{tenant}`.
 
 mod collisions;
+mod embeddings;
 mod hashes;
 mod records;
 pub mod routes;
@@ -42,6 +43,7 @@ pub async fn answer(
         (RegistryRoute::HashCompaction, _) => hashes::compact(engine, request).await,
         (RegistryRoute::HashSearch, _) => hashes::search(engine, request, masks).await,
         (RegistryRoute::HashSearches, _) => hashes::search_batch(engine, request, masks).await,
+        (RegistryRoute::EmbeddingSearch, _) => embeddings::search(engine, request, masks).await,
         (RegistryRoute::Hash(asset), "DELETE") => records::delete_hash(engine, request, &asset).await,
         (RegistryRoute::Hash(asset), _) => records::get_hash(engine, request, &asset, masks).await,
         (RegistryRoute::Collisions, "POST") => collisions::append(engine, request, principal).await,

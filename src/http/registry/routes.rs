@@ -29,6 +29,8 @@ pub enum RegistryRoute {
     HashSearch,
     /// Several searches.
     HashSearches,
+    /// The search for near embeddings.
+    EmbeddingSearch,
     /// One hash record.
     Hash(String),
     /// The collision log.
@@ -62,6 +64,8 @@ pub enum RegistryPattern {
     HashSearch,
     /// [`RegistryRoute::HashSearches`]
     HashSearches,
+    /// [`RegistryRoute::EmbeddingSearch`]
+    EmbeddingSearch,
     /// [`RegistryRoute::Hash`]
     Hash,
     /// [`RegistryRoute::Collisions`]
@@ -75,7 +79,7 @@ pub enum RegistryPattern {
 }
 
 /// The paths.
-pub const PATTERNS: [(&str, RegistryPattern); 14] = [
+pub const PATTERNS: [(&str, RegistryPattern); 15] = [
     ("/v1/registry/{tenant}/records", RegistryPattern::Records),
     ("/v1/registry/{tenant}/records/{asset}", RegistryPattern::Record),
     ("/v1/registry/{tenant}/assets", RegistryPattern::Assets),
@@ -85,6 +89,7 @@ pub const PATTERNS: [(&str, RegistryPattern); 14] = [
     ("/v1/registry/{tenant}/hashes/compact", RegistryPattern::HashCompaction),
     ("/v1/registry/{tenant}/hashes/search", RegistryPattern::HashSearch),
     ("/v1/registry/{tenant}/hashes/search/batch", RegistryPattern::HashSearches),
+    ("/v1/registry/{tenant}/embeddings/search", RegistryPattern::EmbeddingSearch),
     ("/v1/registry/{tenant}/hashes/{asset}", RegistryPattern::Hash),
     ("/v1/registry/{tenant}/collisions", RegistryPattern::Collisions),
     ("/v1/registry/{tenant}/collisions/{collision}", RegistryPattern::Collision),
@@ -105,6 +110,7 @@ impl RegistryRoute {
             RegistryPattern::HashCompaction => Self::HashCompaction,
             RegistryPattern::HashSearch => Self::HashSearch,
             RegistryPattern::HashSearches => Self::HashSearches,
+            RegistryPattern::EmbeddingSearch => Self::EmbeddingSearch,
             RegistryPattern::Hash => Self::Hash(asset(params)?),
             RegistryPattern::Collisions => Self::Collisions,
             RegistryPattern::Collision => Self::Collision(uuid(params, "collision")?),
@@ -116,9 +122,12 @@ impl RegistryRoute {
     /// The methods that this route has.
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
-            Self::Records | Self::HashCompaction | Self::HashSearch | Self::HashSearches | Self::Reviews(_) => {
-                &["POST"]
-            }
+            Self::Records
+            | Self::HashCompaction
+            | Self::HashSearch
+            | Self::HashSearches
+            | Self::EmbeddingSearch
+            | Self::Reviews(_) => &["POST"],
             Self::Record(_) | Self::Hash(_) => &["GET", "HEAD", "DELETE"],
             Self::Assets | Self::Hashes | Self::Collisions => &["GET", "HEAD", "POST"],
             Self::Asset(_) => &["GET", "HEAD", "PATCH"],
@@ -138,6 +147,7 @@ impl RegistryRoute {
             Self::HashStats => "hash-stats",
             Self::HashCompaction => "hash-compaction",
             Self::HashSearch | Self::HashSearches => "hash-search",
+            Self::EmbeddingSearch => "embedding-search",
             Self::Hash(_) => "hash",
             Self::Collisions => "collisions",
             Self::Collision(_) => "collision",
@@ -149,7 +159,7 @@ impl RegistryRoute {
     /// The role that a method of this route asks for.
     pub fn role(&self, method: &str) -> Role {
         match (self, method) {
-            (_, "GET" | "HEAD") | (Self::HashSearch | Self::HashSearches, _) => Role::Reader,
+            (_, "GET" | "HEAD") | (Self::HashSearch | Self::HashSearches | Self::EmbeddingSearch, _) => Role::Reader,
             (Self::Reviews(_), _) => Role::Reviewer,
             (Self::Settings | Self::HashCompaction, _) => Role::Admin,
             _ => Role::Writer,

@@ -42,6 +42,8 @@ pub mod rotation;
 pub mod rows;
 pub mod scan;
 pub mod search;
+mod state;
+pub mod store;
 pub mod vector;
 
 use std::rc::Rc;
@@ -93,11 +95,13 @@ pub struct SearchOptions {
     pub oversample: usize,
     /// A candidate is left out when it would have to be so many standard deviations nearer than its code says.
     pub confidence: f32,
+    /// Looks at every vector, whatever the codes say.
+    pub exact: bool,
 }
 
 impl Default for SearchOptions {
     fn default() -> Self {
-        Self { oversample: 40, confidence: 2.0 }
+        Self { oversample: 40, confidence: 2.0, exact: false }
     }
 }
 
@@ -136,9 +140,9 @@ impl EmbeddingIndex {
         self.count == 0
     }
 
-    /// How many positions are in no search any more.
-    pub fn removed(&self) -> u64 {
-        self.removed.len()
+    /// The positions that are in no search any more.
+    pub fn removed(&self) -> &RoaringBitmap {
+        &self.removed
     }
 
     /// Bytes that it takes.
@@ -233,7 +237,7 @@ impl EmbeddingIndex {
         check_k(k)?;
         check_vector(query, self.dimension)?;
         let live = u64::from(self.count).saturating_sub(self.removed.len());
-        let is_exact = live <= EXACT_MAX;
+        let is_exact = options.exact || live <= EXACT_MAX;
         let waiting = if is_exact { self.all() } else { self.likely(query, k, metric, options) };
         let stats = SearchStats {
             scanned: if is_exact { 0 } else { u64::from(self.count) },

@@ -9,13 +9,12 @@ use serde_json::value::RawValue;
 use super::{Moment, document, invalid, not_a_record};
 use crate::error::Result;
 use crate::hot::document::NewDocument;
+use crate::registry::embeddings::{DIMENSION_MAX, check_vector};
 use crate::registry::similarity::PdqHash;
 use crate::types::{Json, Timestamp, whole};
 
 /// Members of the lineage that are looked up, each a text, null or absent.
 const LINEAGE_KEYS: [&str; 2] = ["issuerKeyId", "parentHash"];
-/// Numbers of an embedding.
-pub const EMBEDDING_MAX_DIMENSIONS: usize = 4_096;
 
 /// A hash record as it is sent, without its asset.
 #[derive(Deserialize)]
@@ -43,6 +42,8 @@ pub struct NewHash {
     pub hash: PdqHash,
     /// Its quality.
     pub quality: u8,
+    /// Numbers of its embedding, if it has one.
+    pub dimension: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -96,7 +97,7 @@ impl HashFields {
                 updated_at: &now,
             },
         )?;
-        Ok(NewHash { document, hash: self.hash, quality: self.quality })
+        Ok(NewHash { document, hash: self.hash, quality: self.quality, dimension: None })
     }
 }
 
@@ -134,12 +135,7 @@ impl HashBody<'_> {
                 updated_at: &now,
             },
         )?;
-        Ok(NewHash { document, hash, quality })
-    }
-
-    /// The embedding, if there is one.
-    pub fn embedding(&self) -> Option<&[f32]> {
-        self.embedding.as_deref()
+        Ok(NewHash { document, hash, quality, dimension: self.embedding.as_ref().map(Vec::len) })
     }
 }
 
@@ -171,18 +167,29 @@ fn check_lineage(text: &str) -> Result<()> {
 /// 32-bit floats, little endian, as base64.
 fn embedding_text(embedding: &[f32]) -> Result<String> {
     let pointer = "/embedding";
-    if !(1..=EMBEDDING_MAX_DIMENSIONS).contains(&embedding.len()) {
+    if !(1..=DIMENSION_MAX).contains(&embedding.len()) {
         let got = embedding.len();
-        return Err(invalid(pointer, format!("expected 1 to {EMBEDDING_MAX_DIMENSIONS} numbers, got {got}")));
+        return Err(invalid(pointer, format!("expected 1 to {DIMENSION_MAX} numbers, got {got}")));
     }
-    if let Some(place) = embedding.iter().position(|number| !number.is_finite()) {
-        return Err(invalid(&format!("{pointer}/{place}"), "expected a number within the range of a 32-bit float"));
-    }
-    if embedding.iter().all(|number| *number == 0.0) {
-        return Err(invalid(pointer, "expected a vector that is not all zeros: it has no direction"));
-    }
+    check_vector(embedding, embedding.len()).map_err(|error| {
+        // It names the component, if it is about one.
+        let place = error.fields().first().map_or("", |field| field.pointer.as_str());
+        invalid(&format!("{pointer}{place}"), error.message())
+    })?;
     let bytes: Vec<u8> = embedding.iter().flat_map(|number| number.to_le_bytes()).collect();
     Ok(STANDARD.encode(bytes))
+}
+
+/// The embedding of a stored hash record, if it has one that can be read.
+pub fn stored_embedding(document: &str) -> Option<Vec<f32>> {
+    #[derive(Deserialize)]
+    struct Fields<'d> {
+        embedding: Option<&'d str>,
+    }
+    let fields: Fields<'_> = serde_json::from_str(document).ok()?;
+    let bytes = STANDARD.decode(fields.embedding?).ok()?;
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    rest.is_empty().then(|| numbers.iter().map(|number| f32::from_le_bytes(*number)).collect())
 }
 
 /// What a search needs of a stored hash record.
@@ -228,6 +235,9 @@ mod tests {
         let record = read(&body(r#","embedding":[1.0,-2.5]"#), Some("a1")).unwrap();
         assert!(record.document.text.contains(&HEX.to_lowercase()), "{}", record.document.text);
         assert!(record.document.text.contains(r#""embedding":"AACAPwAAIMA=""#), "{}", record.document.text);
+        assert_eq!(record.dimension, Some(2));
+        assert_eq!(stored_embedding(&record.document.text), Some(vec![1.0, -2.5]));
+        assert_eq!(stored_embedding(r#"{"embedding":"AACA"}"#), None);
         let stored = StoredHash::of(&record.document.text).unwrap();
         assert_eq!(stored, StoredHash { hash: PdqHash::from_hex(HEX).unwrap(), quality: 100 });
         assert_eq!(StoredHash::of("{}").unwrap_err().kind(), crate::error::ErrorKind::Corrupt);
@@ -246,6 +256,7 @@ mod tests {
             (body(r#","assetId":"b""#), "/assetId"),
             (body(r#","embedding":[]"#), "/embedding"),
             (body(r#","embedding":[0,0]"#), "/embedding"),
+            (body(r#","embedding":[1,1e39]"#), "/embedding/1"),
         ];
         for (text, pointer) in cases {
             let error = read(&text, Some("a1")).err().unwrap();

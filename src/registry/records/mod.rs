@@ -5,7 +5,7 @@ mod hash;
 mod moment;
 
 pub use asset::{NewAsset, asset_patch};
-pub use hash::{EMBEDDING_MAX_DIMENSIONS, HashBody, HashFields, NewHash, StoredHash, read_hash};
+pub use hash::{HashBody, HashFields, NewHash, StoredHash, read_hash, stored_embedding};
 pub use moment::Moment;
 
 use serde::Serialize;

@@ -22,7 +22,7 @@ pub(super) fn compact(sql: &dyn SqlStore, state: &State) -> Result<()> {
         Ok::<_, StorageError>(())
     };
     let flush_names = |names: &mut Vec<Box<str>>, block: &mut usize| {
-        let bytes = names_to_bytes(names.iter().map(AsRef::as_ref))?;
+        let bytes = names_to_bytes(Kind::HashNames, names.iter().map(AsRef::as_ref))?;
         blocks::put(sql, Kind::HashNames, number(*block), &bytes)?;
         names.clear();
         *block = block.saturating_add(1);
@@ -53,7 +53,7 @@ pub(super) fn compact(sql: &dyn SqlStore, state: &State) -> Result<()> {
     }
     remove_after(sql, places(left))?;
     let head = Head { through: state.packed.through, positions: left, removed: RoaringBitmap::new() };
-    blocks::put(sql, Kind::HashHead, 0, &head.to_bytes()?)
+    blocks::put(sql, Kind::HashHead, 0, &head.to_bytes(Kind::HashHead)?)
 }
 
 /// Calls with the hashes of each block of the first `positions`, and the position of its first.
@@ -80,9 +80,10 @@ pub(super) fn read_block(sql: &dyn SqlStore, number: i64) -> Result<Vec<Hashed>>
     read_hashes(&bytes.ok_or_else(|| blocks::corrupt(format!("expected block {number} of hashes, got none")))?)
 }
 
-pub(super) fn read_names(sql: &dyn SqlStore, block: usize) -> Result<Names> {
-    let bytes = blocks::get(sql, Kind::HashNames, number(block))?;
-    Names::read(&bytes.ok_or_else(|| blocks::corrupt(format!("expected block {block} of names, got none")))?)
+/// The names of a block, of hashes or of embeddings.
+pub fn read_names(sql: &dyn SqlStore, kind: Kind, block: usize) -> Result<Names> {
+    let bytes = blocks::get(sql, kind, number(block))?;
+    Names::read(kind, &bytes.ok_or_else(|| blocks::corrupt(format!("expected block {block} of names, got none")))?)
 }
 
 /// Removes the blocks after those of so many positions.
@@ -91,11 +92,13 @@ pub(super) fn remove_after(sql: &dyn SqlStore, positions: usize) -> Result<()> {
     blocks::remove_from(sql, Kind::HashNames, number(positions.div_ceil(NAMES_PER_BLOCK)))
 }
 
-pub(super) fn number(block: usize) -> i64 {
+/// The number of a block in its key.
+pub fn number(block: usize) -> i64 {
     i64::try_from(block).unwrap_or(i64::MAX)
 }
 
-pub(super) fn places(positions: u32) -> usize {
+/// Positions as places in memory.
+pub fn places(positions: u32) -> usize {
     usize::try_from(positions).unwrap_or(usize::MAX)
 }
 

@@ -9,7 +9,7 @@
 //! takes depends on what each would have to look at, so that skewed hashes cost a scan at most.
 
 pub mod bands;
-mod block_io;
+pub mod block_io;
 pub mod hash;
 pub mod packed;
 pub mod scan;

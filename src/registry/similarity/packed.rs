@@ -72,8 +72,8 @@ pub fn read_hashes(bytes: &[u8]) -> Result<Vec<Hashed>> {
     Ok(hashes.zip(qualities.iter().copied()).collect())
 }
 
-/// A block of names.
-pub fn names_to_bytes<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Result<Vec<u8>> {
+/// A block of names, of hashes or of embeddings.
+pub fn names_to_bytes<'n>(kind: Kind, names: impl Iterator<Item = &'n str> + Clone) -> Result<Vec<u8>> {
     let mut bytes = count(names.clone().count())?.to_le_bytes().to_vec();
     let mut end = 0_usize;
     for name in names.clone() {
@@ -81,7 +81,7 @@ pub fn names_to_bytes<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Resul
         bytes.extend_from_slice(&count(end)?.to_le_bytes());
     }
     names.for_each(|name| bytes.extend_from_slice(name.as_bytes()));
-    Ok(to_bytes(Kind::HashNames, &bytes))
+    Ok(to_bytes(kind, &bytes))
 }
 
 /// The names of a block.
@@ -92,8 +92,8 @@ pub struct Names {
 
 impl Names {
     /// Reads a block.
-    pub fn read(bytes: &[u8]) -> Result<Self> {
-        let (count, rest) = counted(body(Kind::HashNames, bytes)?, NAMES_PER_BLOCK)?;
+    pub fn read(kind: Kind, bytes: &[u8]) -> Result<Self> {
+        let (count, rest) = counted(body(kind, bytes)?, NAMES_PER_BLOCK)?;
         let Some((ends, text)) = rest.split_at_checked(count.saturating_mul(4)) else {
             return Err(corrupt(format!("expected {count} names, got fewer bytes")));
         };
@@ -129,18 +129,18 @@ impl Names {
 }
 
 impl Head {
-    /// The head's block.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+    /// The head's block, of hashes or of embeddings.
+    pub fn to_bytes(&self, kind: Kind) -> Result<Vec<u8>> {
         let mut bytes = self.through.to_le_bytes().to_vec();
         bytes.extend_from_slice(&self.positions.to_le_bytes());
         let written = self.removed.serialize_into(&mut bytes);
         written.map_err(|error| corrupt("expected to write a bitmap".to_owned()).caused_by(error))?;
-        Ok(to_bytes(Kind::HashHead, &bytes))
+        Ok(to_bytes(kind, &bytes))
     }
 
     /// Reads the head's block.
-    pub fn read(bytes: &[u8]) -> Result<Self> {
-        let body = body(Kind::HashHead, bytes)?;
+    pub fn read(kind: Kind, bytes: &[u8]) -> Result<Self> {
+        let body = body(kind, bytes)?;
         let short = || corrupt("expected the head of an index, got fewer bytes".to_owned());
         let (through, rest) = body.split_first_chunk::<8>().ok_or_else(short)?;
         let (positions, mut rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;
@@ -186,10 +186,10 @@ mod tests {
     fn what_was_packed_is_read() {
         assert_eq!(read_hashes(&hashes_to_bytes(&hashes()).unwrap()).unwrap(), hashes());
         assert_eq!(read_hashes(&hashes_to_bytes(&[]).unwrap()).unwrap(), []);
-        let names = Names::read(&names_to_bytes(NAMES.into_iter()).unwrap()).unwrap();
+        let names = Names::read(Kind::HashNames, &names_to_bytes(Kind::HashNames, NAMES.into_iter()).unwrap()).unwrap();
         assert_eq!((0..5).map(|place| names.get(place)).collect::<Vec<_>>()[..4], NAMES.map(Some));
         assert_eq!((names.len(), names.get(4)), (4, None));
-        assert_eq!(Head::read(&head().to_bytes().unwrap()).unwrap(), head());
+        assert_eq!(Head::read(Kind::HashHead, &head().to_bytes(Kind::HashHead).unwrap()).unwrap(), head());
     }
 
     #[test]
@@ -198,13 +198,19 @@ mod tests {
             (&include_bytes!("../../../tests/golden/registry-hashes-v1.bin")[..], hashes_to_bytes(&hashes()).unwrap()),
             (
                 &include_bytes!("../../../tests/golden/registry-hash-names-v1.bin")[..],
-                names_to_bytes(NAMES.into_iter()).unwrap(),
+                names_to_bytes(Kind::HashNames, NAMES.into_iter()).unwrap(),
             ),
-            (&include_bytes!("../../../tests/golden/registry-hash-head-v1.bin")[..], head().to_bytes().unwrap()),
+            (
+                &include_bytes!("../../../tests/golden/registry-hash-head-v1.bin")[..],
+                head().to_bytes(Kind::HashHead).unwrap(),
+            ),
         ] {
             assert_eq!(golden, bytes, "version 1 must be written as it always was");
         }
-        assert_eq!(Head::read(include_bytes!("../../../tests/golden/registry-hash-head-v1.bin")).unwrap(), head());
+        assert_eq!(
+            Head::read(Kind::HashHead, include_bytes!("../../../tests/golden/registry-hash-head-v1.bin")).unwrap(),
+            head()
+        );
     }
 
     #[test]
@@ -214,11 +220,11 @@ mod tests {
         let mut bad = 1_u32.to_le_bytes().to_vec();
         bad.extend([0; HASH_BYTES]);
         assert!(hashes(&[&bad[..], &[101]].concat()) && !hashes(&[&bad[..], &[100]].concat()));
-        let names = |body: &[u8]| Names::read(&to_bytes(Kind::HashNames, body)).is_err();
+        let names = |body: &[u8]| Names::read(Kind::HashNames, &to_bytes(Kind::HashNames, body)).is_err();
         assert!(names(&[2, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, b'a']), "ends that go back");
         assert!(names(&[1, 0, 0, 0, 1, 0, 0, 0, b'a', b'b']), "more than names");
         assert!(names(&[2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0xc3, 0xa4]), "an end within a character");
-        let head = |head: Head| Head::read(&head.to_bytes().unwrap()).is_err();
+        let head = |head: Head| Head::read(Kind::HashHead, &head.to_bytes(Kind::HashHead).unwrap()).is_err();
         assert!(head(Head { removed: [100].into_iter().collect(), ..self::head() }));
         assert!(head(Head { through: -1, ..self::head() }));
     }

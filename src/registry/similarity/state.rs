@@ -83,7 +83,7 @@ impl State {
             return Ok(None);
         }
         let Some(head) = blocks::get(sql, Kind::HashHead, 0)? else { return Ok(None) };
-        let head = Head::read(&head)?;
+        let head = Head::read(Kind::HashHead, &head)?;
         let mut state = Self::empty(head.through, max_bytes);
         if fits(head.positions, BYTES_PER_HASH, max_bytes) {
             state.index = HashIndex::with_capacity(usize::try_from(head.positions).unwrap_or(0));
@@ -250,7 +250,7 @@ impl State {
         if let Some(names) = self.name_blocks.borrow_mut().get(&block) {
             return Ok(Rc::clone(names));
         }
-        let names = Rc::new(read_names(sql, block)?);
+        let names = Rc::new(read_names(sql, Kind::HashNames, block)?);
         self.name_blocks.borrow_mut().put(block, Rc::clone(&names));
         Ok(names)
     }
@@ -294,7 +294,7 @@ impl State {
         if packed == 0 {
             remove_after(sql, places(all))?;
         }
-        blocks::put(sql, Kind::HashHead, 0, &head.to_bytes()?)?;
+        blocks::put(sql, Kind::HashHead, 0, &head.to_bytes(Kind::HashHead)?)?;
         self.packed = head;
         self.names = Vec::new();
         self.unpacked = 0;
@@ -333,7 +333,7 @@ impl State {
             names.splice(0..0, known);
         }
         for (block, names) in (first..all.div_ceil(NAMES_PER_BLOCK)).zip(names.chunks(NAMES_PER_BLOCK)) {
-            blocks::put(sql, Kind::HashNames, number(block), &names_to_bytes(names.iter().copied())?)?;
+            blocks::put(sql, Kind::HashNames, number(block), &names_to_bytes(Kind::HashNames, names.iter().copied())?)?;
             self.name_blocks.borrow_mut().pop(&block);
         }
         Ok(())

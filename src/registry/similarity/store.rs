@@ -101,6 +101,7 @@ pub struct HashChange<'c> {
 pub struct SimilarityStore {
     sql: Rc<dyn SqlStore>,
     max_bytes: usize,
+    reserved: Cell<usize>,
     state: RefCell<Option<State>>,
     made: Cell<u64>,
 }
@@ -118,12 +119,24 @@ impl Making {
 impl SimilarityStore {
     /// The index in `sql`, of which `max_bytes` may be in memory. Nothing is read before it is needed.
     pub fn new(sql: Rc<dyn SqlStore>, max_bytes: usize) -> Self {
-        Self { sql, max_bytes, state: RefCell::default(), made: Cell::new(0) }
+        Self { sql, max_bytes, reserved: Cell::new(0), state: RefCell::default(), made: Cell::new(0) }
     }
 
     /// Whether it is in memory.
     pub fn is_loaded(&self) -> bool {
         self.state.borrow().is_some()
+    }
+
+    /// Leaves so many of its bytes to others.
+    pub fn reserve(&self, bytes: usize) {
+        self.reserved.set(bytes);
+        if let Some(state) = self.state.borrow_mut().as_mut() {
+            state.max_bytes = self.left_bytes();
+        }
+    }
+
+    fn left_bytes(&self) -> usize {
+        self.max_bytes.saturating_sub(self.reserved.get())
     }
 
     /// Forgets what is in memory: it is read again.
@@ -137,7 +150,7 @@ impl SimilarityStore {
         if self.is_loaded() {
             return Ok(true);
         }
-        match State::load(self.sql.as_ref(), self.max_bytes) {
+        match State::load(self.sql.as_ref(), self.left_bytes()) {
             Ok(Some(state)) => {
                 self.state.replace(Some(state));
                 Ok(true)
@@ -150,12 +163,12 @@ impl SimilarityStore {
 
     /// An index without hashes, for an object whose log goes back to its first event.
     pub fn begin(&self) {
-        self.state.replace(Some(State::empty(0, self.max_bytes)));
+        self.state.replace(Some(State::empty(0, self.left_bytes())));
     }
 
     /// An index that is to be made of the records as they are after the event `through`, or later.
     pub fn make(&self, through: Sequence) -> Making {
-        Making(State::empty(through, self.max_bytes))
+        Making(State::empty(through, self.left_bytes()))
     }
 
     /// Searches find what was made. The records were looked at until the last event was `overlap`: up to there, events may
@@ -219,7 +232,7 @@ impl SimilarityStore {
     pub fn pack(&self) -> Result<()> {
         blocks::create(self.sql.as_ref())?;
         let stored = blocks::get(self.sql.as_ref(), Kind::HashHead, 0)?;
-        let stored = stored.map(|bytes| Head::read(&bytes)).transpose();
+        let stored = stored.map(|bytes| Head::read(Kind::HashHead, &bytes)).transpose();
         let is_ours = self.with(|state| {
             Ok(state.packed.through == 0 || matches!(&stored, Ok(Some(head)) if *head == state.packed))
         })?;
