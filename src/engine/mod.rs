@@ -66,6 +66,7 @@ use crate::ports::{
     SqlCounters, TimelyCache, uuid_v7,
 };
 use crate::registry::similarity::store::SimilarityStore;
+use crate::registry::temporary::TemporaryStore;
 use crate::snapshots::Snapshotter;
 use crate::types::names::ObjectName;
 use crate::types::{Sequence, StorageTier, SyncState, Timestamp};
@@ -80,6 +81,7 @@ pub struct Engine {
     similarity: SimilarityStore,
     /// Held while the index of hashes is made of the records.
     similarity_making: futures_util::lock::Mutex<()>,
+    temporary: TemporaryStore,
     warm: Warm,
     /// Files of tables, read through the cache; `None` without a bucket, or where no cache is wanted.
     files: Option<Rc<CachedBucket>>,
@@ -145,6 +147,7 @@ impl Engine {
             snapshotter: Snapshotter::new(ports.clone(), config.clone(), Rc::clone(&hot), reads),
             similarity: SimilarityStore::new(Rc::clone(&ports.sql), config.memory.budget_bytes / 5 * 3),
             similarity_making: futures_util::lock::Mutex::new(()),
+            temporary: TemporaryStore::new(Rc::clone(&ports.sql)),
             files,
             warm: Warm::new(Rc::clone(&ports.cache)),
             exports: Exports::default(),
