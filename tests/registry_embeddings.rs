@@ -303,6 +303,8 @@ fn what_cannot_be_is_refused_and_writes_nothing() {
     ] {
         registry.refused("POST", "/records", &record("a", embedding), 422, pointer);
     }
+    let batch = json!({"hashes": [{"assetId": "plain", "pdqHash": "0".repeat(64), "pdqQuality": 9, "manifestLineage": {}, "embedding": [1, 2]}]});
+    registry.refused("POST", "/hashes/batch", &batch, 422, "/hashes/0/embedding");
     // No 32-bit float is read as JSON at all.
     registry.refused("POST", "/records", &record("a", json!(big)), 400, "");
     registry.refused("POST", "/embeddings/search", &json!({"vector": big}), 400, "");

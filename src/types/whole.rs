@@ -78,14 +78,14 @@ mod tests {
             ("9007199254740992.0", 1 << 53),
         ] {
             assert_eq!(from_text(text), Some(number), "{text}");
-            assert_eq!(required(&mut serde_json::Deserializer::from_str(text)).unwrap(), number, "{text}");
+            assert_eq!(required::<_, i64>(&mut serde_json::Deserializer::from_str(text)).unwrap(), number, "{text}");
         }
         for text in ["5.5", "1e-1", "9223372036854775808", "1e300", "9.1e15"] {
             assert_eq!(from_text(text), None, "{text}");
-            assert!(required(&mut serde_json::Deserializer::from_str(text)).is_err(), "{text}");
+            assert!(required::<_, i64>(&mut serde_json::Deserializer::from_str(text)).is_err(), "{text}");
         }
         for text in ["\"5\"", "true", "[5]", "{}", "null"] {
-            assert!(required(&mut serde_json::Deserializer::from_str(text)).is_err(), "{text}");
+            assert!(required::<_, i64>(&mut serde_json::Deserializer::from_str(text)).is_err(), "{text}");
         }
         for text in ["", "NaN", "inf", "0x5", "5 "] {
             assert_eq!(from_text(text), None, "{text}");

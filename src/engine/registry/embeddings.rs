@@ -41,8 +41,11 @@ impl Engine {
     }
 
     /// Refuses an embedding of another dimension than the tenant's.
-    pub(super) fn check_embedding(&self, hash: &NewHash, settings: &Settings) -> Result<()> {
-        match (hash.dimension, settings.embedding.as_ref().map(|embedding| embedding.dimension)) {
+    pub fn check_embedding(&self, hash: &NewHash) -> Result<()> {
+        if hash.dimension.is_none() {
+            return Ok(());
+        }
+        match (hash.dimension, self.registry_settings()?.embedding.map(|embedding| embedding.dimension)) {
             (None, _) => Ok(()),
             (Some(got), Some(declared)) if got == declared => Ok(()),
             (Some(got), Some(declared)) => {

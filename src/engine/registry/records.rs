@@ -1,6 +1,6 @@
 //! Records: an asset, its hash, and what it collides with, in one transaction.
 
-use super::insert;
+use super::inserting;
 use crate::engine::{Engine, KeptAnswer, Ticket};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::document::NewDocument;
@@ -9,7 +9,6 @@ use crate::registry::collisions::NewCollision;
 use crate::registry::detection::Detection;
 use crate::registry::records::{NewHash, not_a_record};
 use crate::registry::schema::{self, ASSETS, COLLISIONS, HASHES};
-use crate::registry::settings::Settings;
 use crate::registry::similarity::store::{Match, Reach, Wanted};
 use crate::types::{ChangeContext, Json, StorageTier};
 
@@ -85,7 +84,7 @@ impl Engine {
     ) -> Result<KeptAnswer> {
         let detecting = record.hash.as_ref().filter(|_| record.detect);
         let settings = self.registry_settings()?;
-        self.check_embedding_of(record, &settings)?;
+        self.check_embedding_of(record)?;
         if let Some(hash) = detecting {
             self.ready_similarity().await?;
             // The records that it collides with stay in memory for the transaction.
@@ -98,7 +97,7 @@ impl Engine {
         self.check_assets(conflicting.as_slice())?;
         let mut finish = |outcomes: &[WriteOutcome]| {
             self.check_assets(conflicting.as_slice())?;
-            self.check_embedding_of(record, &self.registry_settings()?)?;
+            self.check_embedding_of(record)?;
             let Some(hash) = detecting else { return answer(outcomes, None) };
             // All that was committed before this transaction.
             let before = outcomes.first().map_or(0, |outcome| outcome.sequence.saturating_sub(1));
@@ -109,9 +108,9 @@ impl Engine {
         self.write_answering(writes, context, &mut refused, ticket, &mut finish).await
     }
 
-    fn check_embedding_of(&self, record: &Insert, settings: &Settings) -> Result<()> {
+    fn check_embedding_of(&self, record: &Insert) -> Result<()> {
         let Some(hash) = &record.hash else { return Ok(()) };
-        let checked = self.check_embedding(hash, settings);
+        let checked = self.check_embedding(hash);
         if record.asset.is_some() { checked.map_err(|error| error.under("/hashes")) } else { checked }
     }
 
@@ -156,7 +155,7 @@ impl Engine {
                 serde_json::from_str(text).map_err(|error| not_a_record().caused_by(error))?;
             let entry = collision.entry(&self.new_id()?, now)?;
             detected.collisions.push(entry.id.to_string());
-            writes.push(insert(COLLISIONS, entry));
+            writes.push(inserting(COLLISIONS, entry));
         }
         if !writes.is_empty() {
             self.hot.write(&writes, context, now, &mut |_, error| Err(error))?;
@@ -176,9 +175,9 @@ impl Engine {
 }
 
 fn writes_of(record: &Insert) -> Vec<Write> {
-    let asset = record.asset.iter().map(|asset| insert(ASSETS, asset.clone()));
-    let hash = record.hash.iter().map(|hash| insert(HASHES, hash.document.clone()));
-    let collision = record.collision.iter().map(|collision| insert(COLLISIONS, collision.clone()));
+    let asset = record.asset.iter().map(|asset| inserting(ASSETS, asset.clone()));
+    let hash = record.hash.iter().map(|hash| inserting(HASHES, hash.document.clone()));
+    let collision = record.collision.iter().map(|collision| inserting(COLLISIONS, collision.clone()));
     asset.chain(hash).chain(collision).collect()
 }
 
