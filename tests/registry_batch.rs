@@ -130,6 +130,10 @@ fn lines_of_json_are_bodies_of_inserts() {
     assert_eq!((counts(&report), lines_of(&report)), ([2, 6, 0], vec![2, 3, 4, 5, 6, 7]), "{report}");
     assert!(report["errors"][1]["detail"].as_str().unwrap().contains("asset_metadata"), "{report}");
     assert_eq!(get(&object, "/hashes/a")["pdqHash"], HASH);
+    let mut embedded = record("b", HASH);
+    embedded["embedding"] = json!([1, 2]);
+    let told = batch(&object, "", "application/x-ndjson", &embedded.to_string());
+    assert!(told["errors"][0]["detail"].as_str().unwrap().contains("/embedding: "), "no dimension is declared: {told}");
     let resumed = batch(&object, "?resumeAfterLine=7", "application/x-ndjson", &text);
     assert_eq!(lines_of(&resumed), [8], "{resumed}");
 }
