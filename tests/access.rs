@@ -324,7 +324,7 @@ fn wycheproofs_tokens_are_judged_right() {
 }
 
 /// What each route asks for, by path and method. A route that is not here fails the test below.
-const ROLES: [(&str, &str, Role); 62] = [
+const ROLES: [(&str, &str, Role); 68] = [
     ("/collections/c/export", "POST", Role::Writer),
     ("", "GET", Role::Reader),
     ("", "DELETE", Role::Admin),
@@ -375,6 +375,7 @@ const ROLES: [(&str, &str, Role); 62] = [
     ("/assets/a", "PATCH", Role::Writer),
     ("/hashes", "GET", Role::Reader),
     ("/hashes", "POST", Role::Writer),
+    ("/hashes/batch", "POST", Role::Writer),
     ("/hashes/stats", "GET", Role::Reader),
     ("/hashes/compact", "POST", Role::Admin),
     ("/hashes/search", "POST", Role::Reader),
@@ -386,6 +387,10 @@ const ROLES: [(&str, &str, Role); 62] = [
     ("/collisions", "POST", Role::Writer),
     ("/collisions/ID", "GET", Role::Reader),
     ("/collisions/ID/reviews", "POST", Role::Reviewer),
+    ("/cleanup", "POST", Role::Admin),
+    ("/temp/t", "GET", Role::Reader),
+    ("/temp/t", "PUT", Role::Writer),
+    ("/temp/t", "DELETE", Role::Writer),
     ("/settings", "GET", Role::Reader),
     ("/settings", "PUT", Role::Admin),
 ];
@@ -409,7 +414,7 @@ fn every_route_asks_for_its_role() {
             .replace("{document}", "d");
         let path = path.replace("{consumer}", "w");
         let path = path.replace("{snapshot}", "ID").replace("{job}", "ID");
-        let path = path.replace("{asset}", "a").replace("{collision}", "ID");
+        let path = path.replace("{asset}", "a").replace("{collision}", "ID").replace("{temporary}", "t");
         if path.starts_with("/internal") || path == "/" {
             continue;
         }

@@ -42,7 +42,11 @@ fn example(path: &str) -> String {
     let id = "00000000-0000-0000-0000-000000000001";
     let filled =
         path.replace("{type}", "demo").replace("{id}", "1").replace("{collection}", "c").replace("{document}", "d");
-    let filled = filled.replace("{tenant}", "acme").replace("{asset}", "a").replace("{collision}", id);
+    let filled = filled
+        .replace("{tenant}", "acme")
+        .replace("{asset}", "a")
+        .replace("{collision}", id)
+        .replace("{temporary}", "t");
     filled.replace("{consumer}", "w").replace("{snapshot}", id).replace("{job}", id)
 }
 

@@ -13,7 +13,6 @@ const DAY_MS: i64 = 86_400_000;
 const YEAR_SECS: i64 = 31_536_000;
 
 const EVIDENCE: &str = "evidence that cannot be rewritten";
-const CACHED_VALUES: &str = "cached values with classes of their own";
 
 groups! {
     /// How documents are kept in SQLite.
@@ -115,11 +114,11 @@ groups! {
         /// How long a cached document lives.
         default_ttl_secs "defaultTtlSecs": u32 = 300, Within(1, YEAR_SECS), Honoured;
         /// How long a value of the class `cache` lives.
-        cache_ttl_secs "cacheTtlSecs": u32 = 3_600, Within(1, YEAR_SECS), Reserved(CACHED_VALUES);
+        cache_ttl_secs "cacheTtlSecs": u32 = 3_600, Within(1, YEAR_SECS), Honoured;
         /// How long a value of the class `session` lives.
-        session_ttl_secs "sessionTtlSecs": u32 = 1_800, Within(1, YEAR_SECS), Reserved(CACHED_VALUES);
+        session_ttl_secs "sessionTtlSecs": u32 = 1_800, Within(1, YEAR_SECS), Honoured;
         /// How long a value of the class `temporary` lives.
-        temporary_ttl_secs "temporaryTtlSecs": u32 = 300, Within(1, YEAR_SECS), Reserved(CACHED_VALUES);
+        temporary_ttl_secs "temporaryTtlSecs": u32 = 300, Within(1, YEAR_SECS), Honoured;
     }
     /// What one query may cost before it is ended. One that would cost more answers 503 and names the key that it met; one
     /// in the order of ids ends its page there instead.

@@ -265,7 +265,7 @@ fn the_values_in_effect_are_a_configuration_that_says_the_same() {
     assert_eq!(told["cold"]["s3Endpoint"], "https://r2.example");
     assert_eq!(told["security"]["encryptionAtRest"], true);
     assert!(
-        told["worm"] == serde_json::json!({"auditLogRetention": 730}) && told["warm"].get("cacheTtlSecs").is_none(),
+        told["worm"] == serde_json::json!({"auditLogRetention": 730}) && told["warm"]["cacheTtlSecs"] == 3_600,
         "nothing of the others is in effect"
     );
 }

@@ -56,9 +56,10 @@ impl Engine {
         Ok([self.snapshotter.next_alarm(now)?, maintenance, restore, push, access].into_iter().flatten().min())
     }
 
-    /// When documents or kept answers expire next.
+    /// When documents, kept answers or temporary values expire next.
     fn next_hot_expiry(&self) -> Result<Option<Timestamp>> {
-        Ok([self.hot.next_expiry()?, self.hot.answers().next_drop()?].into_iter().flatten().min())
+        let kept = [self.hot.next_expiry()?, self.hot.answers().next_drop()?, self.next_temporary()];
+        Ok(kept.into_iter().flatten().min())
     }
 
     /// When anything that is kept for a time, archived events among it, expires next.
@@ -86,7 +87,7 @@ impl Engine {
         }
         // One that cannot be looked at is closed when it is next sent something.
         let _ = self.end_sockets();
-        let due = self.work(now);
+        let due = self.learn_temporary().and_then(|()| self.work(now));
         match due {
             Ok(Work { any: false, expiry: None, .. }) => return Ok(Ok(())),
             Ok(Work { any: false, expiry: Some(expiry), .. }) if expiry > now => {
@@ -122,10 +123,19 @@ impl Engine {
         let restored = self.restore_some().await;
         let asked = self.ask_others().await;
         let expired = self.expire().await.map(|_| ());
+        let passed = self.remove_passed_temporary().await;
         // What a queue does concerns nobody else.
         let pushed = self.push().await;
         let kept = self.keep_access();
-        maintained.and(indexed).and(kept).and(archived).and(evicted).and(restored).and(asked).and(expired)?;
+        maintained
+            .and(indexed)
+            .and(kept)
+            .and(archived)
+            .and(evicted)
+            .and(restored)
+            .and(asked)
+            .and(expired)
+            .and(passed)?;
         let now = self.now_ms();
         let (work, expiry) = (self.next_work(now)?, self.next_expiry()?.map(|due| soon(due, now)));
         match [work, expiry].into_iter().flatten().min() {

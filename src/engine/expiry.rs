@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::hot::{Collection, Condition, EXPIRY_TURN_MAX_BYTES, Expired, Mutation, Versions, Write};
+use crate::hot::{Condition, EXPIRY_TURN_MAX_BYTES, Expired, Mutation, Versions, Write};
 use crate::snapshots::EvictedFiles;
 use crate::types::{ChangeContext, Document, Sequence, Timestamp, sorting};
 
@@ -68,18 +68,20 @@ impl Engine {
                         }
                     }
                 };
-                let ids = self.fitting(&collection, ids).await?;
-                return self.delete_expired(&collection, ids, last).await.map(Some);
+                let context = ChangeContext { source: Some(SOURCE.to_owned()), ..ChangeContext::default() };
+                let ids = self.fitting(&collection.name, ids).await?;
+                let deleted = self.delete_some(&collection.name, ids, last, &context).await?;
+                return Ok(Some(deleted.0));
             }
         }
         Ok(None)
     }
 
     /// As many of these documents as one turn deletes, by the bytes that they really have: they were chosen by averages.
-    async fn fitting(&self, collection: &Collection, mut ids: Vec<Rc<str>>) -> Result<Vec<Rc<str>>> {
+    async fn fitting(&self, collection: &str, mut ids: Vec<Rc<str>>) -> Result<Vec<Rc<str>>> {
         sorting::sort_by(&mut ids, Ord::cmp);
         let wanted: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
-        let read = || self.hot.some_documents(&collection.name, &wanted, &|_| Ok(None));
+        let read = || self.hot.some_documents(collection, &wanted, &|_| Ok(None));
         let (documents, _) = self.snapshotter.recalling(read).await?;
         let mut bytes = 0_usize;
         let fit = documents.iter().enumerate().take_while(|(position, document)| {
@@ -90,19 +92,52 @@ impl Engine {
         Ok(if fit.is_empty() { ids } else { fit })
     }
 
-    async fn delete_expired(&self, collection: &Collection, ids: Vec<Rc<str>>, last: Sequence) -> Result<usize> {
+    /// Deletes these documents, as many a transaction as it takes, but for those that were written after `last`; how many
+    /// were deleted, and how many stay because another document needs them.
+    pub(super) async fn delete_unchanged(
+        &self,
+        collection: &str,
+        ids: &[String],
+        last: Sequence,
+        context: &ChangeContext,
+    ) -> Result<(usize, usize)> {
+        let mut left: Vec<Rc<str>> = ids.iter().map(|id| id.as_str().into()).collect();
+        let (mut deleted, mut kept) = (0_usize, 0_usize);
+        while !left.is_empty() {
+            let fit = self.fitting(collection, left.clone()).await?;
+            left.retain(|id| !fit.contains(id));
+            let (some_deleted, some_kept) = self.delete_some(collection, fit, last, context).await?;
+            deleted = deleted.saturating_add(some_deleted);
+            kept = kept.saturating_add(some_kept);
+        }
+        Ok((deleted, kept))
+    }
+
+    async fn delete_some(
+        &self,
+        collection: &str,
+        ids: Vec<Rc<str>>,
+        last: Sequence,
+        context: &ChangeContext,
+    ) -> Result<(usize, usize)> {
         let condition = Condition { if_match: Some(Versions::UpTo(last)), if_none_match: None };
+        let collection: Rc<str> = collection.into();
         let delete = |id| Write {
-            collection: Rc::clone(&collection.name),
+            collection: Rc::clone(&collection),
             mutation: Mutation::Delete { id },
             condition: condition.clone(),
         };
         let writes: Vec<Write> = ids.into_iter().map(delete).collect();
-        let context = ChangeContext { source: Some(SOURCE.to_owned()), ..ChangeContext::default() };
-        let mut written_since = |_, error: StorageError| match error.kind() {
+        let mut kept = 0_usize;
+        let mut stays = |_, error: StorageError| match error.kind() {
             ErrorKind::Precondition | ErrorKind::NotFound => Ok(()),
+            ErrorKind::Conflict => {
+                kept = kept.saturating_add(1);
+                Ok(())
+            }
             _ => Err(error),
         };
-        self.write_with(&writes, &context, &mut written_since).await.map(|outcomes| outcomes.len())
+        let outcomes = self.write_with(&writes, context, &mut stays).await?;
+        Ok((outcomes.len(), kept))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It reads a row or two a collection, and no documents.
 
+use super::registry::{IndexFigures, SearchFigures};
 use super::{CacheFigures, Engine};
 use crate::error::Result;
 use crate::ports::{BucketFigures, SqlCounters};
@@ -37,6 +38,8 @@ pub struct Metrics {
     pub files: u64,
     /// and their bytes.
     pub file_bytes: u64,
+    /// What searches of a registry took, and its index, if it is in memory; `None` of other objects.
+    pub index: Option<(SearchFigures, Option<IndexFigures>)>,
 }
 
 impl Engine {
@@ -45,6 +48,7 @@ impl Engine {
         let (statements, failed_statements) = self.meter.statements();
         let segments = self.segment_figures()?;
         let (files, file_bytes) = self.snapshotter.stored()?;
+        let index = if self.is_registry() { Some((self.search_figures(), self.known_hash_figures()?)) } else { None };
         Ok(Metrics {
             since: self.meter.since(),
             now: self.now_ms(),
@@ -59,6 +63,7 @@ impl Engine {
             pending_changes: self.sync_state()?.pending_changes(),
             files,
             file_bytes,
+            index,
             rows: self.counters(),
         })
     }

@@ -67,6 +67,7 @@ use crate::ports::{
 };
 use crate::registry::embeddings::store::EmbeddingStore;
 use crate::registry::similarity::store::SimilarityStore;
+use crate::registry::temporary::TemporaryStore;
 use crate::snapshots::Snapshotter;
 use crate::types::names::ObjectName;
 use crate::types::{Sequence, StorageTier, SyncState, Timestamp};
@@ -84,6 +85,7 @@ pub struct Engine {
     embeddings: EmbeddingStore,
     /// Held while the index of embeddings is made of the records.
     embeddings_making: futures_util::lock::Mutex<()>,
+    temporary: TemporaryStore,
     warm: Warm,
     /// Files of tables, read through the cache; `None` without a bucket, or where no cache is wanted.
     files: Option<Rc<CachedBucket>>,
@@ -151,6 +153,7 @@ impl Engine {
             similarity_making: futures_util::lock::Mutex::new(()),
             embeddings: EmbeddingStore::new(Rc::clone(&ports.sql), config.memory.budget_bytes / 10 * 3),
             embeddings_making: futures_util::lock::Mutex::new(()),
+            temporary: TemporaryStore::new(Rc::clone(&ports.sql)),
             files,
             warm: Warm::new(Rc::clone(&ports.cache)),
             exports: Exports::default(),

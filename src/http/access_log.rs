@@ -188,7 +188,7 @@ fn kind(route: &Route, method: &str) -> Kind {
         | (Route::Snapshot(_) | Route::Job(_), "DELETE") => Kind::Admin,
         // Whoever asks often for these is not to make the object write as often.
         (Route::Sync, "POST") | (Route::Export(_), "GET" | "POST") => Kind::Use,
-        (Route::Registry(RegistryRoute::Settings), "PUT") => Kind::Admin,
+        (Route::Registry(RegistryRoute::Settings), "PUT") | (Route::Registry(RegistryRoute::Cleanup), _) => Kind::Admin,
         (
             Route::Registry(RegistryRoute::HashSearch | RegistryRoute::HashSearches | RegistryRoute::EmbeddingSearch),
             _,

@@ -20,9 +20,11 @@ use super::object::{ROWS_WRITTEN_HEADER, SEQUENCE_HEADER, masked};
 use super::openapi;
 use super::params::QueryParams;
 use super::problem;
+use super::registry::routes::RegistryRoute;
 use super::routes::{Route, Routes};
 use super::s3::{ObjectRead, S3Service};
 use crate::config::{Masking, StorageConfig};
+use crate::engine::registry::schema::{ASSETS, HASHES};
 use crate::engine::{DocumentCache, Entry};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{Clock, EdgeCache, EdgePorts, Ids, ObjectFolders, Retries, RetryingFolders, TimelyCache};
@@ -190,7 +192,15 @@ impl Edge {
                 Some(CachePlan::ForgetDocument { collection, id })
             }
             (Route::Documents(collection), "POST") => Some(CachePlan::ForgetCreated { collection }),
-            (Route::Import(_), "POST") => Some(CachePlan::ForgetImported),
+            (Route::Import(_) | Route::Registry(RegistryRoute::HashBatch), "POST") => Some(CachePlan::ForgetImported),
+            (Route::Registry(RegistryRoute::Cleanup), "POST")
+            | (Route::Registry(RegistryRoute::Record(_)), "DELETE") => Some(CachePlan::ForgetGeneration),
+            (Route::Registry(RegistryRoute::Asset(id)), "PATCH") => {
+                Some(CachePlan::ForgetDocument { collection: ASSETS.to_owned(), id })
+            }
+            (Route::Registry(RegistryRoute::Hash(id)), "DELETE") => {
+                Some(CachePlan::ForgetDocument { collection: HASHES.to_owned(), id })
+            }
             (Route::Batch | Route::Maintenance, "POST")
             | (Route::Collection(_) | Route::Object | Route::Cache, "DELETE") => Some(CachePlan::ForgetGeneration),
             (Route::Metrics, "GET" | "HEAD") => Some(CachePlan::AddFigures),

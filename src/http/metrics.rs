@@ -4,6 +4,7 @@
 //! the figures of the cache, which it alone sees.
 
 mod figures;
+pub mod index;
 
 use figures::{Figure, Figures, Kind};
 
@@ -15,7 +16,7 @@ use crate::limits::{
     R2_CLASS_A_NANO_USD, R2_CLASS_B_NANO_USD, R2_GB_MONTH_NANO_USD, SQL_GB_MONTH_NANO_USD, SQL_ROW_READ_NANO_USD,
     SQL_ROW_WRITTEN_NANO_USD,
 };
-use crate::ports::{BillingClass, BucketCall, CallFigures};
+use crate::ports::{BillingClass, BucketCall, CallFigures, Latency};
 use crate::types::names::ObjectName;
 use crate::types::time::rfc3339;
 
@@ -29,11 +30,15 @@ pub fn get(engine: &Engine, request: &Request) -> Result<Response> {
     let mut files = cache_figures(&FILES, &metrics.file_cache);
     let help = "Reads that waited for the load of another one.";
     files.push(Figure::counter("fileCache", "joined", "file_cache_joined", help, metrics.file_cache.joined));
-    for figure in hot(&metrics).iter().chain(&cold(&metrics)).chain(&files).chain(&cost(&metrics)) {
+    let index = index::figures(&metrics);
+    for figure in hot(&metrics).iter().chain(&cold(&metrics)).chain(&files).chain(&cost(&metrics)).chain(&index) {
         text.add(figure);
     }
     if wants_text(request.header("accept")) {
         text.add_calls(&metrics.bucket);
+        if let Some((searches, _)) = &metrics.index {
+            text.add_latency("index_search_latency_seconds", "How long searches took.", &searches.latency);
+        }
         return Ok(Response::empty(200).with_body(Body::Whole(text.into_bytes())).with_header("content-type", TEXT));
     }
     let mut json = format!("{{\"since\":\"{}\",\"until\":\"{}\"", rfc3339(metrics.since), rfc3339(metrics.now));
@@ -49,6 +54,9 @@ pub fn get(engine: &Engine, request: &Request) -> Result<Response> {
     json.push_str("}}");
     text.json_group("fileCache", &mut json);
     text.json_group("cost", &mut json);
+    if metrics.index.is_some() {
+        text.json_group("index", &mut json);
+    }
     json.push('}');
     Ok(Response::json(200, json))
 }
@@ -230,9 +238,15 @@ fn cache_figures(names: &CacheNames, counts: &CacheFigures) -> Vec<Figure> {
 }
 
 fn call_json(call: BucketCall, figures: &CallFigures) -> String {
-    let latency = &figures.latency;
+    let (name, calls, failures) = (call.name(), figures.latency.calls, figures.failures);
+    let times = latency_json(&figures.latency);
+    format!("\"{name}\":{{\"calls\":{calls},\"failures\":{failures},\"latencyMs\":{times}}}")
+}
+
+/// How long calls took, as JSON; `null` without calls.
+pub fn latency_json(latency: &Latency) -> String {
     let percentile = |percent| latency.percentile_ms(percent).unwrap_or(0);
-    let times = match latency.calls {
+    match latency.calls {
         0 => "null".to_owned(),
         calls => format!(
             "{{\"average\":{},\"p50\":{},\"p90\":{},\"p99\":{},\"max\":{}}}",
@@ -242,13 +256,11 @@ fn call_json(call: BucketCall, figures: &CallFigures) -> String {
             percentile(99),
             latency.max_ms
         ),
-    };
-    let (name, calls, failures) = (call.name(), latency.calls, figures.failures);
-    format!("\"{name}\":{{\"calls\":{calls},\"failures\":{failures},\"latencyMs\":{times}}}")
+    }
 }
 
 /// A quotient to three places; `null` of nothing.
-fn ratio(number: u64, of: u64) -> String {
+pub fn ratio(number: u64, of: u64) -> String {
     match number.saturating_mul(1_000).checked_div(of) {
         None => "null".to_owned(),
         Some(thousandths) => format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000),

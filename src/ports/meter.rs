@@ -95,7 +95,8 @@ pub struct Latency {
 }
 
 impl Latency {
-    fn note(&mut self, took_ms: u64) {
+    /// Counts a call that took so long.
+    pub fn note(&mut self, took_ms: u64) {
         self.calls = self.calls.saturating_add(1);
         self.total_ms = self.total_ms.saturating_add(took_ms);
         self.max_ms = self.max_ms.max(took_ms);

@@ -40,6 +40,18 @@ impl Month {
     }
 }
 
+/// The moment so many months of the UTC calendar before another; of a day that its month does not have, the last one that it has.
+pub fn months_before(timestamp: Timestamp, months: u16) -> Timestamp {
+    let time = utc(timestamp);
+    let wanted = Month::from_ordinal(Month::of(timestamp).ordinal().saturating_sub(i32::from(months)));
+    let day = wanted.and_then(|Month { year, month }| {
+        let (year, month) = (i32::from(year), time::Month::try_from(u8::try_from(month).ok()?).ok()?);
+        Date::from_calendar_date(year, month, time.day().min(month.length(year))).ok()
+    });
+    let before = day.map(|day| time.replace_date(day).unix_timestamp_nanos().div_euclid(NANOS_PER_MS));
+    before.and_then(|before| i64::try_from(before).ok()).unwrap_or(timestamp)
+}
+
 /// RFC 3339 in UTC with milliseconds, such as `2026-11-21T08:00:00.000Z`.
 pub fn rfc3339(timestamp: Timestamp) -> String {
     let time = utc(timestamp);
@@ -98,6 +110,24 @@ mod tests {
         for beyond in [Month::of(i64::MIN).ordinal() - 1, Month::of(i64::MAX).ordinal() + 1, i32::MIN, i32::MAX] {
             assert_eq!(Month::from_ordinal(beyond), None);
         }
+    }
+
+    #[test]
+    fn months_before_are_of_the_calendar() {
+        for (now, months, expected) in [
+            ("2026-11-23T04:05:06.789Z", 24, "2024-11-23T04:05:06.789Z"),
+            ("2028-02-29T12:00:00.000Z", 24, "2026-02-28T12:00:00.000Z"),
+            ("2026-02-28T12:00:00.000Z", 24, "2024-02-28T12:00:00.000Z"),
+            ("2026-03-01T00:00:00.000Z", 24, "2024-03-01T00:00:00.000Z"),
+            ("2028-02-29T00:00:00.000Z", 48, "2024-02-29T00:00:00.000Z"),
+            ("2026-03-31T23:59:59.999Z", 1, "2026-02-28T23:59:59.999Z"),
+            ("2026-07-31T00:00:00.000Z", 1, "2026-06-30T00:00:00.000Z"),
+            ("2026-01-15T00:00:00.000Z", 1, "2025-12-15T00:00:00.000Z"),
+            ("1971-06-01T00:00:00.000Z", 24, "1969-06-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(rfc3339(months_before(from_rfc3339(now).unwrap(), months)), expected, "{now}");
+        }
+        assert_eq!(months_before(i64::MIN, 24), i64::MIN);
     }
 
     #[test]

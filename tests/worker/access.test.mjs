@@ -61,6 +61,7 @@ const REGISTRY_ROUTES = [
   ["PATCH", "/assets/a", "writer", 200, { status: "done" }],
   ["POST", "/hashes", "writer", 201, { assetId: "b", ...HASHED }],
   ["GET", "/hashes", "reader", 200],
+  ["POST", "/hashes/batch", "writer", 200, { hashes: [] }],
   ["GET", "/hashes/stats", "reader", 200],
   ["POST", "/hashes/compact", "admin", 200],
   ["POST", "/hashes/search", "reader", 200, { pdqHash: HASH }],
@@ -73,6 +74,10 @@ const REGISTRY_ROUTES = [
   ["POST", `/collisions/${ID}/reviews`, "reviewer", 404, { label: "suspicious", reviewedBy: "r" }],
   ["DELETE", "/hashes/b", "writer", 204],
   ["DELETE", "/records/a", "writer", 204],
+  ["POST", "/cleanup", "admin", 200, {}],
+  ["PUT", "/temp/t", "writer", 204, "value", { "content-type": "text/plain" }],
+  ["GET", "/temp/t", "reader", 200],
+  ["DELETE", "/temp/t", "writer", 204],
   ["PUT", "/settings", "admin", 200, {}],
   ["GET", "/settings", "reader", 200],
 ];

@@ -74,6 +74,7 @@ fn path_item(path: &str) -> Value {
         ("{table}", "table"),
         ("{bucket}", "bucket"),
         ("{key}", "key"),
+        ("{temporary}", "temporary"),
     ] {
         if path.contains(name) {
             parameters.push(reference("parameters", component));

@@ -11,6 +11,7 @@ const ASSET: &str = "/v1/registry/{tenant}/assets/{asset}";
 const HASH: &str = "/v1/registry/{tenant}/hashes/{asset}";
 const HASHES: &str = "/v1/registry/{tenant}/hashes";
 const COLLISIONS: &str = "/v1/registry/{tenant}/collisions";
+const TEMPORARY: &str = "/v1/registry/{tenant}/temp/{temporary}";
 const SETTINGS: &str = "/v1/registry/{tenant}/settings";
 
 /// All of them.
@@ -49,6 +50,25 @@ fn records() -> Vec<Operation> {
             .body(body(schema("AssetPatch"), true))
             .answers(200, part("Changed.", DOCUMENT, schema("Asset")))
             .refuses(&[404, 409, 413, 415, 422, 507]),
+        operation("post", "/v1/registry/{tenant}/cleanup", "cleanUp", "Deletes old assets and hashes")
+            .role("admin")
+            .takes(&["CorrelationId"])
+            .body(body(schema("Cleanup"), false))
+            .answers(200, part("What was deleted, and what was kept.", WRITTEN, schema("CleanedUp")))
+            .refuses(&[409, 413, 415, 422, 507]),
+        operation("get", TEMPORARY, "getTemporary", "Reads a value that is kept for a time")
+            .takes(&["class"])
+            .answers(200, part("The value.", ROWS, any_media()))
+            .refuses(&[404]),
+        operation("put", TEMPORARY, "putTemporary", "Stores a value for a time")
+            .takes(&["class", "ttlSecs"])
+            .body(body(any_media(), false))
+            .answers(204, part("Stored.", ROWS, Value::Null))
+            .refuses(&[413, 415, 507]),
+        operation("delete", TEMPORARY, "deleteTemporary", "Removes a value")
+            .takes(&["class"])
+            .answers(204, part("Removed.", ROWS, Value::Null))
+            .refuses(&[404]),
         operation("get", SETTINGS, "getSettings", "What the tenant has set")
             .answers(200, part("The settings.", ROWS, schema("Settings"))),
         operation("put", SETTINGS, "putSettings", "Sets when assets collide, and how embeddings are")
@@ -70,6 +90,11 @@ fn hashes() -> Vec<Operation> {
             .takes(&["detect", "IdempotencyKey", "CorrelationId"])
             .body(body(schema("NewHash"), true))
             .answers(201, part("Stored.", BATCH, schema("MadeRecord")))
+            .refuses(&[409, 413, 415, 422, 507]),
+        operation("post", "/v1/registry/{tenant}/hashes/batch", "insertHashes", "Stores many hashes")
+            .takes(&["resumeAfterLine", "quality", "IdempotencyKey", "CorrelationId"])
+            .body(body(lists(), true))
+            .answers(200, part("What was stored, and which lines were not.", WRITTEN, schema("HashImportReport")))
             .refuses(&[409, 413, 415, 422, 507]),
         operation("get", HASH, "getHash", "Reads a hash record")
             .answers(200, part("The record.", DOCUMENT, schema("HashRecord")))
@@ -100,6 +125,19 @@ fn hashes() -> Vec<Operation> {
             .answers(200, part("Matches.", ROWS, schema("EmbeddingMatches")))
             .refuses(&[409, 413, 415, 422, 507]),
     ]
+}
+
+fn any_media() -> Value {
+    json!({"*/*": {"schema": {"type": "string"}}})
+}
+
+/// The forms of a list of hashes.
+fn lists() -> Value {
+    let lines = json!({"schema": {"type": "string"}});
+    json!({
+        "application/json": {"schema": reference("schemas", "NewHashes")},
+        "application/x-ndjson": lines, "text/plain": lines, "text/csv": lines,
+    })
 }
 
 fn collisions() -> Vec<Operation> {
@@ -238,6 +276,12 @@ pub fn schemas() -> Value {
         ("storedBytes", count()),
         ("packedThrough", count()),
         ("through", count()),
+        ("amplification?", json!({"type": ["number", "null"]})),
+        ("searches?", count()),
+        ("candidates?", count()),
+        ("latencyMs?", json!({"type": ["object", "null"]})),
+        ("compactions?", count()),
+        ("lastCompaction?", json!({"type": ["string", "null"]})),
     ]);
     let found = answer(&[
         ("assetId", text()),
@@ -256,6 +300,12 @@ pub fn schemas() -> Value {
         "NewAsset": asset("assetId", true),
         "AssetPatch": asset("", false),
         "NewHash": hash("assetId"),
+        "NewHashes": sent(&[("hashes", json!({"type": "array", "maxItems": 10_000, "items": reference("schemas", "NewHash")}))]),
+        "HashImportReport": answer(&[
+            ("imported", count()), ("failed", count()), ("skipped", count()),
+            ("firstSequence", or_null(count())), ("lastSequence", or_null(count())),
+            ("errors", list(answer(&[("line", count()), ("detail", text())]))),
+        ]),
         "NewRecord": sent(&[("metadata", of("NewAsset")), ("hashes", hash("assetId?")), ("collision?", or_null(of("NewCollision")))]),
         "MadeRecord": answer(&[
             ("metadataId?", of("Uuid")), ("hashId?", of("Uuid")), ("collisionId?", of("Uuid")), ("matches?", list(of("HashMatch"))),
@@ -301,6 +351,11 @@ pub fn schemas() -> Value {
         "NewReview": sent(&[
             ("label", labels), ("notes?", json!({"type": ["string", "null"], "maxLength": 1_000})), ("reviewedBy", characters(255)), ("resolved?", flag()),
         ]),
+        "Cleanup": sent(&[("days?", or_null(within(1, 36_500))), ("limit?", or_null(within(1, 10_000))), ("dryRun?", flag())]),
+        "CleanedUp": answer(&[
+            ("deleted", answer(&[("hashes", count()), ("assets", count())])), ("kept", answer(&[("youngerHash", count())])),
+            ("before", text()), ("dryRun", flag()), ("more", flag()),
+        ]),
         "Settings": sent(&[
             ("detection?", sent(&[
                 ("maxDistance?", within(0, 31)), ("minQuality?", within(0, 100)), ("collisionsMax?", within(1, 100)),
@@ -321,6 +376,10 @@ pub fn parameters() -> Value {
         "tenant": in_path("tenant", of("Name")),
         "asset": in_path("asset", of("DocumentId")),
         "collision": in_path("collision", of("Uuid")),
+        "temporary": in_path("temporary", of("DocumentId")),
+        "class": query("class", json!({"enum": ["cache", "session", "temporary"], "default": "temporary"})),
+        "ttlSecs": query("ttlSecs", json!({"type": "integer", "minimum": 1, "maximum": 7_200})),
+        "quality": query("quality", json!({"type": "integer", "minimum": 0, "maximum": 100, "default": 100})),
         "detect": query("detect", json!({"type": "boolean", "default": false})),
         "status": query("status", json!({"type": "string"})),
         "direction": query("direction", json!({"enum": ["asc", "desc"], "default": "desc"})),

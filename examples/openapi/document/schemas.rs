@@ -270,7 +270,7 @@ fn objects() -> Value {
             ("dropColumns?", list(text())), ("forms", counts(&["row", "segment", "cold"])), ("bytes", count()),
         ]),
         "Collections": page("Collection"),
-        "Metrics": answer(&[("since", time()), ("until", time()), ("hot", object()), ("cold", object()), ("cost", object()), ("warm", object())]),
+        "Metrics": answer(&[("since", time()), ("until", time()), ("hot", object()), ("cold", object()), ("cost", object()), ("warm", object()), ("index?", object())]),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::insert;
+use super::inserting;
 use crate::engine::query::{Comparison, FieldPath, Filter, Operand, Operands, OrderBy, OrderKey, Query};
 use crate::engine::{Engine, KeptAnswer, Ticket, Tier};
 use crate::error::{ErrorKind, Result, StorageError};
@@ -58,7 +58,7 @@ impl Engine {
             self.check_assets(assets)?;
             answer(outcomes)
         };
-        let writes = [insert(COLLISIONS, entry)];
+        let writes = [inserting(COLLISIONS, entry)];
         self.write_answering(&writes, context, &mut |_, error| Err(error), ticket, &mut answer).await
     }
 

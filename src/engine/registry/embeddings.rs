@@ -41,7 +41,7 @@ impl Engine {
     }
 
     /// Refuses an embedding of another dimension than the tenant's.
-    pub(super) fn check_embedding(&self, hash: &NewHash, settings: &Settings) -> Result<()> {
+    pub fn check_embedding(&self, hash: &NewHash, settings: &Settings) -> Result<()> {
         match (hash.dimension, settings.embedding.as_ref().map(|embedding| embedding.dimension)) {
             (None, _) => Ok(()),
             (Some(got), Some(declared)) if got == declared => Ok(()),

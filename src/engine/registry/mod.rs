@@ -3,20 +3,26 @@
 //! Invariants: what the registry guards is written by its own routes alone, whatever else writes; an answer of the index is of
 //! all that was committed before it was asked.
 
+mod cleanup;
 pub mod collisions;
 pub mod embeddings;
 mod records;
 mod similarity;
+mod temporary;
 
 pub use crate::registry::OBJECT_TYPE;
 pub use crate::registry::collisions::{NewCollision, NewReview, told as collision_told};
 pub use crate::registry::embeddings::store::{Matches as EmbeddingMatches, Wanted as EmbeddingWanted};
 pub use crate::registry::embeddings::{K_MAX, SearchOptions, check_vector};
-pub use crate::registry::records::{HashBody, NewAsset, asset_patch, invalid, read_hash, told};
+pub use crate::registry::records::{
+    HashBody, HashFields, NewAsset, NewHash, asset_id_of_hash, asset_of_hash, asset_patch, invalid, read_hash, told,
+};
 pub use crate::registry::schema;
 pub use crate::registry::settings::{EmbeddingSettings, Settings, check_options, metric};
 pub use crate::registry::similarity::MAX_DISTANCE;
-pub use crate::registry::similarity::store::{IndexFigures, Match, Matches, Reach, Wanted};
+pub use crate::registry::similarity::store::{IndexFigures, Match, Matches, Reach, SearchFigures, Wanted};
+pub use crate::registry::temporary::{TemporaryClass, TemporaryValue};
+pub use cleanup::{CleanedUp, Cleanup};
 pub use records::{Detected, Insert};
 
 use std::rc::Rc;
@@ -105,7 +111,8 @@ impl Engine {
     }
 }
 
-fn insert(collection: &str, document: NewDocument) -> Write {
+/// The insert of a document.
+pub fn inserting(collection: &str, document: NewDocument) -> Write {
     Write { collection: Rc::from(collection), mutation: Mutation::Insert(document), condition: Condition::default() }
 }
 

@@ -1,6 +1,6 @@
 //! Records: an asset, its hash, and what it collides with, in one transaction.
 
-use super::insert;
+use super::inserting;
 use crate::engine::{Engine, KeptAnswer, Ticket};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::document::NewDocument;
@@ -156,7 +156,7 @@ impl Engine {
                 serde_json::from_str(text).map_err(|error| not_a_record().caused_by(error))?;
             let entry = collision.entry(&self.new_id()?, now)?;
             detected.collisions.push(entry.id.to_string());
-            writes.push(insert(COLLISIONS, entry));
+            writes.push(inserting(COLLISIONS, entry));
         }
         if !writes.is_empty() {
             self.hot.write(&writes, context, now, &mut |_, error| Err(error))?;
@@ -176,9 +176,9 @@ impl Engine {
 }
 
 fn writes_of(record: &Insert) -> Vec<Write> {
-    let asset = record.asset.iter().map(|asset| insert(ASSETS, asset.clone()));
-    let hash = record.hash.iter().map(|hash| insert(HASHES, hash.document.clone()));
-    let collision = record.collision.iter().map(|collision| insert(COLLISIONS, collision.clone()));
+    let asset = record.asset.iter().map(|asset| inserting(ASSETS, asset.clone()));
+    let hash = record.hash.iter().map(|hash| inserting(HASHES, hash.document.clone()));
+    let collision = record.collision.iter().map(|collision| inserting(COLLISIONS, collision.clone()));
     asset.chain(hash).chain(collision).collect()
 }
 

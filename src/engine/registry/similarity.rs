@@ -8,7 +8,7 @@ use crate::engine::{Engine, Tier};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::registry::records::{StoredHash, not_a_record};
 use crate::registry::schema::HASHES;
-use crate::registry::similarity::store::{HashChange, IndexFigures, Matches, Wanted};
+use crate::registry::similarity::store::{HashChange, IndexFigures, Matches, SearchFigures, Wanted};
 use crate::types::{Json, Sequence};
 
 /// Records of one page while the index is made of them.
@@ -19,6 +19,13 @@ const ATTEMPTS: u32 = 3;
 impl Engine {
     /// The hashes near to others, each search by itself, all of one moment.
     pub async fn search_hashes(&self, wanted: &[Wanted]) -> Result<Vec<Matches>> {
+        let began = self.now_ms();
+        let found = self.search_whole(wanted).await;
+        self.similarity.note_latency(u64::try_from(self.now_ms().saturating_sub(began)).unwrap_or(0));
+        found
+    }
+
+    async fn search_whole(&self, wanted: &[Wanted]) -> Result<Vec<Matches>> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -166,6 +173,16 @@ impl Engine {
         self.similarity.figures()
     }
 
+    /// What searches took since this instance started.
+    pub fn search_figures(&self) -> SearchFigures {
+        self.similarity.search_figures()
+    }
+
+    /// How large the index of a registry is, if it is in memory: it is not brought there.
+    pub(in crate::engine) fn known_hash_figures(&self) -> Result<Option<IndexFigures>> {
+        if self.similarity.is_loaded() { self.similarity.figures().map(Some) } else { Ok(None) }
+    }
+
     /// Makes room of removed hashes in the index; how large it was and is.
     pub async fn compact_hashes(&self) -> Result<[IndexFigures; 2]> {
         self.ready_similarity().await?;
@@ -182,6 +199,7 @@ impl Engine {
                 }
                 compacted => compacted?,
             }
+            self.similarity.note_compaction(self.now_ms());
             self.ready_similarity().await?;
         }
         Ok([before, self.similarity.figures()?])

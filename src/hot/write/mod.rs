@@ -91,7 +91,7 @@ impl HotStore {
     }
 
     /// Refuses to write when the database is larger than configured.
-    fn check_space(&self) -> Result<()> {
+    pub fn check_space(&self) -> Result<()> {
         let (used, most) = (self.sql.size_bytes(), self.config.refuse_above_bytes);
         if used <= most {
             return Ok(());

@@ -5,7 +5,7 @@
 
 use std::fmt::{Display, Write};
 
-use crate::ports::BucketFigures;
+use crate::ports::{BucketFigures, Latency};
 use crate::types::names::ObjectName;
 
 /// How a figure moves.
@@ -114,14 +114,24 @@ impl Figures {
         let name = "bucket_latency_seconds";
         self.family(name, "histogram", "How long calls of the bucket took.");
         for (call, figures) in bucket.calls() {
-            let (of, latency) = (format!(",operation=\"{}\"", call.name()), &figures.latency);
-            for (bound, calls) in latency.cumulative() {
-                self.sample("bucket_latency_seconds_bucket", &format!("{of},le=\"{}\"", seconds(bound)), calls);
-            }
-            self.sample("bucket_latency_seconds_bucket", &format!("{of},le=\"+Inf\""), latency.calls);
-            self.sample("bucket_latency_seconds_sum", &of, seconds(latency.total_ms));
-            self.sample("bucket_latency_seconds_count", &of, latency.calls);
+            self.histogram(name, &format!(",operation=\"{}\"", call.name()), &figures.latency);
         }
+    }
+
+    /// Adds how long something took.
+    pub fn add_latency(&mut self, name: &str, help: &str, latency: &Latency) {
+        self.family(name, "histogram", help);
+        self.histogram(name, "", latency);
+    }
+
+    fn histogram(&mut self, name: &str, of: &str, latency: &Latency) {
+        let bucket = format!("{name}_bucket");
+        for (bound, calls) in latency.cumulative() {
+            self.sample(&bucket, &format!("{of},le=\"{}\"", seconds(bound)), calls);
+        }
+        self.sample(&bucket, &format!("{of},le=\"+Inf\""), latency.calls);
+        self.sample(&format!("{name}_sum"), of, seconds(latency.total_ms));
+        self.sample(&format!("{name}_count"), of, latency.calls);
     }
 
     fn family(&mut self, name: &str, kind: &str, help: &str) {

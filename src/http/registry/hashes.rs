@@ -10,6 +10,8 @@ use crate::engine::registry::{IndexFigures, MAX_DISTANCE, Match, Matches, Reach,
 use crate::error::Result;
 use crate::http::body::{MapOnly, json_text, parse, to_json};
 use crate::http::message::{Request, Response};
+use crate::http::metrics::index::{amplification, last_compaction};
+use crate::http::metrics::latency_json;
 use crate::http::params::QueryParams;
 use crate::limits::{PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS};
 use crate::types::{Masks, whole};
@@ -180,7 +182,20 @@ async fn find(engine: &Engine, wanted: &[Wanted], masks: &Masks) -> Result<Vec<F
 pub async fn stats(engine: &Engine, request: &Request) -> Result<Response> {
     QueryParams::read(&request.query, &[])?;
     engine.tenant()?;
-    Ok(Response::json(200, figures(&engine.hash_figures().await?).to_string()))
+    let (index, searches) = (engine.hash_figures().await?, engine.search_figures());
+    let mut body = figures(&index).to_string();
+    // Into the object that was just ended.
+    body.pop();
+    body.push_str(&format!(
+        ",\"amplification\":{},\"searches\":{},\"candidates\":{},\"latencyMs\":{},\"compactions\":{},\"lastCompaction\":{}}}",
+        amplification(&index),
+        searches.searches,
+        searches.candidates,
+        latency_json(&searches.latency),
+        searches.compactions,
+        last_compaction(searches.last_compaction)
+    ));
+    Ok(Response::json(200, body))
 }
 
 /// `POST /hashes/compact`

@@ -1,11 +1,14 @@
 //! The asset registry: `/v1/registry/{tenant}`.
 
+mod batch;
+mod cleanup;
 mod collisions;
 mod embeddings;
 mod hashes;
 mod records;
 pub mod routes;
 mod settings;
+mod temporary;
 
 use self::routes::RegistryRoute;
 use super::access::Principal;
@@ -39,6 +42,7 @@ pub async fn answer(
         (RegistryRoute::Asset(asset), _) => records::get_asset(engine, request, &asset, masks).await,
         (RegistryRoute::Hashes, "POST") => records::insert_hash(engine, request, principal, masks).await,
         (RegistryRoute::Hashes, _) => hashes::list(engine, request, masks).await,
+        (RegistryRoute::HashBatch, _) => batch::insert(engine, request, principal).await,
         (RegistryRoute::HashStats, _) => hashes::stats(engine, request).await,
         (RegistryRoute::HashCompaction, _) => hashes::compact(engine, request).await,
         (RegistryRoute::HashSearch, _) => hashes::search(engine, request, masks).await,
@@ -50,6 +54,10 @@ pub async fn answer(
         (RegistryRoute::Collisions, _) => collisions::list(engine, request, masks).await,
         (RegistryRoute::Collision(id), _) => collisions::get(engine, request, id, masks).await,
         (RegistryRoute::Reviews(id), _) => collisions::review(engine, request, id, principal).await,
+        (RegistryRoute::Cleanup, _) => cleanup::clean_up(engine, request).await,
+        (RegistryRoute::Temporary(key), "PUT") => temporary::put(engine, request, &key).await,
+        (RegistryRoute::Temporary(key), "DELETE") => temporary::remove(engine, request, &key),
+        (RegistryRoute::Temporary(key), _) => temporary::get(engine, request, &key),
         (RegistryRoute::Settings, "PUT") => settings::set(engine, request).await,
         (RegistryRoute::Settings, _) => settings::get(engine, request),
     }

@@ -21,6 +21,8 @@ pub enum RegistryRoute {
     Asset(String),
     /// All hash records.
     Hashes,
+    /// Many hash records at once.
+    HashBatch,
     /// How large the index of hashes is.
     HashStats,
     /// Making room in it.
@@ -39,6 +41,10 @@ pub enum RegistryRoute {
     Collision(Uuid),
     /// A collision's reviews.
     Reviews(Uuid),
+    /// Deleting what is old.
+    Cleanup,
+    /// A value that is kept for a time.
+    Temporary(String),
     /// What the tenant has set.
     Settings,
 }
@@ -56,6 +62,8 @@ pub enum RegistryPattern {
     Asset,
     /// [`RegistryRoute::Hashes`]
     Hashes,
+    /// [`RegistryRoute::HashBatch`]
+    HashBatch,
     /// [`RegistryRoute::HashStats`]
     HashStats,
     /// [`RegistryRoute::HashCompaction`]
@@ -74,17 +82,22 @@ pub enum RegistryPattern {
     Collision,
     /// [`RegistryRoute::Reviews`]
     Reviews,
+    /// [`RegistryRoute::Cleanup`]
+    Cleanup,
+    /// [`RegistryRoute::Temporary`]
+    Temporary,
     /// [`RegistryRoute::Settings`]
     Settings,
 }
 
 /// The paths.
-pub const PATTERNS: [(&str, RegistryPattern); 15] = [
+pub const PATTERNS: [(&str, RegistryPattern); 18] = [
     ("/v1/registry/{tenant}/records", RegistryPattern::Records),
     ("/v1/registry/{tenant}/records/{asset}", RegistryPattern::Record),
     ("/v1/registry/{tenant}/assets", RegistryPattern::Assets),
     ("/v1/registry/{tenant}/assets/{asset}", RegistryPattern::Asset),
     ("/v1/registry/{tenant}/hashes", RegistryPattern::Hashes),
+    ("/v1/registry/{tenant}/hashes/batch", RegistryPattern::HashBatch),
     ("/v1/registry/{tenant}/hashes/stats", RegistryPattern::HashStats),
     ("/v1/registry/{tenant}/hashes/compact", RegistryPattern::HashCompaction),
     ("/v1/registry/{tenant}/hashes/search", RegistryPattern::HashSearch),
@@ -94,6 +107,8 @@ pub const PATTERNS: [(&str, RegistryPattern); 15] = [
     ("/v1/registry/{tenant}/collisions", RegistryPattern::Collisions),
     ("/v1/registry/{tenant}/collisions/{collision}", RegistryPattern::Collision),
     ("/v1/registry/{tenant}/collisions/{collision}/reviews", RegistryPattern::Reviews),
+    ("/v1/registry/{tenant}/cleanup", RegistryPattern::Cleanup),
+    ("/v1/registry/{tenant}/temp/{temporary}", RegistryPattern::Temporary),
     ("/v1/registry/{tenant}/settings", RegistryPattern::Settings),
 ];
 
@@ -102,19 +117,22 @@ impl RegistryRoute {
     pub fn find(pattern: RegistryPattern, params: &Params<'_, '_>) -> Result<Self> {
         Ok(match pattern {
             RegistryPattern::Records => Self::Records,
-            RegistryPattern::Record => Self::Record(asset(params)?),
+            RegistryPattern::Record => Self::Record(id(params, "asset")?),
             RegistryPattern::Assets => Self::Assets,
-            RegistryPattern::Asset => Self::Asset(asset(params)?),
+            RegistryPattern::Asset => Self::Asset(id(params, "asset")?),
             RegistryPattern::Hashes => Self::Hashes,
+            RegistryPattern::HashBatch => Self::HashBatch,
             RegistryPattern::HashStats => Self::HashStats,
             RegistryPattern::HashCompaction => Self::HashCompaction,
             RegistryPattern::HashSearch => Self::HashSearch,
             RegistryPattern::HashSearches => Self::HashSearches,
             RegistryPattern::EmbeddingSearch => Self::EmbeddingSearch,
-            RegistryPattern::Hash => Self::Hash(asset(params)?),
+            RegistryPattern::Hash => Self::Hash(id(params, "asset")?),
             RegistryPattern::Collisions => Self::Collisions,
             RegistryPattern::Collision => Self::Collision(uuid(params, "collision")?),
             RegistryPattern::Reviews => Self::Reviews(uuid(params, "collision")?),
+            RegistryPattern::Cleanup => Self::Cleanup,
+            RegistryPattern::Temporary => Self::Temporary(id(params, "temporary")?),
             RegistryPattern::Settings => Self::Settings,
         })
     }
@@ -123,6 +141,8 @@ impl RegistryRoute {
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
             Self::Records
+            | Self::Cleanup
+            | Self::HashBatch
             | Self::HashCompaction
             | Self::HashSearch
             | Self::HashSearches
@@ -132,6 +152,7 @@ impl RegistryRoute {
             Self::Assets | Self::Hashes | Self::Collisions => &["GET", "HEAD", "POST"],
             Self::Asset(_) => &["GET", "HEAD", "PATCH"],
             Self::HashStats | Self::Collision(_) => &["GET", "HEAD"],
+            Self::Temporary(_) => &["GET", "HEAD", "PUT", "DELETE"],
             Self::Settings => &["GET", "HEAD", "PUT"],
         }
     }
@@ -144,6 +165,7 @@ impl RegistryRoute {
             Self::Assets => "assets",
             Self::Asset(_) => "asset",
             Self::Hashes => "hashes",
+            Self::HashBatch => "hash-batch",
             Self::HashStats => "hash-stats",
             Self::HashCompaction => "hash-compaction",
             Self::HashSearch | Self::HashSearches => "hash-search",
@@ -152,6 +174,8 @@ impl RegistryRoute {
             Self::Collisions => "collisions",
             Self::Collision(_) => "collision",
             Self::Reviews(_) => "reviews",
+            Self::Cleanup => "cleanup",
+            Self::Temporary(_) => "temporary",
             Self::Settings => "settings",
         }
     }
@@ -161,7 +185,7 @@ impl RegistryRoute {
         match (self, method) {
             (_, "GET" | "HEAD") | (Self::HashSearch | Self::HashSearches | Self::EmbeddingSearch, _) => Role::Reader,
             (Self::Reviews(_), _) => Role::Reviewer,
-            (Self::Settings | Self::HashCompaction, _) => Role::Admin,
+            (Self::Settings | Self::HashCompaction | Self::Cleanup, _) => Role::Admin,
             _ => Role::Writer,
         }
     }
@@ -175,8 +199,8 @@ impl RegistryRoute {
     }
 }
 
-fn asset(params: &Params<'_, '_>) -> Result<String> {
-    let id = decoded(params, "asset")?.into_owned();
+fn id(params: &Params<'_, '_>, name: &str) -> Result<String> {
+    let id = decoded(params, name)?.into_owned();
     check_document_id(&id)?;
     Ok(id)
 }

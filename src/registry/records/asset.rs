@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use super::{Moment, document, invalid};
 use crate::error::Result;
 use crate::hot::document::NewDocument;
+use crate::registry::similarity::PdqHash;
 use crate::types::json::{pointer_token, write_string};
 use crate::types::time::rfc3339;
 use crate::types::{Json, Timestamp, whole};
@@ -79,6 +80,33 @@ impl NewAsset<'_> {
             },
         )
     }
+}
+
+/// The id of an asset that is known by its hash alone.
+pub fn asset_id_of_hash(hash: PdqHash) -> String {
+    format!("pdq-{hash}")
+}
+
+/// The document of an asset that is known by its hash alone.
+pub fn asset_of_hash(hash: PdqHash, metadata_id: &str, now: Timestamp) -> Result<NewDocument> {
+    let (id, urn, now) = (asset_id_of_hash(hash), format!("urn:pdq:{hash}"), Moment::at(now));
+    document(
+        &id,
+        &Stored {
+            id: &id,
+            metadata_id,
+            manifest_url: &urn,
+            image_url: &urn,
+            content_type: "application/octet-stream",
+            file_size: 0,
+            uploaded_at: &now,
+            processed_at: None,
+            status: DEFAULT_STATUS,
+            metadata: serde_json::from_str("{\"source\":\"import\"}").unwrap_or(RawValue::NULL),
+            created_at: &now,
+            updated_at: &now,
+        },
+    )
 }
 
 /// `{}`

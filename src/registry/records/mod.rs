@@ -4,7 +4,7 @@ mod asset;
 mod hash;
 mod moment;
 
-pub use asset::{NewAsset, asset_patch};
+pub use asset::{NewAsset, asset_id_of_hash, asset_of_hash, asset_patch};
 pub use hash::{HashBody, HashFields, NewHash, StoredHash, read_hash, stored_embedding};
 pub use moment::Moment;
 

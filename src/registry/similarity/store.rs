@@ -13,10 +13,10 @@ use super::packed::Head;
 use super::state::State;
 use super::{PdqHash, SearchStats};
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::ports::SqlStore;
+use crate::ports::{Latency, SqlStore};
 use crate::registry::blocks::{self, Kind};
 use crate::registry::records::StoredHash;
-use crate::types::{Sequence, StorageTier};
+use crate::types::{Sequence, StorageTier, Timestamp};
 
 /// Events after which what is in memory is packed.
 pub const PACK_AFTER: u64 = 1_024;
@@ -86,6 +86,23 @@ pub struct IndexFigures {
     pub through: Sequence,
 }
 
+/// What searches took since this instance started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchFigures {
+    /// Searches, those of inserts that detect among them.
+    pub searches: u64,
+    /// Hashes that the index named.
+    pub candidates: u64,
+    /// Hashes that were compared.
+    pub distances: u64,
+    /// How long requests that search took, with what had to be read first.
+    pub latency: Latency,
+    /// How often removed hashes were made room of,
+    pub compactions: u64,
+    /// and when last.
+    pub last_compaction: Option<Timestamp>,
+}
+
 /// A change of a hash record.
 #[derive(Clone, Copy, Debug)]
 pub struct HashChange<'c> {
@@ -104,6 +121,7 @@ pub struct SimilarityStore {
     reserved: Cell<usize>,
     state: RefCell<Option<State>>,
     made: Cell<u64>,
+    figures: Cell<SearchFigures>,
 }
 
 /// An index that is being made of the records; nobody searches it before it is [`install`](SimilarityStore::install)ed.
@@ -119,7 +137,14 @@ impl Making {
 impl SimilarityStore {
     /// The index in `sql`, of which `max_bytes` may be in memory. Nothing is read before it is needed.
     pub fn new(sql: Rc<dyn SqlStore>, max_bytes: usize) -> Self {
-        Self { sql, max_bytes, reserved: Cell::new(0), state: RefCell::default(), made: Cell::new(0) }
+        Self {
+            sql,
+            max_bytes,
+            reserved: Cell::new(0),
+            state: RefCell::default(),
+            made: Cell::new(0),
+            figures: Cell::default(),
+        }
     }
 
     /// Whether it is in memory.
@@ -204,6 +229,36 @@ impl SimilarityStore {
 
     /// Finds the hashes near to one.
     pub fn search(&self, wanted: &Wanted) -> Result<Matches> {
+        let found = self.search_loaded(wanted)?;
+        let mut figures = self.figures.get();
+        figures.searches = figures.searches.saturating_add(1);
+        figures.candidates = figures.candidates.saturating_add(found.stats.candidates);
+        figures.distances = figures.distances.saturating_add(found.stats.distances);
+        self.figures.set(figures);
+        Ok(found)
+    }
+
+    /// Notes how long a request that searches took.
+    pub fn note_latency(&self, took_ms: u64) {
+        let mut figures = self.figures.get();
+        figures.latency.note(took_ms);
+        self.figures.set(figures);
+    }
+
+    /// Notes that it was compacted.
+    pub fn note_compaction(&self, now: Timestamp) {
+        let mut figures = self.figures.get();
+        figures.compactions = figures.compactions.saturating_add(1);
+        figures.last_compaction = Some(now);
+        self.figures.set(figures);
+    }
+
+    /// What searches took.
+    pub fn search_figures(&self) -> SearchFigures {
+        self.figures.get()
+    }
+
+    fn search_loaded(&self, wanted: &Wanted) -> Result<Matches> {
         self.with(|state| {
             let is_first = state.searches == 0;
             state.searches = state.searches.saturating_add(1);

@@ -1,0 +1,59 @@
+//! `POST /cleanup`: assets and hashes whose time has passed are deleted.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::engine::Engine;
+use crate::engine::registry::{Cleanup, invalid};
+use crate::error::Result;
+use crate::http::body::{json_text, parse};
+use crate::http::message::{Request, Response};
+use crate::http::object::{SEQUENCE_HEADER, change_context};
+use crate::http::params::QueryParams;
+use crate::types::time::{DAY_MS, months_before, rfc3339};
+use crate::types::whole;
+
+const BODY_MAX_BYTES: usize = 4 * 1024;
+/// Months of the calendar after which records go, when nothing is said.
+const DEFAULT_MONTHS: u16 = 24;
+const DAYS_MAX: i64 = 36_500;
+/// Records that one call deletes.
+const RECORDS_MAX: usize = 10_000;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct Body {
+    #[serde(deserialize_with = "whole::optional")]
+    days: Option<i64>,
+    #[serde(deserialize_with = "whole::optional")]
+    limit: Option<usize>,
+    dry_run: bool,
+}
+
+/// `POST /cleanup`
+pub async fn clean_up(engine: &Engine, request: &mut Request) -> Result<Response> {
+    QueryParams::read(&request.query, &[])?;
+    engine.tenant()?;
+    let context = change_context(request)?;
+    let text = json_text(request, BODY_MAX_BYTES, &["application/json"]).await?;
+    let Body { days, limit, dry_run } = if text.is_empty() { Body::default() } else { parse(&text, "clean up")? };
+    let before = match days {
+        None => months_before(engine.now_ms(), DEFAULT_MONTHS),
+        Some(days) if (1..=DAYS_MAX).contains(&days) => engine.now_ms().saturating_sub(days.saturating_mul(DAY_MS)),
+        Some(days) => return Err(invalid("/days", format!("expected 1 to {DAYS_MAX}, got {days}"))),
+    };
+    let limit = limit.unwrap_or(RECORDS_MAX);
+    if !(1..=RECORDS_MAX).contains(&limit) {
+        return Err(invalid("/limit", format!("expected 1 to {RECORDS_MAX}, got {limit}")));
+    }
+    let done = engine.clean_up(Cleanup { before, limit, dry_run }, &context).await?;
+    let body = json!({
+        "deleted": {"hashes": done.hashes, "assets": done.assets},
+        "kept": {"youngerHash": done.kept},
+        "before": rfc3339(before),
+        "dryRun": dry_run,
+        "more": done.more,
+    });
+    let response = Response::json(200, body.to_string());
+    Ok(response.with_header(SEQUENCE_HEADER, engine.last_sequence()?.to_string()))
+}

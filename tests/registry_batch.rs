@@ -1,0 +1,225 @@
+//! Many hashes in one call: their forms, what of them is refused, what it costs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Object, parsed, request_to};
+use thermocline::ports::native::{World, run};
+
+const REGISTRY: &str = "/v1/registry/acme";
+const HASH: &str = "f8f8f0cce0f4e84d0e370a22028f67f0b36e2ed596623e1d33e6b39c4e9c9b22";
+
+fn send(object: &Object, method: &str, path: &str, media_type: &str, body: &str) -> (u16, Value) {
+    let request = request_to(REGISTRY, method, path, &[("content-type", media_type)], body);
+    let response = run(object.service.handle(request)).done().expect("the request ends");
+    let value = if response.body.bytes().is_empty() { Value::Null } else { parsed(&response) };
+    (response.status, value)
+}
+
+fn batch(object: &Object, query: &str, media_type: &str, body: &str) -> Value {
+    let (status, report) = send(object, "POST", &format!("/hashes/batch{query}"), media_type, body);
+    assert_eq!(status, 200, "{report}");
+    report
+}
+
+fn get(object: &Object, path: &str) -> Value {
+    send(object, "GET", path, "application/json", "").1
+}
+
+fn add_asset(object: &Object, id: &str) {
+    let asset = json!({"assetId": id, "manifestUrl": "m", "imageUrl": "i", "contentType": "image/png", "fileSize": 5});
+    assert_eq!(send(object, "POST", "/assets", "application/json", &asset.to_string()).0, 201);
+}
+
+fn counts(report: &Value) -> [u64; 3] {
+    ["imported", "failed", "skipped"].map(|name| report[name].as_u64().unwrap())
+}
+
+fn lines_of(report: &Value) -> Vec<u64> {
+    report["errors"].as_array().unwrap().iter().map(|error| error["line"].as_u64().unwrap()).collect()
+}
+
+fn record(asset: &str, hash: &str) -> Value {
+    json!({"assetId": asset, "pdqHash": hash, "pdqQuality": 90, "manifestLineage": {}})
+}
+
+/// A hash of a number.
+fn numbered(number: u64) -> String {
+    let word = |salt: u64| (number + salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("{:016x}{:016x}{:016x}{:016x}", word(1), word(2), word(3), word(4))
+}
+
+#[test]
+fn a_list_of_hashes_makes_assets_of_their_own_once() {
+    let world = World::new(1).unwrap();
+    let object = Object::wake(&world);
+    let list = format!("# a list\n\n{HASH}\r\n  pdq {}\nPDQ\t{}\n{HASH}\n", numbered(1).to_uppercase(), numbered(2));
+    let report = batch(&object, "?quality=70", "text/plain", &list);
+    assert_eq!(counts(&report), [3, 0, 1], "{report}");
+    assert_eq!((&report["firstSequence"], &report["lastSequence"]), (&json!(1), &json!(6)));
+    let read = get(&object, &format!("/records/pdq-{}", numbered(1)));
+    assert_eq!((&read["hashes"]["pdqQuality"], &read["hashes"]["pdqHash"]), (&json!(70), &json!(numbered(1))));
+    let asset = &read["metadata"];
+    assert_eq!(asset["imageUrl"], format!("urn:pdq:{}", numbered(1)));
+    assert_eq!(
+        (&asset["status"], &asset["metadata"], &asset["fileSize"]),
+        (&json!("pending"), &json!({"source": "import"}), &json!(0))
+    );
+    let again = batch(&object, "", "text/plain; charset=utf-8", &list);
+    assert_eq!((counts(&again), &again["lastSequence"]), ([0, 0, 4], &Value::Null), "{again}");
+    assert_eq!(get(&object, "/hashes/stats")["keys"], 3);
+    // A hash that was deleted comes back to the asset that stayed.
+    assert_eq!(send(&object, "DELETE", &format!("/hashes/pdq-{HASH}"), "application/json", "").0, 204);
+    assert_eq!(counts(&batch(&object, "", "text/plain", HASH)), [1, 0, 0]);
+}
+
+#[test]
+fn lines_that_are_no_hashes_are_told_and_the_others_go_on() {
+    let object = Object::wake(&World::new(1).unwrap());
+    let list = [&HASH[1..], &format!("{HASH}0"), &HASH.replace('f', "g"), HASH, "md5 0123", "pdq"].join("\n");
+    let report = batch(&object, "", "text/plain", &list);
+    assert_eq!((counts(&report), lines_of(&report)), ([1, 5, 0], vec![1, 2, 3, 5, 6]), "{report}");
+    assert!(report["errors"][0]["detail"].as_str().unwrap().contains("expected 64 hexadecimal digits, got 63 bytes"));
+    for (query, media_type, status) in [
+        ("?quality=101", "text/plain", 400),
+        ("?quality=-1", "text/csv", 400),
+        ("?quality=5", "application/x-ndjson", 400),
+        ("?resumeAfterLine=1", "application/json", 400),
+        ("", "application/xml", 415),
+        ("", "", 415),
+    ] {
+        assert_eq!(
+            send(&object, "POST", &format!("/hashes/batch{query}"), media_type, HASH).0,
+            status,
+            "{query} {media_type}"
+        );
+    }
+    assert_eq!(get(&object, "/hashes/stats")["keys"], 1);
+}
+
+#[test]
+fn lines_of_json_are_bodies_of_inserts() {
+    let object = Object::wake(&World::new(1).unwrap());
+    add_asset(&object, "a");
+    add_asset(&object, "b");
+    let mut bad = record("b", HASH);
+    bad["pdqQuality"] = json!(101);
+    let mut nameless = record("b", HASH);
+    nameless.as_object_mut().unwrap().remove("assetId");
+    let lines = [
+        record("a", &HASH.to_uppercase()),
+        record("a", HASH),
+        record("nobody", HASH),
+        bad,
+        nameless,
+        record("b", &HASH[1..]),
+        json!([1]),
+        record("b", HASH),
+    ];
+    let text = lines.map(|line| line.to_string()).join("\n");
+    let report = batch(&object, "", "application/x-ndjson", &text);
+    assert_eq!((counts(&report), lines_of(&report)), ([2, 6, 0], vec![2, 3, 4, 5, 6, 7]), "{report}");
+    assert!(report["errors"][1]["detail"].as_str().unwrap().contains("asset_metadata"), "{report}");
+    assert_eq!(get(&object, "/hashes/a")["pdqHash"], HASH);
+    let mut embedded = record("b", HASH);
+    embedded["embedding"] = json!([1, 2]);
+    let told = batch(&object, "", "application/x-ndjson", &embedded.to_string());
+    assert!(told["errors"][0]["detail"].as_str().unwrap().contains("/embedding: "), "no dimension is declared: {told}");
+    let resumed = batch(&object, "?resumeAfterLine=7", "application/x-ndjson", &text);
+    assert_eq!(lines_of(&resumed), [8], "{resumed}");
+}
+
+#[test]
+fn tables_are_read_by_the_names_of_their_columns() {
+    let object = Object::wake(&World::new(1).unwrap());
+    add_asset(&object, "a,1");
+    // As `threatexchange dataset --print-signals --csv` writes it.
+    let exported = format!(
+        "collab,signal_type,signal_str,category,tags\r\nSample,pdq,{},POSITIVE_CLASS,a b\r\nSample,video_md5,0123,POSITIVE_CLASS,\r\n\"Sample, too\",pdq,{},\"x\ny\",\"\"\"q\"\"\"\r\n",
+        numbered(1),
+        numbered(2)
+    );
+    let report = batch(&object, "", "text/csv", &exported);
+    assert_eq!(counts(&report), [2, 0, 1], "{report}");
+    let own = format!(
+        "\u{feff}Type,Indicator,quality,asset_id\nHASH_PDQ,{},80,\nHASH_PDQ,{},,\"a,1\"\nHASH_PDQ,{},101,\nHASH_PDQ,{},1,nobody\nHASH_MD5,x,,\nHASH_PDQ\n",
+        numbered(3),
+        numbered(4),
+        numbered(5),
+        numbered(6)
+    );
+    let report = batch(&object, "?quality=60", "text/csv", &own);
+    assert_eq!((counts(&report), lines_of(&report)), ([2, 3, 1], vec![4, 5, 7]), "{report}");
+    assert_eq!(get(&object, &format!("/hashes/pdq-{}", numbered(3)))["pdqQuality"], 80);
+    assert_eq!(get(&object, "/hashes/a%2C1")["pdqQuality"], 60);
+    // The names are read again, however far an earlier call has come.
+    let resumed = batch(&object, "?resumeAfterLine=4", "text/csv", &own);
+    assert_eq!((counts(&resumed), lines_of(&resumed)), ([0, 2, 1], vec![5, 7]), "{resumed}");
+    for (body, said) in [
+        (format!("{HASH},1\n"), "expected a first line that names one of the columns"),
+        ("name,kind\n".to_owned(), "name,kind"),
+    ] {
+        let (status, problem) = send(&object, "POST", "/hashes/batch", "text/csv", &body);
+        assert!(status == 422 && problem["detail"].as_str().unwrap().contains(said), "{problem}");
+    }
+    let report = batch(&object, "", "text/csv", &format!("hash\n{}\n\"open\nstill", numbered(9)));
+    assert_eq!((counts(&report), lines_of(&report)), ([1, 1, 0], vec![4]), "{report}");
+}
+
+#[test]
+fn a_body_of_json_is_all_or_nothing() {
+    let object = Object::wake(&World::new(1).unwrap());
+    for id in ["a", "b", "c"] {
+        add_asset(&object, id);
+    }
+    let hashes = |hashes: &[Value]| json!({ "hashes": hashes }).to_string();
+    let report = batch(&object, "", "application/json", &hashes(&[record("a", HASH), record("b", HASH)]));
+    assert_eq!((counts(&report), &report["firstSequence"], &report["lastSequence"]), ([2, 0, 0], &json!(4), &json!(5)));
+    let rows = || object.service.engine().counters().rows_written;
+    let mut bad = record("c", HASH);
+    bad["pdqQuality"] = json!(101);
+    let cases = [
+        (vec![record("c", HASH), record("nobody", HASH)], 409, "/hashes/1"),
+        (vec![record("c", HASH), record("c", HASH)], 409, "/hashes/1"),
+        (vec![record("c", HASH), record("a", HASH)], 409, "/hashes/1"),
+        (vec![record("c", HASH), bad], 422, "/hashes/1/pdqQuality"),
+        (vec![record("c", &HASH[1..])], 422, "/hashes/0/pdqHash"),
+        (vec![json!({"assetId": "c"})], 422, "/hashes/0"),
+        (vec![record("c", HASH); 10_001], 422, "/hashes"),
+    ];
+    for (case, status, pointer) in cases {
+        let before = rows();
+        let (got, problem) = send(&object, "POST", "/hashes/batch", "application/json", &hashes(&case));
+        assert_eq!((got, &problem["errors"][0]["pointer"]), (status, &json!(pointer)), "{problem}");
+        assert_eq!(rows(), before, "{problem}");
+    }
+    assert_eq!(get(&object, "/hashes/stats")["keys"], 2);
+    assert_eq!(counts(&batch(&object, "", "application/json", &hashes(&[]))), [0, 0, 0]);
+}
+
+#[test]
+fn a_hundred_thousand_hashes_are_few_rows() {
+    let object = Object::wake(&World::new(1).unwrap());
+    let list: String = (0..100_000).map(|number| numbered(number) + "\n").collect();
+    let before = object.service.engine().counters().rows_written;
+    let report = batch(&object, "", "text/plain", &list);
+    assert_eq!(counts(&report), [100_000, 0, 0], "{report}");
+    let rows = object.service.engine().counters().rows_written - before;
+    assert!(rows < 1_000, "{rows} rows for 100,000 hashes");
+    let search = json!({"pdqHash": numbered(77_777), "maxDistance": 0}).to_string();
+    let (status, found) = send(&object, "POST", "/hashes/search", "application/json", &search);
+    assert_eq!(
+        (status, &found["matches"][0]["assetId"]),
+        (200, &json!(format!("pdq-{}", numbered(77_777)))),
+        "{found}"
+    );
+}
