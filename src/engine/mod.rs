@@ -252,6 +252,11 @@ impl Engine {
         self.ports.clock.now_ms()
     }
 
+    /// Ends the turn, so that other requests may begin.
+    pub async fn let_others_run(&self) {
+        self.ports.clock.sleep_ms(0).await;
+    }
+
     /// A new document id.
     pub fn new_id(&self) -> Result<String> {
         Ok(uuid_v7(self.ports.ids.as_ref(), self.now_ms())?.to_string())

@@ -233,6 +233,8 @@ impl Import<'_> {
         let most = self.engine.config().performance.batch_size.min(IMPORT_CHUNK_MAX_DOCUMENTS);
         if self.chunk.lines.len() >= most || self.chunk_bytes >= BATCH_MAX_BYTES {
             self.commit().await?;
+            // A body that is all there would keep everyone else waiting until its end.
+            self.engine.let_others_run().await;
         }
         Ok(())
     }
