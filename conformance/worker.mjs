@@ -10,15 +10,19 @@ import { build } from "../scripts/build.mjs";
 import { Failure } from "../scripts/lib/failure.mjs";
 import { startWorker } from "../tests/worker/support/miniflare.mjs";
 
-const object = "/v1/conformance/one";
 const collections = ["people", "typed", "many", "dropped"];
+
+/** A worker whose requests are to one of its objects. */
+const at = (worker, object) => ({ fetch: (path, init) => worker.fetch(object + path, init), bucket: () => worker.bucket() });
+const objectOf = (worker) => at(worker, "/v1/conformance/one");
+const registryOf = (worker) => at(worker, "/v1/registry/conformance");
 
 /** JSON whose numbers keep their text when it is written again. */
 const exact = (text) => JSON.parse(text, (_, value, { source }) => (typeof value === "number" ? JSON.rawJSON(source) : value));
 
 async function ask(worker, method, path, body, contentType = "application/json") {
   const sent = body === undefined ? {} : { body, headers: { "content-type": contentType } };
-  const answer = await worker.fetch(object + path, { method, ...sent });
+  const answer = await worker.fetch(path, { method, ...sent });
   const text = await answer.text();
   if (!answer.ok) throw new Failure(`${method} ${path}: ${answer.status} ${text.slice(0, 300)}`);
   return text;
@@ -53,6 +57,29 @@ const rounds = [
     await put(worker, "many", "row-00007", '{"n":5.0,"city":null}');
     await remove(worker, "many", "row-00008");
     await ask(worker, "DELETE", "/collections/dropped");
+  },
+];
+
+const registryCollections = ["asset_metadata", "hash_records", "collision_log"];
+
+const record = (assetId, pdqHash, more) => JSON.stringify({
+  metadata: { assetId, manifestUrl: "https://example.org/m", imageUrl: "https://example.org/ü", contentType: "image/png", fileSize: 2 ** 40, uploadedAt: "2024-02-29T12:00:00.123Z", metadata: { tags: ["a", 1.5] } },
+  hashes: { pdqHash, pdqQuality: 77, manifestLineage: { issuerKeyId: `key-${assetId}`, parentHash: null }, ...more },
+});
+
+/** What an asset registry's tables go through. */
+const registryRounds = [
+  async (worker) => {
+    await ask(worker, "PUT", "/settings", JSON.stringify({ embedding: { dimension: 3 } }));
+    await ask(worker, "POST", "/records", record("a", "0".repeat(64), { embedding: [1, -0.5, 1e-3], embeddingConfidence: 0.9876, embeddingId: "e-1", ensembleHashes: { md5: "x" } }));
+    await ask(worker, "POST", "/records", record("b", "F".repeat(64), { embeddingConfidence: 1 }));
+    await ask(worker, "POST", "/hashes/batch", Array.from({ length: 300 }, (_, n) => n.toString(16).padStart(64, "5")).join("\n"), "text/plain");
+  },
+  async (worker) => {
+    const { collisionIds } = JSON.parse(await ask(worker, "POST", "/records?detect=true", record("c", `${"0".repeat(63)}1`)));
+    await ask(worker, "POST", `/collisions/${collisionIds[0]}/reviews`, JSON.stringify({ label: "suspicious", notes: "zwölf", reviewedBy: "mia@example.org", resolved: true }));
+    await ask(worker, "PATCH", "/assets/a", JSON.stringify({ status: "done", processedAt: "2024-03-01T00:00:00Z" }));
+    await ask(worker, "DELETE", "/records/b");
   },
 ];
 
@@ -143,7 +170,10 @@ export async function writeWorkerTables(warehouse) {
   await build({ quick: true });
   const worker = await startWorker({ vars: { STORAGE_CONFIG: { cold: { baseUri: `file://${warehouse}` } } } });
   try {
-    const tables = await drive(worker, warehouse, { collections, rounds });
+    const tables = [
+      ...(await drive(objectOf(worker), warehouse, { collections, rounds })),
+      ...(await drive(registryOf(worker), warehouse, { collections: registryCollections, rounds: registryRounds })),
+    ];
     writeFileSync(join(warehouse, "expected.json"), JSON.stringify({ tables }));
   } finally {
     await worker.dispose();
@@ -156,7 +186,7 @@ export async function withCatalog(warehouse, read) {
   await build({ quick: true });
   const worker = await startWorker();
   try {
-    const tables = await drive(worker, warehouse, { collections: [...collections, "wide"], rounds: [...rounds, importWide] });
+    const tables = await drive(objectOf(worker), warehouse, { collections: [...collections, "wide"], rounds: [...rounds, importWide] });
     writeFileSync(join(warehouse, "expected.json"), JSON.stringify({ tables }));
     return await read(worker.url.origin, warehouse);
   } finally {

@@ -112,6 +112,7 @@ impl Engine {
 
     async fn run_alarm(&self, due: Result<Work>, retry: Timestamp) -> Result<()> {
         let Work { archive, expiry, .. } = due?;
+        self.bind_by_record()?;
         // Each does its part whatever becomes of the other.
         let maintained = self.maintain().await;
         // Before the log loses what the index follows.

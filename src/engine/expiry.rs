@@ -29,10 +29,7 @@ impl Engine {
         if self.snapshotter.running_restore()?.is_some() {
             return Ok(0);
         }
-        // An alarm has no name to route by.
-        if let Some(record) = self.hot.object_record()? {
-            self.bind(&record.name)?;
-        }
+        self.bind_by_record()?;
         let mut all = 0_usize;
         for _ in 0..TURNS {
             let Some(deleted) = self.expire_some(now).await? else {

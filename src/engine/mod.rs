@@ -210,6 +210,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Tells the object its name as it was when it was last told: an alarm and a message of a socket have none
+    /// to route by.
+    pub(super) fn bind_by_record(&self) -> Result<()> {
+        if self.name.borrow().is_some() {
+            return Ok(());
+        }
+        self.hot.object_record()?.map_or(Ok(()), |record| self.bind(&record.name))
+    }
+
     /// The object's name.
     pub fn name(&self) -> Result<ObjectName> {
         self.name.borrow().clone().ok_or_else(|| {

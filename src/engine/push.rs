@@ -88,10 +88,7 @@ impl Engine {
 
     async fn push_batches(&self) -> Result<()> {
         let Some(queue) = self.ports.queue.clone() else { return Ok(()) };
-        // An alarm has no name to route by.
-        if let Some(record) = self.hot.object_record()? {
-            self.bind(&record.name)?;
-        }
+        self.bind_by_record()?;
         for _ in 0..BATCHES {
             let after = self.pushed()?;
             if after >= self.last_sequence()? {

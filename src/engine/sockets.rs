@@ -136,10 +136,7 @@ impl Engine {
         if sockets.is_empty() || self.last_sequence()? == 0 {
             return Ok(pumped);
         }
-        // An alarm and a message have no name to route by.
-        if let Some(record) = self.hot.object_record()? {
-            self.bind(&record.name)?;
-        }
+        self.bind_by_record()?;
         let mut frames = Frames::new();
         for socket in sockets {
             match self.pump(socket.as_ref(), &mut frames).await {

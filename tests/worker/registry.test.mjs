@@ -175,6 +175,7 @@ test("collisions are reviewed, and nothing changes or deletes them", async () =>
 
 test("engines read the three tables", async () => {
   const it = registry();
+  await it.ok("PUT", "/settings", { embedding: { dimension: 2 } });
   await it.ok("POST", "/records", record("a", "k1", { embedding: [0.5, -1] }));
   await it.ok("POST", "/records", record("b", "k2"));
   await it.ok("POST", "/collisions", collision("a", "b"));
