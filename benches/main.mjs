@@ -3,6 +3,7 @@
 import { parseArgs } from "node:util";
 import { aggregate } from "./aggregate.mjs";
 import { columns } from "./columns.mjs";
+import { embeddings } from "./embeddings.mjs";
 import { Figures } from "./lib/figures.mjs";
 import { firstRequest } from "./first-request.mjs";
 import { hotSize } from "./hot-size.mjs";
@@ -24,6 +25,7 @@ const benches = [
   [["P4"], "sizes in objects", hotSize],
   [["P4", "P6"], "columns", columns],
   [["P8"], "similar hashes", similarity],
+  [["P10"], "embeddings", embeddings],
 ];
 
 const { values, positionals } = parseArgs({ options: { data: { type: "string", multiple: true } }, allowPositionals: true });

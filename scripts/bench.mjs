@@ -13,13 +13,14 @@ import { at, root } from "./lib/paths.mjs";
 import { ask, run } from "./lib/process.mjs";
 import { datasets } from "../benches/columns.mjs";
 import { prepareColumns } from "../benches/columns/build.mjs";
+import { prepareEmbeddings } from "../benches/embeddings/build.mjs";
 import { prepareSimilarity } from "../benches/similarity/build.mjs";
 
-const known = ["P1", "P2", "P3", "P4", "P6", "P8", "P12", "P13"];
+const known = ["P1", "P2", "P3", "P4", "P6", "P8", "P10", "P12", "P13"];
 /** These need the crate and the peers of benches/columns. */
 const ofColumns = ["P4", "P6"];
 /** These need no worker. */
-const withoutWorker = ["P6", "P8"];
+const withoutWorker = ["P6", "P8", "P10"];
 const options = { script: { type: "string" }, data: { type: "string", multiple: true } };
 
 /** Everything on one core, the client too, so that what is compared has the same to itself. */
@@ -40,6 +41,7 @@ await main(async () => {
   const script = values.script ? resolve(values.script) : needsWorker ? await build() : "";
   if (wanted.some((figure) => ofColumns.includes(figure))) await prepareColumns();
   if (wanted.includes("P8")) await prepareSimilarity();
+  if (wanted.includes("P10")) await prepareEmbeddings();
   const data = (values.data ?? []).flatMap((name) => ["--data", name]);
   const [command, ...args] = [...pinned(), process.execPath, at("benches", "main.mjs"), script, ...positionals, ...data];
   const { code } = await run(command, args, { cwd: root, stdio: "inherit", graceMs: 5_000 });
