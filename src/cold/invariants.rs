@@ -163,7 +163,7 @@ fn live_months(commit: &Commit, content: FileContent) -> Vec<i32> {
     let stays = before.filter(|file| !removed.contains(file.key.as_str()));
     let files = stays.chain(&commit.added).filter(|file| file.content == content);
     let mut months: Vec<i32> = files.map(|file| file.month).collect();
-    months.sort_unstable();
+    crate::types::sorting::sort_by(&mut months, Ord::cmp);
     months
 }
 

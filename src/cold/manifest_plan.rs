@@ -92,7 +92,7 @@ impl<'c> ManifestPlan<'c> {
 }
 
 fn months(months: impl Iterator<Item = i32>) -> BTreeSet<i32> {
-    months.collect()
+    crate::types::sorting::set_of(months)
 }
 
 /// Writes the new manifests of the plans; all manifests of the snapshot, for each plan the new ones first.

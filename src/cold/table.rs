@@ -5,7 +5,7 @@
 //! within [`SCHEMAS_MAX_BYTES`]. The object is the table's only committer and this state the authority; the metadata
 //! file is its published copy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use super::manifest::ManifestFile;
 use super::paths::{TablePath, location};
 use super::schema::{Schema, TableKind};
 use crate::types::Timestamp;
+use crate::types::sorting;
 
 /// Manifests of data files in one snapshot; one more and they are merged. One of delete files may be beside them.
 pub const MANIFESTS_MAX: usize = 32;
@@ -214,7 +215,7 @@ impl TableState {
         let mut added = added.iter().filter(|file| file.content == FileContent::Data).peekable();
         // A change log gets one manifest a commit, a state table one a month.
         let new = match self.kind {
-            TableKind::State => added.map(|file| file.month).collect::<BTreeSet<_>>().len(),
+            TableKind::State => sorting::set_of(added.map(|file| file.month)).len(),
             TableKind::Changes => usize::from(added.peek().is_some()),
         };
         let all = || data.map(|(position, _)| position).collect();

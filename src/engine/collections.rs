@@ -48,7 +48,7 @@ impl Engine {
     /// The names of all collections that exist, in order.
     pub fn collection_names(&self) -> Result<Vec<String>> {
         let mut names: Vec<_> = self.hot.catalog()?.all_live().map(|collection| collection.name.to_string()).collect();
-        names.sort_unstable();
+        crate::types::sorting::sort_by(&mut names, Ord::cmp);
         Ok(names)
     }
 

@@ -126,7 +126,7 @@ async fn recall(hot: &HotStore, objects: &dyn ObjectStore, needed: &NeedsCold) -
             rows.push((Rc::clone(&key), position(&place, *row)?, evicted.segment, *row));
         }
     }
-    rows.sort_unstable();
+    crate::types::sorting::sort_by(&mut rows, Ord::cmp);
     rows.dedup();
     let mut rows = rows.into_iter();
     let mut lend = |document: Document| {

@@ -47,7 +47,7 @@ impl StrayFields {
     pub fn insert(&mut self, field: &str) {
         match self {
             Self::Any => {}
-            Self::None => *self = Self::Some(BTreeSet::from([field.to_owned()])),
+            Self::None => *self = Self::Some(crate::types::sorting::set_of([field.to_owned()])),
             Self::Some(names) if names.contains(field) => {}
             Self::Some(names) if names.len() >= Self::MAX_NAMES => *self = Self::Any,
             Self::Some(names) => {

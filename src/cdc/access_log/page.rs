@@ -105,7 +105,7 @@ impl<'f> Gathering<'f> {
         let bound = [&self, &other].into_iter().filter(|one| one.done).map(|one| one.seen).min();
         let mut entries = self.entries;
         entries.extend(other.entries);
-        entries.sort_by_key(AccessEntry::key);
+        crate::types::sorting::sort_by_key(&mut entries, AccessEntry::key);
         entries.retain(|entry| bound.is_none_or(|bound| entry.key() <= bound));
         let next = if entries.len() > limit {
             entries.truncate(limit);

@@ -99,7 +99,7 @@ impl Query {
         }
         // A path is the name of a member with dots, or leads into the member before its first dot.
         let names = paths.into_iter().flat_map(|path| [Some(path.as_str()), path.as_str().split('.').next()]);
-        Some(names.flatten().collect())
+        Some(crate::types::sorting::set_of(names.flatten()))
     }
 
     /// The order of two rows by their keys.

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::super::message::Response;
 use crate::catalog::{LoadedTable, Page};
+use crate::types::sorting;
 
 /// What this catalogue can do, as its clients spell routes.
 const ENDPOINTS: [&str; 6] = [
@@ -74,7 +75,7 @@ pub fn namespaces(page: &Page, parent: &[&str]) -> Response {
 }
 
 pub fn namespace(levels: &[&str], location: &str) -> Response {
-    json(&NamespaceAnswer { namespace: levels, properties: BTreeMap::from([("location", location)]) })
+    json(&NamespaceAnswer { namespace: levels, properties: sorting::map_of([("location", location)]) })
 }
 
 pub fn tables(page: &Page, namespace: &[&str]) -> Response {
@@ -87,7 +88,7 @@ pub fn table(loaded: &LoadedTable, config: Vec<(&'static str, String)>) -> Respo
     json(&Table {
         metadata_location: &loaded.metadata_location,
         metadata: &loaded.metadata,
-        config: config.into_iter().collect(),
+        config: sorting::map_of(config),
     })
 }
 

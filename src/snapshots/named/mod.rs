@@ -198,11 +198,11 @@ impl Snapshotter {
             Task::Restore(restore) => Some((restore.snapshot, job.id)),
             Task::Delegated { snapshot, .. } => Some(((*snapshot)?, job.id)),
         });
-        Ok(held.collect())
+        Ok(crate::types::sorting::map_of(held))
     }
 
     fn held_snapshots(&self) -> Result<BTreeSet<Uuid>> {
-        Ok(self.held()?.into_keys().collect())
+        Ok(crate::types::sorting::set_of(self.held()?.into_keys()))
     }
 }
 

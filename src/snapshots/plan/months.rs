@@ -16,6 +16,7 @@ use crate::cold::FileContent;
 use crate::cold::catalog::CatalogFile;
 use crate::error::Result;
 use crate::hot::directory::Segment;
+use crate::types::sorting;
 
 /// All segments of a month, as they were when the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +99,7 @@ pub(super) fn changed_segments<'s>(
         !all.all(|segment| archived.parts.contains(&segment.number))
             || live.fold(0, i64::saturating_add) != archived.live_rows
     });
-    changed.map(|(month, (_, segments))| (month, segments)).collect()
+    sorting::map_of(changed.map(|(month, (_, segments))| (month, segments)))
 }
 
 /// The same, as a plan has them.

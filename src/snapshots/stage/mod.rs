@@ -29,6 +29,7 @@ use crate::hot::{HotStore, Rewritten};
 use crate::ports::{Clock, ObjectMetadata, ObjectStore, PutCondition, PutOutcome, StorageClass};
 use crate::types::names::ObjectName;
 use crate::types::snapshot::Snapshot;
+use crate::types::sorting;
 use crate::types::time::{DAY_MS, Month};
 use crate::types::{CollectionId, Sequence, StorageTier};
 use crate::vortex::TableSchema;
@@ -172,7 +173,7 @@ impl<'s> Stage<'s> {
         let with_values =
             staying.flat_map(|file| file.columns.iter().filter(|column| column.nulls < file.record_count));
         let fixed =
-            if planned.life.is_some() { with_values.map(|column| column.id).collect() } else { BTreeSet::new() };
+            if planned.life.is_some() { sorting::set_of(with_values.map(|column| column.id)) } else { BTreeSet::new() };
         // Whether the alteration is allowed was decided when it was declared.
         let definition = &planned.definition;
         columns.drop_columns(&definition.drop_columns, &definition.retired);
@@ -253,14 +254,12 @@ impl<'s> Stage<'s> {
     }
 
     fn summary(&self) -> BTreeMap<String, String> {
-        [
+        let all = [
             ("thermocline.object", self.name.path()),
             ("thermocline.after-sequence", self.plan.after.to_string()),
             ("thermocline.sequence", self.plan.through.to_string()),
-        ]
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+        ];
+        sorting::map_of(all.map(|(key, value)| (key.to_owned(), value)))
     }
 
     /// The class of a file of a month that stays as it is: by the plan's moment, so that staging again finds the same.

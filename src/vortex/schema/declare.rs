@@ -10,6 +10,7 @@ use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::TABLE_MAX_COLUMNS;
 use crate::types::StorageTier;
 use crate::types::names::quoted;
+use crate::types::sorting;
 
 impl ColumnDeclaration {
     /// The column's name in the table.
@@ -51,7 +52,7 @@ impl TableSchema {
             );
             return Err(StorageError::new(ErrorKind::Invalid, StorageTier::Api, "declare columns", message));
         }
-        next.columns.sort_by_key(|column| place(column).unwrap_or(usize::MAX));
+        sorting::sort_by_key(&mut next.columns, |column| place(column).unwrap_or(usize::MAX));
         next.index();
         let changed = next.columns != self.columns;
         *self = next;
@@ -92,7 +93,7 @@ impl TableSchema {
             }
         }
         settled.append(&mut rest);
-        settled.sort_by_key(|(place, _)| *place);
+        sorting::sort_by_key(&mut settled, |(place, _)| *place);
         let all: Vec<ColumnDeclaration> = settled.into_iter().map(|(_, declaration)| declaration).collect();
         self.declare(&all, true).or_else(|_| self.declare(&self.with_room(all), true))
     }

@@ -30,6 +30,7 @@ use super::path::FieldPath;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::segment::ColumnBytes;
 use crate::types::StorageTier;
+use crate::types::sorting;
 use crate::vortex::blob::{Blob, Budget as DecodeBudget, ColumnEntry};
 use crate::vortex::{Bitmap, Column, ColumnType};
 
@@ -172,7 +173,7 @@ impl<'s> SegmentScan<'s> {
 
     /// Brings columns that were not brought before.
     fn load(&mut self, positions: impl IntoIterator<Item = usize>, meter: &mut Meter) -> Result<()> {
-        let missing: BTreeSet<usize> = positions.into_iter().filter(|position| !self.is_loaded(*position)).collect();
+        let missing = sorting::set_of(positions.into_iter().filter(|position| !self.is_loaded(*position)));
         if missing.is_empty() {
             return Ok(());
         }
