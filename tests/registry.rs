@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::print_stdout,
     reason = "a test fails by panicking"
 )]
 
@@ -388,4 +389,33 @@ fn other_objects_have_no_registry() {
     let object = Object::wake(&world);
     assert_eq!(object.json("POST", "/records", &record("a", HASH, "k").to_string()).0, 404);
     assert_eq!(object.json("GET", "/hashes", "").0, 404);
+}
+
+#[test]
+fn what_a_record_and_a_search_cost_in_rows() {
+    let world = World::new(9).unwrap();
+    let registry = Registry::wake(&world);
+    registry.insert("a0", HASH, "k");
+    let counters = |registry: &Registry| registry.0.service.engine().counters();
+    let before = counters(&registry);
+    registry.insert("a1", &flipped(1), "k");
+    let written = counters(&registry).since(before).rows_written;
+    let search = json!({"pdqHash": HASH});
+    registry.ok("POST", "/hashes/search", &search);
+    let before = counters(&registry);
+    registry.ok("POST", "/hashes/search", &search);
+    let searched = counters(&registry).since(before);
+    // The first collision makes the log's table.
+    registry.ok("POST", "/records?detect=true", &record("b", &flipped(2), "other"));
+    let before = counters(&registry);
+    registry.ok("POST", "/records?detect=true", &record("c", &flipped(3), "third"));
+    let detected = counters(&registry).since(before).rows_written;
+    println!(
+        "a record writes {written} rows, with three collisions {detected}; a search reads {} rows",
+        searched.rows_read
+    );
+    // The asset, the hash, and their record in the log; the entries of indexes are not counted here.
+    assert_eq!((written, searched.rows_written), (3, 0));
+    assert!(searched.rows_read <= 2, "{searched:?}");
+    assert_eq!(detected, written + 3 + 1, "the collisions, and their record in the log");
 }

@@ -42,6 +42,20 @@ test("a record is stored whole, read, changed and deleted", async () => {
   await refused(it, 404, "GET", "/records/a");
 });
 
+test("a record and a search cost few rows", async () => {
+  const it = registry();
+  await it.ok("POST", "/records", record("a"));
+  const written = async (...request) => Number((await it.ok(...request)).headers.get("thermocline-rows-written"));
+  // The asset with two entries of indexes, the hash with four, and their record in the log.
+  assert.equal(await written("POST", "/records", record("b")), 9);
+  await it.ok("POST", "/records?detect=true", record("c", "k2"));
+  // Each of three collisions with four entries of indexes, and their record in the log.
+  assert.equal(await written("POST", "/records?detect=true", record("d", "k3")), 9 + 3 * 5 + 1);
+  await it.ok("POST", "/hashes/search", { pdqHash: HASH });
+  const search = await it.ok("POST", "/hashes/search", { pdqHash: HASH });
+  assert.deepEqual([search.headers.get("thermocline-rows-written"), search.body.stats.rowsRead <= 2], ["0", true]);
+});
+
 test("what cannot be is refused, and writes nothing", async () => {
   const [it, other] = [registry(), registry()];
   await it.ok("POST", "/records", record("a"));
