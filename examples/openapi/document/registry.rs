@@ -128,7 +128,7 @@ fn hashes() -> Vec<Operation> {
 }
 
 fn any_media() -> Value {
-    json!({"*/*": {"schema": {"type": "string"}}})
+    json!({"*/*": {}})
 }
 
 /// The forms of a list of hashes.
@@ -213,6 +213,10 @@ fn how_near() -> [(&'static str, Value); 5] {
         ("confidence?", or_null(confidence())),
         ("exact?", flag()),
     ]
+}
+
+fn null() -> Value {
+    json!({"type": "null"})
 }
 
 fn or_null(schema: Value) -> Value {
@@ -321,8 +325,8 @@ pub fn schemas() -> Value {
         "HashCompaction": answer(&[("before", of("HashStats")), ("after", of("HashStats")), ("done", flag())]),
         "HashMatch": found,
         "HashSearch": {"anyOf": [
-            sent(&[("pdqHash", hex()), ("maxDistance?", or_null(within(0, 255))), ("limit?", or_null(within(1, 1_000))), ("minQuality?", or_null(within(0, 100)))]),
-            sent(&[("pdqHash", hex()), ("k", within(1, 1_000)), ("minQuality?", or_null(within(0, 100)))]),
+            sent(&[("pdqHash", hex()), ("maxDistance?", or_null(within(0, 255))), ("limit?", or_null(within(1, 1_000))), ("minQuality?", or_null(within(0, 100))), ("k?", null())]),
+            sent(&[("pdqHash", hex()), ("k", within(1, 1_000)), ("maxDistance?", null()), ("limit?", null()), ("minQuality?", or_null(within(0, 100)))]),
         ]},
         "HashSearches": sent(&[("queries", json!({"type": "array", "minItems": 1, "maxItems": 1_000, "items": reference("schemas", "HashSearch")}))]),
         "HashMatches": answer(&[
@@ -331,8 +335,8 @@ pub fn schemas() -> Value {
         ]),
         "HashMatchesOfEach": answer(&[("results", list(of("HashMatches")))]),
         "EmbeddingSearch": {"anyOf": [
-            sent(&[&[("vector", vector())][..], &how_near()[..]].concat()),
-            sent(&[&[("assetId", text())][..], &how_near()[..]].concat()),
+            sent(&[&[("vector", vector()), ("assetId?", null())][..], &how_near()[..]].concat()),
+            sent(&[&[("assetId", text()), ("vector?", null())][..], &how_near()[..]].concat()),
         ]},
         "EmbeddingMatches": answer(&[
             ("matches", list(answer(&[("assetId", text()), ("score", json!({"type": "number"}))]))),

@@ -128,7 +128,7 @@ impl Engine {
         loop {
             let is_all = self.with_recalls(|| self.follow_embeddings(dimension)).await?;
             if self.embeddings.is_packing_due() {
-                self.pack_embeddings()?;
+                self.pack_embeddings_if_possible()?;
             }
             if is_all {
                 return Ok(());
@@ -175,7 +175,8 @@ impl Engine {
             }
         }
         self.embeddings.install(making, self.last_sequence()?);
-        self.pack_embeddings()
+        while !self.with_recalls(|| self.follow_embeddings(dimension)).await? {}
+        self.pack_embeddings_if_possible()
     }
 
     /// Takes in events until all are or so many that they have to be packed; whether all are.
@@ -200,13 +201,21 @@ impl Engine {
         self.embeddings.take(last, None).map(|_| true)
     }
 
-    /// Packs the index. When that fails, nobody knows what is packed.
+    /// Packs the index. When that fails, what is in memory may be half packed.
     fn pack_embeddings(&self) -> Result<()> {
         let packed = self.hot.transaction(|| self.embeddings.pack());
         if packed.is_err() {
             self.embeddings.forget();
         }
         packed
+    }
+
+    /// Packs the index on the way of a search. Where there is no room for it, what is packed is read again.
+    fn pack_embeddings_if_possible(&self) -> Result<()> {
+        match self.pack_embeddings() {
+            Err(error) if error.kind() == ErrorKind::Corrupt => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Brings what is packed up to what is committed, and makes it again where most of it is removed. The alarm's part.

@@ -78,7 +78,7 @@ impl Engine {
             self.make_similarity(made).await?;
         }
         self.with_recalls(|| self.follow_hashes(Sequence::MAX)).await?;
-        if self.similarity.is_packing_due() { self.pack_similarity() } else { Ok(()) }
+        if self.similarity.is_packing_due() { self.pack_if_possible() } else { Ok(()) }
     }
 
     /// Whether the index is in memory now, and the log goes on where it ends.
@@ -123,7 +123,8 @@ impl Engine {
             }
         }
         self.similarity.install(making, self.last_sequence()?);
-        self.pack_similarity()
+        self.with_recalls(|| self.follow_hashes(Sequence::MAX)).await?;
+        self.pack_if_possible()
     }
 
     /// Takes in the events up to one.
@@ -142,13 +143,26 @@ impl Engine {
         self.similarity.take(last, None)
     }
 
-    /// Packs the index. When that fails, nobody knows what is packed.
+    /// Packs the index. When that fails at its end, nobody knows what is packed.
     fn pack_similarity(&self) -> Result<()> {
-        let packed = self.hot.transaction(|| self.similarity.pack());
-        if packed.is_err() {
+        let mut is_written = false;
+        let packed = self.hot.transaction(|| {
+            self.similarity.pack()?;
+            is_written = true;
+            Ok(())
+        });
+        if packed.is_err() && is_written {
             self.similarity.forget();
         }
         packed
+    }
+
+    /// Packs the index on the way of a search, which goes on without where there is no room for it, say.
+    fn pack_if_possible(&self) -> Result<()> {
+        match self.pack_similarity() {
+            Err(error) if error.kind() == ErrorKind::Corrupt => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Brings what is packed up to what is committed, so that the next wake has little to read. The alarm's part.

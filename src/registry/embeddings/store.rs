@@ -199,6 +199,10 @@ impl EmbeddingStore {
     /// Packs what is in memory, within a transaction. When another instance has packed meanwhile, what is in memory is
     /// forgotten instead.
     pub fn pack(&self) -> Result<()> {
+        // What is packed says up to which event it is, and not which later ones are in it already.
+        if self.with(|state| Ok(state.through < state.overlap))? {
+            return Ok(());
+        }
         blocks::create(self.sql.as_ref())?;
         let stored = blocks::get(self.sql.as_ref(), Kind::EmbeddingHead, 0)?;
         let stored = stored.map(|bytes| Head::read(Kind::EmbeddingHead, &bytes)).transpose();

@@ -138,3 +138,21 @@ fn searches_are_exact_over_changes_packing_compaction_and_wakes() {
         check(max_bytes, seed);
     }
 }
+
+#[test]
+fn what_is_made_of_later_records_is_not_packed_as_if_it_were_of_earlier_ones() {
+    let sql: Rc<dyn SqlStore> = Rc::new(NativeSql::in_memory().unwrap());
+    let store = SimilarityStore::new(Rc::clone(&sql), usize::MAX);
+    let record = StoredHash { hash: PdqHash::from_bytes(&[7; 32]), quality: 80 };
+    // Begun after event 4; event 5 inserted the record before its page was read.
+    let mut making = store.make(4);
+    making.add("a", record).unwrap();
+    store.install(making, 5);
+    transact(sql.as_ref(), || store.pack()).unwrap();
+    assert!(!SimilarityStore::new(Rc::clone(&sql), usize::MAX).load().unwrap(), "a wake would take event 5 in again");
+    store.take(5, Some(HashChange { asset_id: "a", before: None, after: Some(record) })).unwrap();
+    transact(sql.as_ref(), || store.pack()).unwrap();
+    let woken = SimilarityStore::new(Rc::clone(&sql), usize::MAX);
+    assert!(woken.load().unwrap());
+    assert_eq!((woken.through().unwrap(), woken.figures().unwrap().hashes), (5, 1));
+}
