@@ -274,6 +274,14 @@ fn near_hashes_are_found_at_once_by_distance_and_then_by_asset() {
         assert_eq!(registry.refused("POST", "/hashes/search", &body), (422, pointer.to_owned()), "{body}");
     }
     assert_eq!(registry.refused("POST", "/hashes/search/batch", &json!({"queries": []})).0, 422);
+    let many = |limit: usize| json!({"queries": vec![json!({"pdqHash": HASH, "limit": limit}); 101]});
+    assert_eq!(
+        registry.refused("POST", "/hashes/search/batch", &many(1_000)).0,
+        422,
+        "more matches than one answer has"
+    );
+    let found = registry.ok("POST", "/hashes/search/batch", &many(990));
+    assert_eq!(found["results"].as_array().unwrap().len(), 101);
 }
 
 #[test]

@@ -133,6 +133,15 @@ pub fn remove_from(sql: &dyn SqlStore, kind: Kind, number: i64) -> Result<()> {
     Ok(())
 }
 
+/// Refuses to go on with an index that is being made, when somebody else has packed one meanwhile: some blocks would be of the
+/// one and some of the other.
+pub fn check_none_packed(sql: &dyn SqlStore, head: Kind) -> Result<()> {
+    match get(sql, head, 0)? {
+        Some(_) => Err(corrupt("expected to be the only one to make an index, got another; ask again".to_owned())),
+        None => Ok(()),
+    }
+}
+
 /// Blocks of a kind, and their bytes.
 pub fn extent(sql: &dyn SqlStore, kind: Kind) -> Result<(i64, i64)> {
     let statement = "SELECT count(*), coalesce(sum(octet_length(data)), 0) FROM registry_blocks WHERE kind = ?";

@@ -12,6 +12,7 @@ pub mod records;
 pub mod schema;
 pub mod settings;
 pub mod similarity;
+mod tags;
 pub mod temporary;
 
 /// The type of the objects that are registries.

@@ -128,7 +128,7 @@ impl Engine {
             min_quality: detection.min_quality,
         };
         let own: &str = &hash.document.id;
-        let mut found = self.similarity.search(&wanted)?;
+        let mut found = self.similarity.search(&[wanted])?.pop().unwrap_or_default();
         found.matches.retain(|found| found.asset_id != own);
         detected.found = found.total;
         for found in &found.matches {

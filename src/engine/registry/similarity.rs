@@ -8,7 +8,7 @@ use crate::engine::{Engine, Tier};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::registry::records::{StoredHash, not_a_record};
 use crate::registry::schema::HASHES;
-use crate::registry::similarity::store::{HashChange, IndexFigures, Matches, SearchFigures, Wanted};
+use crate::registry::similarity::store::{HashChange, IndexFigures, Matches, PACK_AFTER, SearchFigures, Wanted};
 use crate::types::{Json, Sequence};
 
 /// Records of one page while the index is made of them.
@@ -56,7 +56,7 @@ impl Engine {
     async fn search_ready(&self, wanted: &[Wanted]) -> Result<Vec<Matches>> {
         self.with_recalls(|| {
             self.follow_hashes(Sequence::MAX)?;
-            wanted.iter().map(|wanted| self.similarity.search(wanted)).collect()
+            self.similarity.search(wanted)
         })
         .await
     }
@@ -77,8 +77,15 @@ impl Engine {
         if !self.load_similarity()? {
             self.make_similarity(made).await?;
         }
-        self.with_recalls(|| self.follow_hashes(Sequence::MAX)).await?;
-        if self.similarity.is_packing_due() { self.pack_if_possible() } else { Ok(()) }
+        loop {
+            let is_all = self.with_recalls(|| self.follow_some_hashes(Sequence::MAX)).await?;
+            if self.similarity.is_packing_due() {
+                self.pack_if_possible()?;
+            }
+            if is_all {
+                return Ok(());
+            }
+        }
     }
 
     /// Whether the index is in memory now, and the log goes on where it ends.
@@ -86,7 +93,8 @@ impl Engine {
         let first = self.hot.log().first_sequence()?;
         let loaded = self.similarity.load()?;
         if loaded {
-            return Ok(self.similarity.through()?.saturating_add(1) >= first);
+            let through = self.similarity.through()?;
+            return Ok(through.saturating_add(1) >= first && through <= self.last_sequence()?);
         }
         // The log is whole: everything is in it.
         if first <= 1 {
@@ -102,7 +110,8 @@ impl Engine {
         if self.similarity.made() != made {
             return Ok(());
         }
-        let mut making = self.similarity.make(self.last_sequence()?);
+        let through = self.last_sequence()?;
+        let mut making = self.hot.transaction(|| self.similarity.make(through))?;
         let mut query = Query {
             select: Some(["id", "pdqHash", "pdqQuality"].map(FieldPath::new).to_vec()),
             limit: PAGE,
@@ -110,13 +119,13 @@ impl Engine {
         };
         loop {
             let page = self.query(HASHES, &query, Tier::Current).await?;
+            let mut records = Vec::with_capacity(page.rows.len());
             for row in &page.rows {
                 let parsed = Json::parse(row)?;
                 let Some(Json::String(asset)) = parsed.get("id") else { return Err(not_a_record()) };
-                if let Ok(record) = StoredHash::of(row) {
-                    making.add(asset, record)?;
-                }
+                records.extend(StoredHash::of(row).ok().map(|record| (asset.to_string(), record)));
             }
+            self.hot.transaction(|| self.similarity.add(&mut making, &records))?;
             match page.next {
                 Some(next) => query.after = Some(next),
                 None => break,
@@ -129,18 +138,30 @@ impl Engine {
 
     /// Takes in the events up to one.
     pub(super) fn follow_hashes(&self, through: Sequence) -> Result<()> {
+        while !self.follow_some_hashes(through)? {}
+        Ok(())
+    }
+
+    /// Takes in events up to one, but not more than should be packed before others are; whether that was all.
+    fn follow_some_hashes(&self, through: Sequence) -> Result<bool> {
         let after = self.similarity.through()?;
         let last = self.last_sequence()?.min(through);
         if after >= last {
-            return Ok(());
+            return Ok(true);
         }
         let references = References { documents: self.hot.as_ref(), dropped: true };
+        let mut room = PACK_AFTER;
         let mut take = |event: LoggedEvent| {
-            self.similarity.take(event.sequence, change(&event))?;
-            Ok(ControlFlow::Continue(()))
+            let change = change(&event);
+            room = room.saturating_sub(u64::from(change.is_some()));
+            self.similarity.take(event.sequence, change)?;
+            Ok(if room == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
         self.hot.log().read(after, last, references, &mut take)?;
-        self.similarity.take(last, None)
+        if room == 0 {
+            return Ok(self.similarity.through()? >= last);
+        }
+        self.similarity.take(last, None).map(|()| true)
     }
 
     /// Packs the index. When that fails at its end, nobody knows what is packed.

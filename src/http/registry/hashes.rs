@@ -17,8 +17,9 @@ use crate::limits::{PAGE_DEFAULT_ITEMS, PAGE_MAX_ITEMS};
 use crate::types::{Masks, whole};
 
 const BODY_MAX_BYTES: usize = 1024 * 1024;
-/// Searches of one request.
+/// Searches of one request, and matches that all of them may want.
 const SEARCHES_MAX: usize = 1_000;
+const MATCHES_MAX: usize = 100_000;
 /// How near is near, when nothing is asked.
 const DEFAULT_DISTANCE: u32 = 31;
 
@@ -137,8 +138,9 @@ impl Shown {
 pub async fn search(engine: &Engine, request: &mut Request, masks: &Masks) -> Result<Response> {
     let text = begin(engine, request, masks).await?;
     let search: Search = parse(&text, "search hashes")?;
-    let found = find(engine, &[search.wanted()?], masks).await?;
-    Ok(Response::json(200, to_json(&found.first())?))
+    let mut body = Vec::new();
+    find(engine, &[search.wanted()?], masks, &mut body).await?;
+    Ok(Response::json(200, body))
 }
 
 /// `POST /hashes/search/batch`
@@ -154,8 +156,17 @@ pub async fn search_batch(engine: &Engine, request: &mut Request, masks: &Masks)
         .enumerate()
         .map(|(place, MapOnly(search))| search.wanted().map_err(|error| error.under(&format!("/queries/{place}"))));
     let wanted = placed.collect::<Result<Vec<_>>>()?;
-    let results = find(engine, &wanted, masks).await?;
-    Ok(Response::json(200, to_json(&json!({ "results": results }))?))
+    let matches = wanted.iter().fold(0_usize, |sum, wanted| sum.saturating_add(wanted.limit));
+    if matches > MATCHES_MAX {
+        let detail = format!(
+            "expected searches whose limits add up to at most {MATCHES_MAX}, got {matches}; ask for fewer matches, or in more requests"
+        );
+        return Err(invalid("/queries", detail));
+    }
+    let mut body = b"{\"results\":[".to_vec();
+    find(engine, &wanted, masks, &mut body).await?;
+    body.extend_from_slice(b"]}");
+    Ok(Response::json(200, body))
 }
 
 async fn begin(engine: &Engine, request: &mut Request, masks: &Masks) -> Result<String> {
@@ -165,17 +176,21 @@ async fn begin(engine: &Engine, request: &mut Request, masks: &Masks) -> Result<
     json_text(request, BODY_MAX_BYTES, &["application/json"]).await
 }
 
-async fn find(engine: &Engine, wanted: &[Wanted], masks: &Masks) -> Result<Vec<Found>> {
+/// Adds what is found, each search's when the one before is written.
+async fn find(engine: &Engine, wanted: &[Wanted], masks: &Masks, body: &mut Vec<u8>) -> Result<()> {
     let (started, before) = (engine.now_ms(), engine.counters());
     let found = engine.search_hashes(wanted).await?;
     let rows_read = engine.counters().since(before).rows_read;
     let elapsed_ms = engine.now_ms().saturating_sub(started);
-    let told = |found: Matches| Found {
-        matches: found.matches.iter().map(|found| Shown::of(found, masks)).collect(),
-        total: found.total,
-        stats: Stats { candidates: found.stats.candidates, distances: found.stats.distances, rows_read, elapsed_ms },
-    };
-    Ok(found.into_iter().map(told).collect())
+    for (place, Matches { matches, total, stats }) in found.into_iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        let stats = Stats { candidates: stats.candidates, distances: stats.distances, rows_read, elapsed_ms };
+        let matches = matches.iter().map(|found| Shown::of(found, masks)).collect();
+        body.append(&mut to_json(&Found { matches, total, stats })?);
+    }
+    Ok(())
 }
 
 /// `GET /hashes/stats`

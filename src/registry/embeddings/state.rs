@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use lru::LruCache;
-use xxhash_rust::xxh64::xxh64;
 
 use super::rotation::code_bits;
 use super::store::{EmbeddingChange, Match, Matches, Wanted};
@@ -15,6 +14,7 @@ use crate::ports::SqlStore;
 use crate::registry::blocks::{self, Kind};
 use crate::registry::similarity::block_io::{number, places, read_names};
 use crate::registry::similarity::packed::{Head, NAMES_PER_BLOCK, Names, names_to_bytes};
+use crate::registry::tags::Tags;
 use crate::types::{Sequence, StorageTier, sorting};
 
 /// Bytes of vectors that are in memory before they are packed.
@@ -29,7 +29,7 @@ pub(super) struct State {
     index: EmbeddingIndex,
     max_bytes: usize,
     /// A hash of each position's asset, once they are needed.
-    tags: Option<Vec<u16>>,
+    tags: Option<Tags>,
     pub(super) through: Sequence,
     /// Up to which event records may be in the index already, because it was made of what they are now.
     pub(super) overlap: Sequence,
@@ -53,7 +53,7 @@ impl State {
         Ok(Self {
             index: EmbeddingIndex::new(dimension)?,
             max_bytes,
-            tags: Some(Vec::new()),
+            tags: Some(Tags::default()),
             through,
             overlap: 0,
             packed: None,
@@ -118,6 +118,11 @@ impl State {
         Ok(())
     }
 
+    /// Whether nothing is packed yet.
+    pub(super) fn begins(&self) -> bool {
+        self.packed.is_none() && self.tail_first == 0 && self.names_first == 0 && self.codes_packed == 0
+    }
+
     pub(super) fn dimension(&self) -> usize {
         self.index.dimension()
     }
@@ -133,7 +138,7 @@ impl State {
     /// Bytes in memory.
     pub(super) fn bytes(&self) -> usize {
         let vectors = self.tail.len().saturating_mul(self.index.dimension()).saturating_mul(size_of::<f32>());
-        let tags = self.tags.as_ref().map_or(0, |tags| tags.capacity().saturating_mul(size_of::<u16>()));
+        let tags = self.tags.as_ref().map_or(0, Tags::bytes);
         let codes = self.codes.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
         [self.index.bytes(), vectors, tags, codes].iter().sum()
     }
@@ -152,7 +157,7 @@ impl State {
         }
         self.index.add(&vector)?;
         if let Some(tags) = &mut self.tags {
-            tags.push(tag(asset_id));
+            tags.push(asset_id);
         }
         self.names.push(asset_id.into());
         self.tail.push(vector);
@@ -172,30 +177,25 @@ impl State {
 
     /// The position of an asset's vector.
     fn find(&mut self, sql: &dyn SqlStore, asset_id: &str) -> Result<Option<u32>> {
-        if self.tags.is_none() {
-            self.tags = Some(self.read_tags(sql)?);
-        }
-        let wanted = tag(asset_id);
-        let tags = self.tags.as_deref().unwrap_or_default();
-        for (position, _) in (0_u32..).zip(tags).filter(|(_, tag)| **tag == wanted) {
-            if !self.index.removed().contains(position) && *self.name(sql, position)? == *asset_id {
+        let tags = match self.tags.take() {
+            Some(tags) => tags,
+            None => self.read_tags(sql)?,
+        };
+        let tags = self.tags.insert(tags);
+        let live: Vec<u32> =
+            tags.positions(asset_id).filter(|position| !self.index.removed().contains(*position)).collect();
+        for position in live {
+            if *self.name(sql, position)? == *asset_id {
                 return Ok(Some(position));
             }
         }
         Ok(None)
     }
 
-    fn read_tags(&self, sql: &dyn SqlStore) -> Result<Vec<u16>> {
-        let mut tags = Vec::with_capacity(places(self.index.len()));
-        for block in 0..places(self.names_first) / NAMES_PER_BLOCK {
-            let names = read_names(sql, Kind::EmbeddingNames, block)?;
-            tags.extend((0..names.len()).filter_map(|place| names.get(place)).map(tag));
-        }
-        tags.extend(self.names.iter().map(|name| tag(name)));
-        if tags.len() == places(self.index.len()) {
-            return Ok(tags);
-        }
-        Err(blocks::corrupt(format!("expected {} names of embeddings, got {}", self.index.len(), tags.len())))
+    fn read_tags(&self, sql: &dyn SqlStore) -> Result<Tags> {
+        let mut tags = Tags::read(sql, Kind::EmbeddingNames, self.names_first)?;
+        self.names.iter().for_each(|name| tags.push(name));
+        Ok(tags)
     }
 
     fn name(&self, sql: &dyn SqlStore, position: u32) -> Result<Box<str>> {
@@ -304,12 +304,6 @@ impl State {
 fn expect(sql: &dyn SqlStore, kind: Kind, block: usize) -> Result<Vec<u8>> {
     let bytes = blocks::get(sql, kind, number(block))?;
     bytes.ok_or_else(|| blocks::corrupt(format!("expected block {block} of embeddings, got none")))
-}
-
-/// Sixteen bits of a name's hash: what a position is looked up by before its name is.
-fn tag(asset_id: &str) -> u16 {
-    let [low, high, ..] = xxh64(asset_id.as_bytes(), 0).to_le_bytes();
-    u16::from_le_bytes([low, high])
 }
 
 /// Refuses more embeddings than there is memory for the codes of.

@@ -137,6 +137,7 @@ impl EmbeddingStore {
                 EmbeddingChange { asset_id: &asset_id, had: false, after: Some(vector) },
             )?;
             if making.0.is_packing_due() {
+                blocks::check_none_packed(self.sql.as_ref(), Kind::EmbeddingHead)?;
                 making.0.pack(self.sql.as_ref(), false)?;
             }
         }
@@ -207,7 +208,7 @@ impl EmbeddingStore {
         let stored = blocks::get(self.sql.as_ref(), Kind::EmbeddingHead, 0)?;
         let stored = stored.map(|bytes| Head::read(Kind::EmbeddingHead, &bytes)).transpose();
         let is_ours =
-            self.with(|state| Ok(state.packed.is_none() || matches!(&stored, Ok(stored) if *stored == state.packed)))?;
+            self.with(|state| Ok(state.begins() || matches!(&stored, Ok(stored) if *stored == state.packed)))?;
         if !is_ours {
             self.forget();
             return Ok(());

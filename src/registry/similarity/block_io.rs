@@ -13,6 +13,9 @@ use crate::types::StorageTier;
 
 /// Writes the blocks again without what is removed. A block is written after all that goes into it is read.
 pub(super) fn compact(sql: &dyn SqlStore, state: &State) -> Result<()> {
+    let Some(packed) = &state.packed else {
+        return Err(blocks::corrupt("expected an index that is packed, got one that is not".to_owned()));
+    };
     let (mut hashes, mut names): (Vec<Hashed>, Vec<Box<str>>) = (Vec::new(), Vec::new());
     let (mut hash_blocks, mut name_blocks, mut left) = (0_usize, 0_usize, 0_u32);
     let flush_hashes = |hashes: &mut Vec<Hashed>, block: &mut usize| {
@@ -28,7 +31,7 @@ pub(super) fn compact(sql: &dyn SqlStore, state: &State) -> Result<()> {
         *block = block.saturating_add(1);
         Ok::<_, StorageError>(())
     };
-    each_block(sql, state.packed.positions, &mut |first, block| {
+    each_block(sql, packed.positions, &mut |first, block| {
         for (position, hashed) in (first..).zip(block) {
             if state.removed.contains(position) {
                 continue;
@@ -52,7 +55,7 @@ pub(super) fn compact(sql: &dyn SqlStore, state: &State) -> Result<()> {
         flush_hashes(&mut hashes, &mut hash_blocks)?;
     }
     remove_after(sql, places(left))?;
-    let head = Head { through: state.packed.through, positions: left, removed: RoaringBitmap::new() };
+    let head = Head { through: packed.through, positions: left, removed: RoaringBitmap::new() };
     blocks::put(sql, Kind::HashHead, 0, &head.to_bytes(Kind::HashHead)?)
 }
 

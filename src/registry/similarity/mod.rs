@@ -10,13 +10,17 @@
 
 pub mod bands;
 pub mod block_io;
+mod collector;
 pub mod hash;
 pub mod packed;
 pub mod scan;
+mod search;
 mod state;
 pub mod store;
 
 pub use hash::{MAX_DISTANCE, PdqHash};
+
+use std::ops::Range;
 
 use self::bands::Bands;
 use self::hash::Halves;
@@ -97,58 +101,61 @@ impl HashIndex {
         self.bands = Bands::build(&self.halves);
     }
 
-    /// All hashes within a distance, by distance and then by position.
-    pub fn within(&self, query: PdqHash, max_distance: u32, stats: &mut SearchStats) -> Vec<Found> {
-        let mut found = Vec::new();
+    /// Whether bands cover all but few hashes, so that the copies of one are found by looking at few others.
+    pub fn is_indexed(&self) -> bool {
+        self.halves.len().saturating_sub(self.bands.indexed()) <= TAIL_MAX
+    }
+
+    /// Adds the hashes within a distance that bands find, by distance and then by position. Answers from which position on
+    /// the rest has to be [`scan`](Self::scan)ned: the first, where bands do not reach or would have to look at too many.
+    pub fn look_up(&self, query: PdqHash, max_distance: u32, stats: &mut SearchStats, found: &mut Vec<Found>) -> usize {
         let indexed = self.bands.indexed();
         let plan = self.bands.plan(query, max_distance).filter(|plan| plan.cost.saturating_mul(LOOK_COST) < indexed);
-        let scanned_from = match &plan {
-            Some(plan) => {
-                self.bands.look_up(plan, &self.halves, query, max_distance, &mut found);
-                let candidates = u64::try_from(plan.candidates).unwrap_or(u64::MAX);
-                stats.candidates = stats.candidates.saturating_add(candidates);
-                stats.distances = stats.distances.saturating_add(candidates);
-                indexed
-            }
-            None => 0,
-        };
-        scan::within(&self.halves, scanned_from, query, max_distance, &mut found);
-        let scanned = self.halves.len().saturating_sub(scanned_from);
-        stats.distances = stats.distances.saturating_add(u64::try_from(scanned).unwrap_or(u64::MAX));
+        let Some(plan) = plan else { return 0 };
+        self.bands.look_up(&plan, &self.halves, query, max_distance, found);
+        let candidates = u64::try_from(plan.candidates).unwrap_or(u64::MAX);
+        stats.candidates = stats.candidates.saturating_add(candidates);
+        stats.distances = stats.distances.saturating_add(candidates);
         found.retain(|found| !self.removed.contains(found.position));
         found.sort_unstable();
         // Several bands may name one hash.
         found.dedup();
+        indexed
+    }
+
+    /// Adds the hashes within a distance that have one of these positions, in their order.
+    pub fn scan(
+        &self,
+        positions: Range<usize>,
+        query: PdqHash,
+        max_distance: u32,
+        stats: &mut SearchStats,
+        found: &mut Vec<Found>,
+    ) {
+        let before = found.len();
+        stats.distances = stats.distances.saturating_add(u64::try_from(positions.len()).unwrap_or(u64::MAX));
+        scan::within(&self.halves, positions, query, max_distance, found);
+        if !self.removed.is_empty() {
+            let mut place = 0_usize;
+            found.retain(|found| {
+                place = place.saturating_add(1);
+                place <= before || !self.removed.contains(found.position)
+            });
+        }
+    }
+
+    /// All hashes within a distance, by distance and then by position.
+    pub fn within(&self, query: PdqHash, max_distance: u32, stats: &mut SearchStats) -> Vec<Found> {
+        let mut found = Vec::new();
+        let from = self.look_up(query, max_distance, stats, &mut found);
+        self.scan(from..self.len(), query, max_distance, stats, &mut found);
+        found.sort_unstable();
         found
     }
 
     /// The hash of a position, removed or not; `None` of one that was not given.
     pub fn get(&self, position: u32) -> Option<PdqHash> {
         self.halves.get(usize::try_from(position).ok()?)
-    }
-
-    /// The nearest `k`, by distance and then by position.
-    pub fn nearest(&self, query: PdqHash, k: usize, stats: &mut SearchStats) -> Vec<Found> {
-        self.nearest_of(query, k, &|_| true, stats)
-    }
-
-    /// The nearest `k` of those that are wanted, by distance and then by position.
-    pub fn nearest_of(
-        &self,
-        query: PdqHash,
-        k: usize,
-        wanted: &dyn Fn(u32) -> bool,
-        stats: &mut SearchStats,
-    ) -> Vec<Found> {
-        let mut near = self.within(query, bands::MAX_DISTANCE, stats);
-        near.retain(|found| wanted(found.position));
-        if near.len() < k {
-            let is_there = |position| !self.removed.contains(position) && wanted(position);
-            near = scan::nearest(&self.halves, query, k, &is_there);
-            stats.distances = stats.distances.saturating_add(u64::try_from(self.halves.len()).unwrap_or(u64::MAX));
-        }
-        near.truncate(k);
-        near
     }
 }
 

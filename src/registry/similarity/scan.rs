@@ -7,7 +7,7 @@
 //! Kernels are small functions called a block at a time, which look at several hashes before they branch: that is what
 //! engines of wasm compile best.
 
-use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use super::Found;
 use super::hash::{Half, Halves, PdqHash, half_distance};
@@ -30,11 +30,11 @@ struct Block<'b> {
     max_distance: u32,
 }
 
-/// Adds every hash from a position on that is within a distance.
-pub fn within(halves: &Halves, from: usize, query: PdqHash, max_distance: u32, found: &mut Vec<Found>) {
-    let (firsts, seconds) = (halves.firsts(), halves.seconds());
-    let (Some(firsts), Some(seconds)) = (firsts.get(from..), seconds.get(from..)) else { return };
-    let mut from = u32::try_from(from).unwrap_or(u32::MAX);
+/// Adds every hash of some positions that is within a distance.
+pub fn within(halves: &Halves, positions: Range<usize>, query: PdqHash, max_distance: u32, found: &mut Vec<Found>) {
+    let mut from = u32::try_from(positions.start).unwrap_or(u32::MAX);
+    let (firsts, seconds) = (halves.firsts().get(positions.clone()), halves.seconds().get(positions));
+    let (Some(firsts), Some(seconds)) = (firsts, seconds) else { return };
     let mut whole_blocks = 0_usize;
     for (firsts, seconds) in firsts.chunks(BLOCK).zip(seconds.chunks(BLOCK)) {
         let block = Block { firsts, seconds, from, query, max_distance };
@@ -112,25 +112,4 @@ impl Block<'_> {
             }
         }
     }
-}
-
-/// The nearest `k` of those that are wanted, by distance and then by position.
-pub fn nearest(halves: &Halves, query: PdqHash, k: usize, wanted: &dyn Fn(u32) -> bool) -> Vec<Found> {
-    // The farthest of those kept is on top.
-    let mut kept: BinaryHeap<Found> = BinaryHeap::new();
-    for ((position, first), second) in (0_u32..).zip(halves.firsts()).zip(halves.seconds()) {
-        let farthest = kept.peek().filter(|_| kept.len() >= k).map_or(u32::MAX, |found| found.distance);
-        let distance = half_distance(*first, query.first());
-        if distance >= farthest {
-            continue;
-        }
-        let distance = distance + half_distance(*second, query.second());
-        if distance < farthest && wanted(position) {
-            if kept.len() >= k {
-                kept.pop();
-            }
-            kept.push(Found { distance, position });
-        }
-    }
-    kept.into_sorted_vec()
 }

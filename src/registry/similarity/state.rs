@@ -1,4 +1,4 @@
-//! What is in memory of the index of hashes, and how it is searched, changed and packed.
+//! What is in memory of the index of hashes, and how it is changed and packed.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
@@ -9,32 +9,24 @@ use roaring::RoaringBitmap;
 
 use super::block_io::{each_block, full, number, places, read_block, read_names, remove_after};
 use super::packed::{HASHES_PER_BLOCK, Head, NAMES_PER_BLOCK, Names, hashes_to_bytes, names_to_bytes};
-use super::store::{HashChange, Match, Matches, Reach, Wanted};
+use super::store::HashChange;
 use super::{HashIndex, PdqHash, SearchStats};
 use crate::error::Result;
 use crate::ports::SqlStore;
 use crate::registry::blocks::{self, Kind};
 use crate::registry::records::StoredHash;
-use crate::types::{Sequence, sorting};
+use crate::registry::tags::Tags;
+use crate::types::Sequence;
 
 /// Bytes of a hash in memory, with its quality, and of one that is in the bands, too.
 const BYTES_PER_HASH: usize = 34;
 const BYTES_PER_INDEXED_HASH: usize = 80;
-/// Bits of a hash.
-const BITS: usize = 256;
+/// Copies of a hash whose names are looked at to find one of them.
+const COPIES_MAX: usize = 64;
 /// Blocks of names that stay in memory.
 const NAME_BLOCKS_MAX: usize = 64;
 /// Names by block, shared with who reads them.
 type NameBlocks = LruCache<usize, Rc<Names>>;
-
-/// A hash that was found, and its position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Located {
-    pub(super) distance: u32,
-    pub(super) position: u32,
-    pub(super) hash: PdqHash,
-    pub(super) quality: u8,
-}
 
 /// The index.
 pub(super) struct State {
@@ -47,10 +39,14 @@ pub(super) struct State {
     pub(super) max_bytes: usize,
     pub(super) removed: RoaringBitmap,
     pub(super) through: Sequence,
-    /// What is packed.
-    pub(super) packed: Head,
-    /// Names of the positions that are not packed.
+    /// What is packed; `None` when it is not known what lies in the table.
+    pub(super) packed: Option<Head>,
+    /// Positions whose hashes and names are in blocks.
+    pub(super) packed_positions: u32,
+    /// Names of the others.
     pub(super) names: Vec<Box<str>>,
+    /// What finds the position of an asset, once that is needed.
+    tags: Option<Tags>,
     /// Events taken in that are not packed.
     pub(super) unpacked: u64,
     /// Up to which event records may be in the index already, because it was made of what they are now.
@@ -69,8 +65,10 @@ impl State {
             max_bytes,
             removed: RoaringBitmap::new(),
             through,
-            packed: Head::default(),
+            packed: None,
+            packed_positions: 0,
             names: Vec::new(),
+            tags: None,
             unpacked: 0,
             overlap: 0,
             searches: 0,
@@ -94,7 +92,8 @@ impl State {
             state.base = head.positions;
         }
         head.removed.iter().for_each(|position| state.remove(position));
-        state.packed = head;
+        state.packed_positions = head.positions;
+        state.packed = Some(head);
         Ok(Some(state))
     }
 
@@ -102,7 +101,8 @@ impl State {
     pub(super) fn bytes(&self) -> usize {
         let names = self.names.iter().map(|name| name.len().saturating_add(size_of::<Box<str>>())).sum::<usize>();
         let removed = self.removed.serialized_size();
-        [self.index.bytes(), self.qualities.capacity(), names, removed].iter().sum()
+        let tags = self.tags.as_ref().map_or(0, Tags::bytes);
+        [self.index.bytes(), self.qualities.capacity(), names, removed, tags].iter().sum()
     }
 
     /// Positions that were given.
@@ -125,6 +125,9 @@ impl State {
     pub(super) fn add(&mut self, asset_id: &str, record: StoredHash) -> Result<()> {
         self.push(record.hash, record.quality)?;
         self.names.push(asset_id.into());
+        if let Some(tags) = &mut self.tags {
+            tags.push(asset_id);
+        }
         Ok(())
     }
 
@@ -135,109 +138,68 @@ impl State {
         self.removed.insert(position);
     }
 
+    /// Takes in what became of a record. Where it may be in the index already, as it is or as it was to become, that goes.
     pub(super) fn change(&mut self, sql: &dyn SqlStore, sequence: Sequence, change: HashChange<'_>) -> Result<()> {
         if change.before == change.after {
             return Ok(());
         }
-        if let Some(before) = change.before
-            && let Some(position) = self.find(sql, change.asset_id, before)?
-        {
+        let known = match change.before {
+            _ if sequence <= self.overlap => self.find_by_name(sql, change.asset_id)?,
+            Some(before) => self.find(sql, change.asset_id, before)?,
+            None => None,
+        };
+        if let Some(position) = known {
             self.remove(position);
         }
-        let Some(after) = change.after else { return Ok(()) };
-        let is_known = sequence <= self.overlap && self.find(sql, change.asset_id, after)?.is_some();
-        if is_known { Ok(()) } else { self.add(change.asset_id, after) }
+        change.after.map_or(Ok(()), |after| self.add(change.asset_id, after))
     }
 
-    /// The position of a record.
-    pub(super) fn find(&self, sql: &dyn SqlStore, asset_id: &str, record: StoredHash) -> Result<Option<u32>> {
-        for found in
-            self.within(sql, record.hash, 0, &|quality| quality == record.quality, &mut SearchStats::default())?
-        {
-            if *self.name(sql, found.position)? == *asset_id {
-                return Ok(Some(found.position));
+    /// The position of a record: one of the few that have its hash, or one that its name may have.
+    fn find(&mut self, sql: &dyn SqlStore, asset_id: &str, record: StoredHash) -> Result<Option<u32>> {
+        if self.base > 0 || self.tags.is_some() || !self.index.is_indexed() {
+            return self.find_by_name(sql, asset_id);
+        }
+        let copies = self.index.within(record.hash, 0, &mut SearchStats::default());
+        if copies.len() > COPIES_MAX {
+            return self.find_by_name(sql, asset_id);
+        }
+        for copy in copies {
+            if *self.name(sql, copy.position)? == *asset_id {
+                return Ok(Some(copy.position));
             }
         }
         Ok(None)
+    }
+
+    fn find_by_name(&mut self, sql: &dyn SqlStore, asset_id: &str) -> Result<Option<u32>> {
+        let tags = match self.tags.take() {
+            Some(tags) => tags,
+            None => self.read_tags(sql)?,
+        };
+        let tags = self.tags.insert(tags);
+        let live: Vec<u32> = tags.positions(asset_id).filter(|position| !self.removed.contains(*position)).collect();
+        for position in live {
+            if *self.name(sql, position)? == *asset_id {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_tags(&self, sql: &dyn SqlStore) -> Result<Tags> {
+        let mut tags = Tags::read(sql, Kind::HashNames, self.packed_positions)?;
+        self.names.iter().for_each(|name| tags.push(name));
+        Ok(tags)
     }
 
     pub(super) fn quality(&self, held: u32) -> u8 {
         usize::try_from(held).ok().and_then(|place| self.qualities.get(place)).copied().unwrap_or_default()
     }
 
-    /// All hashes within a distance whose quality is wanted, by distance and then by position.
-    pub(super) fn within(
-        &self,
-        sql: &dyn SqlStore,
-        hash: PdqHash,
-        distance: u32,
-        wanted: &dyn Fn(u8) -> bool,
-        stats: &mut SearchStats,
-    ) -> Result<Vec<Located>> {
-        let mut found = Vec::new();
-        each_block(sql, self.base, &mut |first, hashes| {
-            stats.distances = stats.distances.saturating_add(u64::try_from(hashes.len()).unwrap_or(0));
-            for (position, (other, quality)) in (first..).zip(hashes) {
-                let distance_to = hash.distance(*other);
-                if distance_to <= distance && wanted(*quality) && !self.removed.contains(position) {
-                    found.push(Located { distance: distance_to, position, hash: *other, quality: *quality });
-                }
-            }
-            Ok(())
-        })?;
-        for near in self.index.within(hash, distance, stats) {
-            let quality = self.quality(near.position);
-            if let Some(other) = self.index.get(near.position).filter(|_| wanted(quality)) {
-                let position = self.base.saturating_add(near.position);
-                found.push(Located { distance: near.distance, position, hash: other, quality });
-            }
-        }
-        // What is held comes sorted already.
-        if self.base > 0 {
-            sorting::sort_by(&mut found, Ord::cmp);
-        }
-        Ok(found)
-    }
-
-    /// How far the last of the nearest is; `None` when there is none.
-    pub(super) fn reach_of_nearest(
-        &self,
-        sql: &dyn SqlStore,
-        hash: PdqHash,
-        k: usize,
-        wanted: &dyn Fn(u8) -> bool,
-        stats: &mut SearchStats,
-    ) -> Result<Option<u32>> {
-        let held = self.index.nearest_of(hash, k, &|position| wanted(self.quality(position)), stats);
-        let mut distances = [0_usize; BITS + 1];
-        let mut count = |distance: u32| {
-            if let Some(count) = usize::try_from(distance).ok().and_then(|distance| distances.get_mut(distance)) {
-                *count = count.saturating_add(1);
-            }
-        };
-        held.iter().for_each(|found| count(found.distance));
-        each_block(sql, self.base, &mut |first, hashes| {
-            for (position, (other, quality)) in (first..).zip(hashes) {
-                if wanted(*quality) && !self.removed.contains(position) {
-                    count(hash.distance(*other));
-                }
-            }
-            Ok(())
-        })?;
-        let (mut nearer, mut reach) = (0_usize, None);
-        for (distance, count) in (0_u32..).zip(distances) {
-            if count > 0 && nearer < k {
-                reach = Some(distance);
-            }
-            nearer = nearer.saturating_add(count);
-        }
-        Ok(reach)
-    }
-
     pub(super) fn name(&self, sql: &dyn SqlStore, position: u32) -> Result<Box<str>> {
         let missing = || blocks::corrupt(format!("expected the name of position {position}, got none"));
         let place = usize::try_from(position).map_err(|_| missing())?;
-        if let Some(unpacked) = position.checked_sub(self.packed.positions) {
+        if let Some(unpacked) = position.checked_sub(self.packed_positions) {
             let unpacked = usize::try_from(unpacked).map_err(|_| missing())?;
             return self.names.get(unpacked).cloned().ok_or_else(missing);
         }
@@ -246,7 +208,7 @@ impl State {
         names.get(within).map(Into::into).ok_or_else(missing)
     }
 
-    pub(super) fn name_block(&self, sql: &dyn SqlStore, block: usize) -> Result<Rc<Names>> {
+    fn name_block(&self, sql: &dyn SqlStore, block: usize) -> Result<Rc<Names>> {
         if let Some(names) = self.name_blocks.borrow_mut().get(&block) {
             return Ok(Rc::clone(names));
         }
@@ -255,47 +217,22 @@ impl State {
         Ok(names)
     }
 
-    pub(super) fn search(&self, sql: &dyn SqlStore, wanted: &Wanted) -> Result<Matches> {
-        let mut stats = SearchStats::default();
-        let is_wanted = |quality: u8| quality >= wanted.min_quality;
-        let distance = match wanted.reach {
-            Reach::Distance(distance) => Some(distance),
-            // Others may be as near as the last of the nearest.
-            Reach::Nearest(k) => self.reach_of_nearest(sql, wanted.hash, k, &is_wanted, &mut stats)?,
-        };
-        let Some(distance) = distance else { return Ok(Matches { stats, ..Matches::default() }) };
-        let mut found = self.within(sql, wanted.hash, distance, &is_wanted, &mut stats)?;
-        let total = found.len();
-        let limit = match wanted.reach {
-            Reach::Distance(_) => wanted.limit,
-            Reach::Nearest(k) => k.min(wanted.limit),
-        };
-        // Those beyond the limit that are as near as the last within it may come before it by their names.
-        let last = limit.checked_sub(1).and_then(|last| found.get(last)).map_or(u32::MAX, |found| found.distance);
-        found.truncate(found.partition_point(|found| found.distance <= last));
-        let matched = |located: &Located| {
-            let Located { distance, position, hash, quality } = *located;
-            let asset_id = self.name(sql, position)?.into_string();
-            Ok(Match { distance, asset_id, hash, quality })
-        };
-        let mut matches = found.iter().map(matched).collect::<Result<Vec<_>>>()?;
-        sorting::sort_by(&mut matches, Ord::cmp);
-        matches.truncate(limit);
-        Ok(Matches { matches, total, stats })
-    }
-
-    pub(super) fn pack(&mut self, sql: &dyn SqlStore) -> Result<()> {
-        let (packed, all) = (self.packed.positions, self.positions()?);
-        let head = Head { through: self.through, positions: all, removed: self.removed.clone() };
+    /// Writes what is not packed. Without `is_whole`, there is more to come before it can be read: no head is written.
+    pub(super) fn pack(&mut self, sql: &dyn SqlStore, is_whole: bool) -> Result<()> {
+        let (packed, all) = (self.packed_positions, self.positions()?);
         if packed < all {
             self.pack_hashes(sql, places(packed), places(all))?;
             self.pack_names(sql, places(packed), places(all))?;
         }
-        if packed == 0 {
-            remove_after(sql, places(all))?;
+        if is_whole {
+            if self.packed.is_none() {
+                remove_after(sql, places(all))?;
+            }
+            let head = Head { through: self.through, positions: all, removed: self.removed.clone() };
+            blocks::put(sql, Kind::HashHead, 0, &head.to_bytes(Kind::HashHead)?)?;
+            self.packed = Some(head);
         }
-        blocks::put(sql, Kind::HashHead, 0, &head.to_bytes(Kind::HashHead)?)?;
-        self.packed = head;
+        self.packed_positions = all;
         self.names = Vec::new();
         self.unpacked = 0;
         if !fits(all, BYTES_PER_HASH, self.max_bytes) {
@@ -304,7 +241,7 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn pack_hashes(&self, sql: &dyn SqlStore, packed: usize, all: usize) -> Result<()> {
+    fn pack_hashes(&self, sql: &dyn SqlStore, packed: usize, all: usize) -> Result<()> {
         let first = packed / HASHES_PER_BLOCK;
         // What the first block has already may not be in memory.
         let begun = packed % HASHES_PER_BLOCK;
@@ -324,7 +261,7 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn pack_names(&self, sql: &dyn SqlStore, packed: usize, all: usize) -> Result<()> {
+    fn pack_names(&self, sql: &dyn SqlStore, packed: usize, all: usize) -> Result<()> {
         let mut names = self.names.iter().map(AsRef::as_ref).collect::<Vec<&str>>();
         let (first, within) = (packed / NAMES_PER_BLOCK, packed % NAMES_PER_BLOCK);
         let begun = if within > 0 { Some(self.name_block(sql, first)?) } else { None };

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::block_io::compact;
-use super::packed::Head;
+use super::packed::{HASHES_PER_BLOCK, Head};
 use super::state::State;
 use super::{PdqHash, SearchStats};
 use crate::error::{ErrorKind, Result, StorageError};
@@ -127,13 +127,6 @@ pub struct SimilarityStore {
 /// An index that is being made of the records; nobody searches it before it is [`install`](SimilarityStore::install)ed.
 pub struct Making(State);
 
-impl Making {
-    /// Adds a record.
-    pub fn add(&mut self, asset_id: &str, record: StoredHash) -> Result<()> {
-        self.0.add(asset_id, record)
-    }
-}
-
 impl SimilarityStore {
     /// The index in `sql`, of which `max_bytes` may be in memory. Nothing is read before it is needed.
     pub fn new(sql: Rc<dyn SqlStore>, max_bytes: usize) -> Self {
@@ -191,9 +184,24 @@ impl SimilarityStore {
         self.state.replace(Some(State::empty(0, self.left_bytes())));
     }
 
-    /// An index that is to be made of the records as they are after the event `through`, or later.
-    pub fn make(&self, through: Sequence) -> Making {
-        Making(State::empty(through, self.left_bytes()))
+    /// An index that is to be made of the records as they are after the event `through`, or later. What was packed counts no
+    /// more. Within a transaction.
+    pub fn make(&self, through: Sequence) -> Result<Making> {
+        self.forget();
+        blocks::create(self.sql.as_ref())?;
+        blocks::remove_from(self.sql.as_ref(), Kind::HashHead, 0)?;
+        Ok(Making(State::empty(through, self.left_bytes())))
+    }
+
+    /// Adds records to an index that is being made, and packs them when they are many: their names are not all in memory.
+    /// Within a transaction.
+    pub fn add(&self, making: &mut Making, records: &[(String, StoredHash)]) -> Result<()> {
+        records.iter().try_for_each(|(asset_id, record)| making.0.add(asset_id, *record))?;
+        if making.0.names.len() < HASHES_PER_BLOCK {
+            return Ok(());
+        }
+        blocks::check_none_packed(self.sql.as_ref(), Kind::HashHead)?;
+        making.0.pack(self.sql.as_ref(), false)
     }
 
     /// Searches find what was made. The records were looked at until the last event was `overlap`: up to there, events may
@@ -227,13 +235,15 @@ impl SimilarityStore {
         })
     }
 
-    /// Finds the hashes near to one.
-    pub fn search(&self, wanted: &Wanted) -> Result<Matches> {
+    /// Finds the hashes near to others, for each by itself.
+    pub fn search(&self, wanted: &[Wanted]) -> Result<Vec<Matches>> {
         let found = self.search_loaded(wanted)?;
         let mut figures = self.figures.get();
-        figures.searches = figures.searches.saturating_add(1);
-        figures.candidates = figures.candidates.saturating_add(found.stats.candidates);
-        figures.distances = figures.distances.saturating_add(found.stats.distances);
+        for found in &found {
+            figures.searches = figures.searches.saturating_add(1);
+            figures.candidates = figures.candidates.saturating_add(found.stats.candidates);
+            figures.distances = figures.distances.saturating_add(found.stats.distances);
+        }
         self.figures.set(figures);
         Ok(found)
     }
@@ -258,7 +268,7 @@ impl SimilarityStore {
         self.figures.get()
     }
 
-    fn search_loaded(&self, wanted: &Wanted) -> Result<Matches> {
+    fn search_loaded(&self, wanted: &[Wanted]) -> Result<Vec<Matches>> {
         self.with(|state| {
             let is_first = state.searches == 0;
             state.searches = state.searches.saturating_add(1);
@@ -277,7 +287,8 @@ impl SimilarityStore {
     /// Whether anything was taken in since it was packed.
     pub fn is_packing_wanted(&self) -> bool {
         let state = self.state.borrow();
-        let behind = |state: &State| state.through.saturating_sub(state.packed.through);
+        let packed = |state: &State| state.packed.as_ref().map_or(0, |head| head.through);
+        let behind = |state: &State| state.through.saturating_sub(packed(state));
         let many = i64::try_from(PACK_AFTER).unwrap_or(i64::MAX);
         state.as_ref().is_some_and(|state| state.unpacked > 0 || behind(state) >= many)
     }
@@ -293,13 +304,14 @@ impl SimilarityStore {
         let stored = blocks::get(self.sql.as_ref(), Kind::HashHead, 0)?;
         let stored = stored.map(|bytes| Head::read(Kind::HashHead, &bytes)).transpose();
         let is_ours = self.with(|state| {
-            Ok(state.packed.through == 0 || matches!(&stored, Ok(Some(head)) if *head == state.packed))
+            let begins = state.packed.is_none() && state.packed_positions == 0;
+            Ok(begins || matches!(&stored, Ok(stored) if *stored == state.packed))
         })?;
         if !is_ours {
             self.forget();
             return Ok(());
         }
-        self.with(|state| state.pack(self.sql.as_ref()))
+        self.with(|state| state.pack(self.sql.as_ref(), true))
     }
 
     /// Makes room of removed positions: the hashes that are left are given new ones. Within a transaction; what is in
@@ -329,7 +341,7 @@ impl SimilarityStore {
                 memory_bytes: state.bytes(),
                 blocks,
                 stored_bytes: bytes,
-                packed_through: state.packed.through,
+                packed_through: state.packed.as_ref().map_or(0, |head| head.through),
                 through: state.through,
             })
         })

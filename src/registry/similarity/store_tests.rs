@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::PdqHash;
+use super::packed::HASHES_PER_BLOCK;
 use super::store::{HashChange, Match, Reach, SimilarityStore, Wanted};
 use crate::ports::native::{NativeSql, SplitMix64};
 use crate::ports::{SqlStore, transact};
@@ -99,7 +100,7 @@ fn check(max_bytes: usize, seed: u64) {
                 let limit = if let Reach::Nearest(k) = reach { k } else { limit };
                 let min_quality = [0, 50, 100][usize::try_from(numbers.below(3)).unwrap()];
                 let wanted = Wanted { hash, reach, limit, min_quality };
-                let found = store.search(&wanted).unwrap();
+                let found = store.search(&[wanted]).unwrap().pop().unwrap();
                 let (matches, total) = expected(&model, &wanted);
                 assert_eq!(found.matches, matches, "{wanted:?}");
                 if matches!(reach, Reach::Distance(_)) {
@@ -145,8 +146,8 @@ fn what_is_made_of_later_records_is_not_packed_as_if_it_were_of_earlier_ones() {
     let store = SimilarityStore::new(Rc::clone(&sql), usize::MAX);
     let record = StoredHash { hash: PdqHash::from_bytes(&[7; 32]), quality: 80 };
     // Begun after event 4; event 5 inserted the record before its page was read.
-    let mut making = store.make(4);
-    making.add("a", record).unwrap();
+    let mut making = transact(sql.as_ref(), || store.make(4)).unwrap();
+    store.add(&mut making, &[("a".to_owned(), record)]).unwrap();
     store.install(making, 5);
     transact(sql.as_ref(), || store.pack()).unwrap();
     assert!(!SimilarityStore::new(Rc::clone(&sql), usize::MAX).load().unwrap(), "a wake would take event 5 in again");
@@ -155,4 +156,62 @@ fn what_is_made_of_later_records_is_not_packed_as_if_it_were_of_earlier_ones() {
     let woken = SimilarityStore::new(Rc::clone(&sql), usize::MAX);
     assert!(woken.load().unwrap());
     assert_eq!((woken.through().unwrap(), woken.figures().unwrap().hashes), (5, 1));
+}
+
+#[test]
+fn an_index_that_is_made_beside_one_that_somebody_else_packs_is_given_up() {
+    let sql: Rc<dyn SqlStore> = Rc::new(NativeSql::in_memory().unwrap());
+    let store = SimilarityStore::new(Rc::clone(&sql), usize::MAX);
+    let numbers = Numbers(RefCell::new(SplitMix64::new(1)));
+    let records: Vec<(String, StoredHash)> =
+        (0..HASHES_PER_BLOCK).map(|number| (format!("a{number}"), numbers.record())).collect();
+    let mut making = transact(sql.as_ref(), || store.make(4)).unwrap();
+    transact(sql.as_ref(), || store.add(&mut making, &records)).unwrap();
+    let other = SimilarityStore::new(Rc::clone(&sql), usize::MAX);
+    other.begin();
+    let change = HashChange { asset_id: "b", before: None, after: Some(numbers.record()) };
+    other.take(1, Some(change)).unwrap();
+    transact(sql.as_ref(), || other.pack()).unwrap();
+    let refused = transact(sql.as_ref(), || store.add(&mut making, &records)).unwrap_err();
+    assert!(refused.to_string().contains("expected to be the only one"), "{refused}");
+    store.install(making, 4);
+    transact(sql.as_ref(), || store.pack()).unwrap();
+    assert!(!store.is_loaded(), "what is packed is the other's");
+    assert!(store.load().unwrap());
+    assert_eq!(store.figures().unwrap().hashes, 1);
+}
+
+/// How many names are read to find one of many copies, and how much memory a search among them takes.
+#[test]
+fn many_copies_of_one_hash_are_searched_and_changed_in_bounded_memory() {
+    const COPIES: usize = 40_000;
+    for max_bytes in [usize::MAX, 0] {
+        let sql: Rc<dyn SqlStore> = Rc::new(NativeSql::in_memory().unwrap());
+        let store = SimilarityStore::new(Rc::clone(&sql), max_bytes);
+        store.begin();
+        let record = StoredHash { hash: PdqHash::from_bytes(&[7; 32]), quality: 80 };
+        let name = |number: usize| format!("a{number:05}");
+        for number in 0..COPIES {
+            // In another order than that of names.
+            let asset_id = name(number * 7_919 % COPIES);
+            let change = HashChange { asset_id: &asset_id, before: None, after: Some(record) };
+            store.take(Sequence::try_from(number + 1).unwrap(), Some(change)).unwrap();
+        }
+        transact(sql.as_ref(), || store.pack()).unwrap();
+        for number in 0..100 {
+            let asset_id = name(number * 3);
+            let change = HashChange { asset_id: &asset_id, before: Some(record), after: None };
+            store.take(Sequence::try_from(COPIES + number + 1).unwrap(), Some(change)).unwrap();
+        }
+        for reach in [Reach::Distance(0), Reach::Distance(31), Reach::Nearest(50)] {
+            let wanted = Wanted { hash: record.hash, reach, limit: 50, min_quality: 0 };
+            let found = store.search(&[wanted]).unwrap().pop().unwrap();
+            let names: Vec<&str> = found.matches.iter().map(|found| found.asset_id.as_str()).collect();
+            let expected: Vec<String> =
+                (0..COPIES).map(name).filter(|id| id[1..].parse::<usize>().unwrap() % 3 > 0).take(50).collect();
+            assert_eq!(names, expected, "{reach:?}, {max_bytes} bytes");
+            assert_eq!(found.total, COPIES - 100);
+        }
+        assert_eq!(store.figures().unwrap().hashes, u64::try_from(COPIES - 100).unwrap());
+    }
 }
