@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use super::Found;
-use super::hash::{Halves, PdqHash, half_distance};
+use super::hash::{Half, Halves, PdqHash, half_distance};
 
 /// Bands of a hash.
 const BANDS: usize = 16;
@@ -23,6 +23,8 @@ const VALUES: usize = 1 << 16;
 pub const MAX_DISTANCE: u32 = 31;
 /// The largest distance that bands find: all of them with the highest threshold.
 const FARTHEST: u32 = 63;
+/// Sums of thresholds that reach so far, each counted one more: from 0 on.
+const SUMS: usize = 65;
 /// Positions that are read before their hashes are looked at.
 const CHECKED_AT_ONCE: usize = 8_192;
 
@@ -80,8 +82,13 @@ const fn turns() -> [u16; 697] {
 }
 
 /// The value of a band of a hash, by its two halves.
-fn band_value(first: [u64; 2], second: [u64; 2], band: usize) -> usize {
-    let [a, b] = if band < BANDS / 2 { first } else { second };
+fn band_value(first: Half, second: Half, band: usize) -> usize {
+    value_in_half(if band < BANDS / 2 { first } else { second }, band)
+}
+
+/// The value of a band, by the half that it is in.
+#[inline(always)]
+fn value_in_half([a, b]: Half, band: usize) -> usize {
     let word = if band % 8 < 4 { a } else { b };
     // Sixteen bits fit any size.
     usize::from(u16::try_from((word >> (48 - 16 * (band % 4))) & 0xffff).unwrap_or(0))
@@ -146,46 +153,44 @@ impl Bands {
         let mut positions = Vec::with_capacity(plan.candidates.min(CHECKED_AT_ONCE));
         for ((number, band), buckets) in self.bands.iter().enumerate().zip(plan.buckets) {
             let value = band_value(query.first(), query.second(), number);
-            let ranges = || near_values(value, 0..buckets).map(|value| band.range(value));
+            let turns = TURNS.get(..buckets).unwrap_or_default();
             if buckets > 1 {
-                std::hint::black_box(ranges().map(|(start, end)| band.positions.touch(start, end)).sum::<u32>());
+                std::hint::black_box(band.touch(value, turns));
             }
-            ranges().for_each(|range| band.read(range, &check, &mut positions, found));
+            for turn in turns {
+                band.read(band.range(value ^ usize::from(*turn)), &check, &mut positions, found);
+            }
         }
         check.check(&positions, found);
     }
 }
 
-/// Those of the values nearest to one that are at some places in the order of how many bits differ.
-fn near_values(value: usize, places: Range<usize>) -> impl Iterator<Item = usize> {
-    TURNS.get(places).unwrap_or_default().iter().map(move |turn| value ^ usize::from(*turn))
-}
-
 /// The thresholds that cost least of those whose sum, each counted one more, is what is wanted.
 fn cheapest(costs: &Costs, wanted: usize, highest: usize) -> Plan {
     // Of each sum the least cost with the bands so far, and for each band which threshold led to it.
-    let mut least = vec![usize::MAX; wanted.saturating_add(1)];
+    let (mut least, mut chosen) = ([usize::MAX; SUMS], [[0_u8; SUMS]; BANDS]);
     if let Some(nothing) = least.first_mut() {
         *nothing = 0;
     }
-    let mut chosen: Vec<Vec<usize>> = Vec::with_capacity(BANDS);
-    for costs in costs {
-        let (mut next, mut chosen_here) = (vec![usize::MAX; least.len()], vec![0; least.len()]);
-        for (threshold, cost) in costs.iter().enumerate().take(highest.saturating_add(1)) {
-            let sums = next.iter_mut().zip(&mut chosen_here).skip(threshold);
-            for ((sum, chosen), before) in sums.zip(&least) {
-                if before.saturating_add(*cost) < *sum {
-                    (*sum, *chosen) = (before.saturating_add(*cost), threshold);
+    for (costs, chosen) in costs.iter().zip(&mut chosen) {
+        let mut next = [usize::MAX; SUMS];
+        for (threshold, cost) in (0_u8..).zip(costs).take(highest.saturating_add(1)) {
+            let first = usize::from(threshold);
+            for sum in first..=wanted {
+                let Some(before) = least.get(sum - first) else { continue };
+                let (Some(best), Some(chosen)) = (next.get_mut(sum), chosen.get_mut(sum)) else { continue };
+                let all = before.saturating_add(*cost);
+                if all < *best {
+                    (*best, *chosen) = (all, threshold);
                 }
             }
         }
         least = next;
-        chosen.push(chosen_here);
     }
     let cost = least.get(wanted).copied().unwrap_or(usize::MAX);
     let (mut buckets, mut left) = ([0; BANDS], wanted);
     for (buckets, chosen) in buckets.iter_mut().zip(&chosen).rev() {
-        let threshold = chosen.get(left).copied().unwrap_or_default();
+        let threshold = usize::from(chosen.get(left).copied().unwrap_or_default());
         *buckets = BUCKETS.get(threshold).copied().unwrap_or_default();
         left = left.saturating_sub(threshold);
     }
@@ -228,11 +233,10 @@ impl Check<'_> {
 impl Band {
     /// Sorts the positions by counting.
     fn build(halves: &Halves, band: usize) -> Self {
-        let values =
-            || halves.firsts().iter().zip(halves.seconds()).map(|(first, second)| band_value(*first, *second, band));
+        let halves = if band < BANDS / 2 { halves.firsts() } else { halves.seconds() };
         let mut starts = vec![0_u32; VALUES + 1];
-        for value in values() {
-            if let Some(count) = starts.get_mut(value + 1) {
+        for half in halves {
+            if let Some(count) = starts.get_mut(value_in_half(*half, band) + 1) {
                 *count += 1;
             }
         }
@@ -243,11 +247,13 @@ impl Band {
         }
         let mut positions = PackedPositions::new(halves.len());
         // Each value's start moves to its end, which is the next one's start: afterwards all are one value too far.
-        for (position, value) in (0_u32..).zip(values()) {
-            if let Some(start) = starts.get_mut(value) {
+        let mut position = 0;
+        for half in halves {
+            if let Some(start) = starts.get_mut(value_in_half(*half, band)) {
                 positions.set(*start, position);
                 *start += 1;
             }
+            position += 1;
         }
         starts.copy_within(0..VALUES, 1);
         if let Some(start) = starts.first_mut() {
@@ -260,6 +266,7 @@ impl Band {
         self.starts.len() * size_of::<u32>() + self.positions.bytes()
     }
 
+    #[inline(always)]
     fn range(&self, value: usize) -> (u32, u32) {
         match self.starts.get(value..value + 2) {
             Some([start, end]) => (*start, *end),
@@ -269,9 +276,22 @@ impl Band {
 
     /// How many hashes have one of the values near to one at these places.
     fn count(&self, value: usize, places: Range<usize>) -> usize {
-        let counts =
-            near_values(value, places).map(|value| self.range(value)).map(|(start, end)| end.saturating_sub(start));
-        usize::try_from(counts.sum::<u32>()).unwrap_or(usize::MAX)
+        let mut count = 0_u32;
+        for turn in TURNS.get(places).unwrap_or_default() {
+            let (start, end) = self.range(value ^ usize::from(*turn));
+            count = count.wrapping_add(end.wrapping_sub(start));
+        }
+        usize::try_from(count).unwrap_or(usize::MAX)
+    }
+
+    /// Reads a byte at both ends of the slots of some values near to one, so that memory is waited for once and not for each.
+    fn touch(&self, value: usize, turns: &[u16]) -> u32 {
+        let mut touched = 0_u32;
+        for turn in turns {
+            let (start, end) = self.range(value ^ usize::from(*turn));
+            touched = touched.wrapping_add(self.positions.touch(start)).wrapping_add(self.positions.touch(end));
+        }
+        touched
     }
 
     /// Reads the positions of a range of slots, and checks those that were read when they are many.
@@ -310,6 +330,7 @@ impl PackedPositions {
     }
 
     /// The byte that a slot begins in, and at which bit.
+    #[inline(always)]
     fn place(&self, slot: u32) -> (usize, u32) {
         let bit = u64::from(slot) * u64::from(self.bits);
         (usize::try_from(bit / 8).unwrap_or(usize::MAX), u32::try_from(bit % 8).unwrap_or(0))
@@ -319,11 +340,10 @@ impl PackedPositions {
         (1 << self.bits) - 1
     }
 
-    /// Reads a byte at both ends of some slots, so that memory is waited for once where several of such are touched, and
-    /// not once for each.
-    fn touch(&self, start: u32, end: u32) -> u32 {
-        let byte = |slot| self.bytes.get(self.place(slot).0).copied().map_or(0, u32::from);
-        byte(start).wrapping_add(byte(end))
+    /// The byte that a slot begins in.
+    #[inline(always)]
+    fn touch(&self, slot: u32) -> u32 {
+        self.bytes.get(self.place(slot).0).copied().map_or(0, u32::from)
     }
 
     /// Adds the positions of some slots.

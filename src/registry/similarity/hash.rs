@@ -89,6 +89,7 @@ impl fmt::Debug for PdqHash {
 }
 
 /// How many bits of two halves differ.
+#[inline(always)]
 pub fn half_distance(left: Half, right: Half) -> u32 {
     (left[0] ^ right[0]).count_ones() + (left[1] ^ right[1]).count_ones()
 }
@@ -135,6 +136,7 @@ impl Halves {
     }
 
     /// The hash at a place.
+    #[inline(always)]
     pub fn get(&self, place: usize) -> Option<PdqHash> {
         Some(PdqHash::of_halves(*self.first.get(place)?, *self.second.get(place)?))
     }

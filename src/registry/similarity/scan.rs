@@ -46,24 +46,35 @@ pub fn within(halves: &Halves, positions: Range<usize>, query: PdqHash, max_dist
     }
 }
 
-/// The same of whole hashes.
-#[inline(never)]
-fn near_hashes(firsts: &[Half; GROUP], seconds: &[Half; GROUP], [a, b]: Half, [c, d]: Half, beyond: u32) -> u32 {
-    let mut near = 0;
-    for (first, second) in firsts.iter().zip(seconds) {
-        near |= (half_distance(*first, [a, b]) + half_distance(*second, [c, d])).wrapping_sub(beyond);
-    }
-    near
-}
-
 /// Whether one of the first halves of a group is near: the sign bit of the answer.
 #[inline(never)]
-fn near_firsts(firsts: &[Half; GROUP], query: Half, beyond: u32) -> u32 {
-    let mut near = 0;
-    for first in firsts {
-        near |= half_distance(*first, query).wrapping_sub(beyond);
+fn near_firsts([a, b, c, d, e, f, g, h]: &[Half; GROUP], query: Half, beyond: u32) -> u32 {
+    let near = |first: &Half| half_distance(*first, query).wrapping_sub(beyond);
+    (near(a) | near(b)) | (near(c) | near(d)) | (near(e) | near(f)) | (near(g) | near(h))
+}
+
+struct Nearness {
+    first: Half,
+    second: Half,
+    beyond: u32,
+}
+
+impl Nearness {
+    #[inline(always)]
+    fn of(&self, first: &Half, second: &Half) -> u32 {
+        (half_distance(*first, self.first) + half_distance(*second, self.second)).wrapping_sub(self.beyond)
     }
-    near
+}
+
+/// The same of whole hashes. Written out, for it is called for each group and has to call nothing.
+#[inline(never)]
+fn near_hashes(firsts: &[Half; GROUP], seconds: &[Half; GROUP], queries: [Half; 2], beyond: u32) -> u32 {
+    let ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]) = (firsts, seconds);
+    let near = Nearness { first: queries[0], second: queries[1], beyond };
+    (near.of(a, i) | near.of(b, j))
+        | (near.of(c, k) | near.of(d, l))
+        | (near.of(e, m) | near.of(f, n))
+        | (near.of(g, o) | near.of(h, p))
 }
 
 impl Block<'_> {
@@ -86,12 +97,12 @@ impl Block<'_> {
     /// Reads all of both halves. Answers nothing of the first ones.
     #[inline(never)]
     fn both(&self, found: &mut Vec<Found>) -> usize {
-        let (first, second) = (self.query.first(), self.query.second());
+        let queries = [self.query.first(), self.query.second()];
         let beyond = self.max_distance.saturating_add(1);
         let (groups, rest) = self.firsts.as_chunks::<GROUP>();
         let mut number = 0;
         for (firsts, seconds) in groups.iter().zip(self.seconds.as_chunks::<GROUP>().0) {
-            if near_hashes(firsts, seconds, first, second, beyond) > i32::MAX.unsigned_abs() {
+            if near_hashes(firsts, seconds, queries, beyond) > i32::MAX.unsigned_abs() {
                 self.add(number, GROUP, found);
             }
             number += GROUP;
