@@ -208,18 +208,39 @@ fn a_body_of_json_is_all_or_nothing() {
 
 #[test]
 fn a_hundred_thousand_hashes_are_few_rows() {
-    let object = Object::wake(&World::new(1).unwrap());
+    const BLOCKS: u64 = 100_000_u64.div_ceil(8_192);
+    const BLOCKS_OF_NAMES: u64 = 100_000_u64.div_ceil(512);
+    let world = World::new(1).unwrap();
+    let object = Object::wake(&world);
     let list: String = (0..100_000).map(|number| numbered(number) + "\n").collect();
     let before = object.service.engine().counters().rows_written;
     let report = batch(&object, "", "text/plain", &list);
     assert_eq!(counts(&report), [100_000, 0, 0], "{report}");
     let rows = object.service.engine().counters().rows_written - before;
     assert!(rows < 1_000, "{rows} rows for 100,000 hashes");
-    let search = json!({"pdqHash": numbered(77_777), "maxDistance": 0}).to_string();
-    let (status, found) = send(&object, "POST", "/hashes/search", "application/json", &search);
-    assert_eq!(
-        (status, &found["matches"][0]["assetId"]),
-        (200, &json!(format!("pdq-{}", numbered(77_777)))),
-        "{found}"
+    let search = |object: &Object| {
+        let before = object.service.engine().counters();
+        let search = json!({"pdqHash": numbered(77_777), "maxDistance": 0}).to_string();
+        let (status, found) = send(object, "POST", "/hashes/search", "application/json", &search);
+        let expected = json!(format!("pdq-{}", numbered(77_777)));
+        assert_eq!((status, &found["matches"][0]["assetId"]), (200, &expected), "{found}");
+        object.service.engine().counters().since(before)
+    };
+    let first = search(&object);
+    let woken = Object::wake(&world);
+    // What an object reads when it wakes, whatever it is asked.
+    assert_eq!(send(&woken, "GET", "/settings", "application/json", "").0, 200);
+    let wake = search(&woken);
+    let later = search(&woken);
+    println!(
+        "{rows} rows for 100,000 hashes; the search that packs them writes {}, one after a wake reads {}, the next {}",
+        first.rows_written, wake.rows_read, later.rows_read
     );
+    // Packed after every 32,768 events: a block of each kind that is begun is written again by the next, and the head.
+    let packings = 100_000_u64.div_ceil(32_768);
+    assert!(first.rows_written <= BLOCKS + BLOCKS_OF_NAMES + packings * 3, "{first:?}");
+    // The blocks of hashes, one of names, and some of the object itself.
+    assert!(wake.rows_read <= BLOCKS + 20, "{wake:?}");
+    assert_eq!((wake.rows_written, later.rows_written), (0, 0));
+    assert!(later.rows_read <= 2, "{later:?}");
 }

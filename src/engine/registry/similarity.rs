@@ -8,11 +8,13 @@ use crate::engine::{Engine, Tier};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::registry::records::{StoredHash, not_a_record};
 use crate::registry::schema::HASHES;
-use crate::registry::similarity::store::{HashChange, IndexFigures, Matches, PACK_AFTER, SearchFigures, Wanted};
+use crate::registry::similarity::store::{HashChange, IndexFigures, Matches, SearchFigures, Wanted};
 use crate::types::{Json, Sequence};
 
 /// Records of one page while the index is made of them.
 const PAGE: usize = 1_000;
+/// Events that are taken in before they are packed: their names are in memory until then.
+const FOLLOWED_MAX_EVENTS: usize = 32_768;
 /// How often a search begins again because what it found was damaged.
 const ATTEMPTS: u32 = 3;
 
@@ -142,7 +144,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes in events up to one, but not more than should be packed before others are; whether that was all.
+    /// Takes in events up to one, but not too many before they can be packed; whether that was all.
     fn follow_some_hashes(&self, through: Sequence) -> Result<bool> {
         let after = self.similarity.through()?;
         let last = self.last_sequence()?.min(through);
@@ -150,10 +152,10 @@ impl Engine {
             return Ok(true);
         }
         let references = References { documents: self.hot.as_ref(), dropped: true };
-        let mut room = PACK_AFTER;
+        let mut room = FOLLOWED_MAX_EVENTS;
         let mut take = |event: LoggedEvent| {
             let change = change(&event);
-            room = room.saturating_sub(u64::from(change.is_some()));
+            room = room.saturating_sub(usize::from(change.is_some()));
             self.similarity.take(event.sequence, change)?;
             Ok(if room == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
