@@ -275,6 +275,7 @@ pub fn schemas() -> Value {
     let figures = answer(&[
         ("keys", count()),
         ("removed", count()),
+        ("searchedBy", json!({"enum": ["bands", "scan", "blocks"]})),
         ("memoryBytes", count()),
         ("blocks", count()),
         ("storedBytes", count()),

@@ -225,6 +225,7 @@ fn figures(index: &IndexFigures) -> Value {
     json!({
         "keys": index.hashes,
         "removed": index.removed,
+        "searchedBy": index.held.name(),
         "memoryBytes": index.memory_bytes,
         "blocks": index.blocks,
         "storedBytes": index.stored_bytes,

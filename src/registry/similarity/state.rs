@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 
 use super::block_io::{each_block, full, number, places, read_block, read_names, remove_after};
 use super::packed::{HASHES_PER_BLOCK, Head, NAMES_PER_BLOCK, Names, hashes_to_bytes, names_to_bytes};
-use super::store::HashChange;
+use super::store::{HashChange, Held};
 use super::{HashIndex, PdqHash, SearchStats};
 use crate::error::Result;
 use crate::ports::SqlStore;
@@ -103,6 +103,15 @@ impl State {
         let removed = self.removed.serialized_size();
         let tags = self.tags.as_ref().map_or(0, Tags::bytes);
         [self.index.bytes(), self.qualities.capacity(), names, removed, tags].iter().sum()
+    }
+
+    /// How hashes are searched. Few are scanned as fast as they are found by bands.
+    pub(super) fn held(&self) -> Held {
+        match (self.base, self.has_room_for_bands()) {
+            (1.., _) => Held::Blocks,
+            (0, true) => Held::Bands,
+            (0, false) => Held::Scan,
+        }
     }
 
     /// Positions that were given.

@@ -67,6 +67,29 @@ pub struct Matches {
     pub stats: SearchStats,
 }
 
+/// How the hashes of an index are searched, by what there is memory for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Held {
+    /// By their bands.
+    #[default]
+    Bands,
+    /// One after the other, in memory.
+    Scan,
+    /// One after the other, in their blocks.
+    Blocks,
+}
+
+impl Held {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bands => "bands",
+            Self::Scan => "scan",
+            Self::Blocks => "blocks",
+        }
+    }
+}
+
 /// How large an index is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IndexFigures {
@@ -74,6 +97,8 @@ pub struct IndexFigures {
     pub hashes: u64,
     /// Positions whose hash is removed.
     pub removed: u64,
+    /// How they are searched.
+    pub held: Held,
     /// Bytes in memory.
     pub memory_bytes: usize,
     /// Blocks, and their bytes.
@@ -338,6 +363,7 @@ impl SimilarityStore {
             Ok(IndexFigures {
                 hashes: positions.saturating_sub(state.removed.len()),
                 removed: state.removed.len(),
+                held: state.held(),
                 memory_bytes: state.bytes(),
                 blocks,
                 stored_bytes: bytes,

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use super::PdqHash;
 use super::packed::HASHES_PER_BLOCK;
-use super::store::{HashChange, Match, Reach, SimilarityStore, Wanted};
+use super::store::{HashChange, Held, Match, Reach, SimilarityStore, Wanted};
 use crate::ports::native::{NativeSql, SplitMix64};
 use crate::ports::{SqlStore, transact};
 use crate::registry::records::StoredHash;
@@ -211,6 +211,8 @@ fn many_copies_of_one_hash_are_searched_and_changed_in_bounded_memory() {
             assert_eq!(names, expected, "{reach:?}, {max_bytes} bytes");
             assert_eq!(found.total, COPIES - 100);
         }
-        assert_eq!(store.figures().unwrap().hashes, u64::try_from(COPIES - 100).unwrap());
+        let figures = store.figures().unwrap();
+        assert_eq!(figures.hashes, u64::try_from(COPIES - 100).unwrap());
+        assert_eq!(figures.held, if max_bytes > 0 { Held::Bands } else { Held::Blocks });
     }
 }
