@@ -308,6 +308,22 @@ fn what_cannot_be_is_refused_and_writes_nothing() {
     // No 32-bit float is read as JSON at all.
     registry.refused("POST", "/records", &record("a", json!(big)), 400, "");
     registry.refused("POST", "/embeddings/search", &json!({"vector": big}), 400, "");
+    // By the routes of any collection, too.
+    let floats = |numbers: &[f32]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+    let docs = "/collections/hash_records/docs";
+    for bad in [floats(&[1.0; DIMENSION - 1]), floats(&[0.0; DIMENSION]), floats(&[f32::NAN; DIMENSION]), vec![0; 3]] {
+        let (_, document) = documents("plain", &bad);
+        registry.refused("PUT", &format!("{docs}/plain"), &document, 422, "/embedding");
+        registry.refused("POST", docs, &document, 422, "/embedding");
+        let operations =
+            json!({"operations": [{"op": "upsert", "collection": "hash_records", "id": "plain", "doc": document}]});
+        registry.refused("POST", "/batch", &operations, 422, "/operations/0/doc/embedding");
+        let patch = json!({"embedding": document["embedding"]});
+        registry.refused("PATCH", &format!("{docs}/plain"), &patch, 422, "/embedding");
+    }
+    let (_, right) = documents("plain", &floats(&[1.0; DIMENSION]));
+    registry.ok("PUT", &format!("{docs}/plain"), &right);
+    registry.ok("PATCH", &format!("{docs}/plain"), &json!({"embedding": null}));
     registry.insert("a", &[1.0; DIMENSION]);
     for (search, pointer) in [
         (json!({"vector": ones(3)}), "/vector"),

@@ -60,7 +60,10 @@ impl Engine {
             if several && self.warm.may_hold_documents() {
                 self.hot.bump_cache_generation()?;
             }
-            let outcomes = self.hot.write(writes, context, now, refused)?;
+            let outcomes = match self.is_registry() {
+                true => self.write_checked(writes, context, now, refused)?,
+                false => self.hot.write(writes, context, now, refused)?,
+            };
             then(&outcomes)?;
             Ok(outcomes)
         })?;

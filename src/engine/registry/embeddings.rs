@@ -6,11 +6,13 @@ use crate::cdc::{LoggedEvent, References};
 use crate::engine::query::{FieldPath, Query};
 use crate::engine::{Engine, Tier};
 use crate::error::{ErrorKind, Result, StorageError};
+use crate::hot::{Mutation, Write, WriteOutcome};
+use crate::registry::embeddings::check_vector;
 use crate::registry::embeddings::store::{EmbeddingChange, Matches, Wanted};
-use crate::registry::records::{NewHash, invalid, not_a_record, stored_embedding};
+use crate::registry::records::{embedding, invalid, not_a_record, stored_embedding};
 use crate::registry::schema::HASHES;
 use crate::registry::settings::{EmbeddingSettings, Settings};
-use crate::types::{Json, Sequence, StorageTier};
+use crate::types::{ChangeContext, Json, Sequence, StorageTier, Timestamp};
 
 /// Records of one page while the index is made of them: of the longest embeddings, some megabytes.
 const PAGE: usize = 100;
@@ -40,23 +42,51 @@ impl Engine {
         })
     }
 
-    /// Refuses an embedding of another dimension than the tenant's.
-    pub fn check_embedding(&self, hash: &NewHash) -> Result<()> {
-        if hash.dimension.is_none() {
-            return Ok(());
+    /// Refuses the embedding of a hash record, or of a patch of one, that is not of the tenant's dimension.
+    pub(super) fn check_embedding(&self, text: &str) -> Result<()> {
+        let Some(vector) = embedding(text)? else { return Ok(()) };
+        let Some(declared) = self.registry_settings()?.embedding.map(|embedding| embedding.dimension) else {
+            let detail =
+                "expected none before its dimension is declared by PUT …/settings {\"embedding\":{\"dimension\":…}}";
+            return Err(invalid("/embedding", detail));
+        };
+        if vector.len() != declared {
+            let detail = format!("expected {declared} numbers, as the tenant's settings say, got {}", vector.len());
+            return Err(invalid("/embedding", detail));
         }
-        match (hash.dimension, self.registry_settings()?.embedding.map(|embedding| embedding.dimension)) {
-            (None, _) => Ok(()),
-            (Some(got), Some(declared)) if got == declared => Ok(()),
-            (Some(got), Some(declared)) => {
-                let detail = format!("expected {declared} numbers, as the tenant's settings say, got {got}");
-                Err(invalid("/embedding", detail))
-            }
-            (Some(_), None) => {
-                let detail = "expected none before its dimension is declared by PUT …/settings {\"embedding\":{\"dimension\":…}}";
-                Err(invalid("/embedding", detail))
+        let checked = check_vector(&vector, declared);
+        checked.map_err(|error| invalid("/embedding", error.message().to_owned()))
+    }
+
+    /// Writes to hot what has embeddings of the tenant's dimension, or none; the others are refused. Within a transaction.
+    pub(in crate::engine) fn write_checked(
+        &self,
+        writes: &[Write],
+        context: &ChangeContext,
+        now: Timestamp,
+        refused: &mut dyn FnMut(usize, StorageError) -> Result<()>,
+    ) -> Result<Vec<WriteOutcome>> {
+        let check = |write: &Write| match &write.mutation {
+            Mutation::Insert(document) | Mutation::Upsert(document) => self.check_embedding(&document.text),
+            Mutation::Merge { patch, .. } => self.check_embedding(patch),
+            Mutation::Delete { .. } => Ok(()),
+        };
+        let (mut wrong, mut places) = (false, Vec::with_capacity(writes.len()));
+        for (place, write) in writes.iter().enumerate() {
+            match if *write.collection == *HASHES { check(write) } else { Ok(()) } {
+                Ok(()) => places.push(place),
+                Err(error) => {
+                    refused(place, error)?;
+                    wrong = true;
+                }
             }
         }
+        if !wrong {
+            return self.hot.write(writes, context, now, refused);
+        }
+        let right: Vec<Write> = places.iter().filter_map(|place| writes.get(*place)).cloned().collect();
+        let mut refused_of = |place: usize, error| refused(places.get(place).copied().unwrap_or(place), error);
+        self.hot.write(&right, context, now, &mut refused_of)
     }
 
     /// The vector that is meant.

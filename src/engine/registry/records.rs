@@ -97,7 +97,6 @@ impl Engine {
         self.check_assets(conflicting.as_slice())?;
         let mut finish = |outcomes: &[WriteOutcome]| {
             self.check_assets(conflicting.as_slice())?;
-            self.check_embedding_of(record)?;
             let Some(hash) = detecting else { return answer(outcomes, None) };
             // All that was committed before this transaction.
             let before = outcomes.first().map_or(0, |outcome| outcome.sequence.saturating_sub(1));
@@ -110,7 +109,7 @@ impl Engine {
 
     fn check_embedding_of(&self, record: &Insert) -> Result<()> {
         let Some(hash) = &record.hash else { return Ok(()) };
-        let checked = self.check_embedding(hash);
+        let checked = self.check_embedding(&hash.document.text);
         if record.asset.is_some() { checked.map_err(|error| error.under("/hashes")) } else { checked }
     }
 

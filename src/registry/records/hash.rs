@@ -42,8 +42,6 @@ pub struct NewHash {
     pub hash: PdqHash,
     /// Its quality.
     pub quality: u8,
-    /// Numbers of its embedding, if it has one.
-    pub dimension: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -97,7 +95,7 @@ impl HashFields {
                 updated_at: &now,
             },
         )?;
-        Ok(NewHash { document, hash: self.hash, quality: self.quality, dimension: None })
+        Ok(NewHash { document, hash: self.hash, quality: self.quality })
     }
 }
 
@@ -135,7 +133,7 @@ impl HashBody<'_> {
                 updated_at: &now,
             },
         )?;
-        Ok(NewHash { document, hash, quality, dimension: self.embedding.as_ref().map(Vec::len) })
+        Ok(NewHash { document, hash, quality })
     }
 }
 
@@ -180,16 +178,26 @@ fn embedding_text(embedding: &[f32]) -> Result<String> {
     Ok(STANDARD.encode(bytes))
 }
 
+/// The embedding of a hash record, or of a patch of one, if it has one; refused when it is none.
+pub fn embedding(document: &str) -> Result<Option<Vec<f32>>> {
+    #[derive(Deserialize)]
+    struct Fields {
+        embedding: Option<String>,
+    }
+    let refused = || invalid("/embedding", "expected 32-bit floats, little-endian, in Base64, got something else");
+    let fields: Fields = serde_json::from_str(document).map_err(|_| refused())?;
+    let Some(text) = fields.embedding else { return Ok(None) };
+    let bytes = STANDARD.decode(text).map_err(|_| refused())?;
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    if rest.is_empty() {
+        return Ok(Some(numbers.iter().map(|number| f32::from_le_bytes(*number)).collect()));
+    }
+    Err(refused())
+}
+
 /// The embedding of a stored hash record, if it has one that can be read.
 pub fn stored_embedding(document: &str) -> Option<Vec<f32>> {
-    #[derive(Deserialize)]
-    struct Fields<'d> {
-        embedding: Option<&'d str>,
-    }
-    let fields: Fields<'_> = serde_json::from_str(document).ok()?;
-    let bytes = STANDARD.decode(fields.embedding?).ok()?;
-    let (numbers, rest) = bytes.as_chunks::<4>();
-    rest.is_empty().then(|| numbers.iter().map(|number| f32::from_le_bytes(*number)).collect())
+    embedding(document).ok().flatten()
 }
 
 /// What a search needs of a stored hash record.
@@ -235,9 +243,15 @@ mod tests {
         let record = read(&body(r#","embedding":[1.0,-2.5]"#), Some("a1")).unwrap();
         assert!(record.document.text.contains(&HEX.to_lowercase()), "{}", record.document.text);
         assert!(record.document.text.contains(r#""embedding":"AACAPwAAIMA=""#), "{}", record.document.text);
-        assert_eq!(record.dimension, Some(2));
         assert_eq!(stored_embedding(&record.document.text), Some(vec![1.0, -2.5]));
         assert_eq!(stored_embedding(r#"{"embedding":"AACA"}"#), None);
+        assert_eq!(embedding(r#"{"embedding":"AACAPw=="}"#).unwrap(), Some(vec![1.0]));
+        assert_eq!(embedding(r#"{"embedding":"\u0041ACAPw=="}"#).unwrap(), Some(vec![1.0]));
+        assert_eq!(embedding(r#"{"embedding":null}"#).unwrap(), None);
+        for bad in [r#""AACA""#, r#""A A=""#, "5", "[1]"] {
+            let error = embedding(&format!("{{\"embedding\":{bad}}}")).unwrap_err();
+            assert_eq!(error.fields()[0].pointer, "/embedding", "{bad}");
+        }
         let stored = StoredHash::of(&record.document.text).unwrap();
         assert_eq!(stored, StoredHash { hash: PdqHash::from_hex(HEX).unwrap(), quality: 100 });
         assert_eq!(StoredHash::of("{}").unwrap_err().kind(), crate::error::ErrorKind::Corrupt);

@@ -5,7 +5,7 @@ mod hash;
 mod moment;
 
 pub use asset::{NewAsset, asset_id_of_hash, asset_of_hash, asset_patch};
-pub use hash::{HashBody, HashFields, NewHash, StoredHash, read_hash, stored_embedding};
+pub use hash::{HashBody, HashFields, NewHash, StoredHash, embedding, read_hash, stored_embedding};
 pub use moment::Moment;
 
 use serde::Serialize;

@@ -34,7 +34,6 @@ impl ReadLines for JsonLines<'_> {
         }
         let hash: HashBody<'_> = parse(text, "insert hash")?;
         let record = hash.record(None, &self.0.new_id()?, self.0.now_ms())?;
-        self.0.check_embedding(&record)?;
         let bytes = record.document.text.len();
         Ok(Line::Entry(Box::new(Entry { owner: None, write: inserting(HASHES, record.document), bytes })))
     }

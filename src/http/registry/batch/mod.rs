@@ -78,7 +78,6 @@ async fn insert_all(engine: &Engine, request: &mut Request, principal: &Principa
     let mut writes = Vec::with_capacity(hashes.len());
     for (place, MapOnly(hash)) in hashes.iter().enumerate() {
         let record = hash.record(None, &engine.new_id()?, engine.now_ms());
-        let record = record.and_then(|record| engine.check_embedding(&record).map(|()| record));
         let record = record.map_err(|error| placed(error, place))?;
         writes.push(inserting(HASHES, record.document));
     }
