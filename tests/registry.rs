@@ -15,6 +15,7 @@ mod support;
 use serde_json::{Value, json};
 use support::{Object, parsed, request_to};
 use thermocline::http::message::Response;
+use thermocline::ports::Clock as _;
 use thermocline::ports::native::{World, run};
 
 const REGISTRY: &str = "/v1/registry/acme";
@@ -389,6 +390,68 @@ fn collisions_are_appended_reviewed_and_never_changed() {
         assert!(world.ports().sql.query(&statement, &[]).is_err(), "{statement}");
     }
     assert_eq!(ids("").len(), 2);
+}
+
+#[test]
+fn the_last_review_is_the_last_that_was_committed_and_reviews_are_bounded() {
+    let world = World::new(1).unwrap();
+    let registry = Registry::wake(&world);
+    registry.insert("a", HASH, "k1");
+    registry.insert("b", HASH, "k2");
+    let collision = json!({"primaryAssetId": "a", "conflictingAssetId": "b", "similarityScores": [0.5], "conflictType": "copy", "lineageDiff": {}});
+    let review = |label: &str, notes: &str| json!({"label": label, "reviewedBy": "mia", "notes": notes});
+    let id = registry.ok("POST", "/collisions", &collision)["collisionId"].as_str().unwrap().to_owned();
+    let path = format!("/collisions/{id}/reviews");
+    registry.ok("POST", &path, &review("suspicious", "first"));
+    // By an instance whose clock is behind; and in the same millisecond.
+    world.clock.set(world.clock.now_ms() - 60_000);
+    let behind = Registry::wake(&world);
+    for number in 0..20 {
+        behind.ok("POST", &path, &review("not_similar", &number.to_string()));
+    }
+    let read = behind.get(&format!("/collisions/{id}"));
+    assert_eq!((&read["reviewerLabel"], &read["reviewerNotes"]), (&json!("not_similar"), &json!("19")));
+    let notes: Vec<&str> =
+        read["reviews"].as_array().unwrap().iter().map(|one| one["notes"].as_str().unwrap()).collect();
+    assert_eq!(notes[..3], ["first", "0", "1"]);
+    for _ in 21..1_000 {
+        behind.ok("POST", &path, &review("not_similar", ""));
+    }
+    assert_eq!(behind.refused("POST", &path, &review("not_similar", "one more")).0, 409);
+}
+
+#[test]
+fn a_page_of_collisions_ends_where_their_reviews_are_many_bytes() {
+    let world = World::new(1).unwrap();
+    let registry = Registry::wake(&world);
+    registry.insert("a", HASH, "k1");
+    registry.insert("b", HASH, "k2");
+    let collision = json!({"primaryAssetId": "a", "conflictingAssetId": "b", "similarityScores": [0.5], "conflictType": "copy", "lineageDiff": {}});
+    let review = json!({"label": "suspicious", "reviewedBy": "mia", "notes": "🖼".repeat(1_000)});
+    let mut logged: Vec<String> = Vec::new();
+    for _ in 0..32 {
+        let id = registry.ok("POST", "/collisions", &collision)["collisionId"].as_str().unwrap().to_owned();
+        world.clock.advance(1);
+        (0..50).for_each(|_| drop(registry.ok("POST", &format!("/collisions/{id}/reviews"), &review)));
+        logged.insert(0, id);
+    }
+    for query in ["", "&reviewerLabel=suspicious"] {
+        let (mut listed, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+        loop {
+            let page = registry.get(&format!("/collisions?limit=1000{query}{cursor}"));
+            pages += 1;
+            for one in page["items"].as_array().unwrap() {
+                assert_eq!(one["reviews"].as_array().unwrap().len(), 50);
+                listed.push(one["collisionId"].as_str().unwrap().to_owned());
+            }
+            match page["cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(listed, logged, "each once, newest first");
+        assert!(pages > 1, "{pages} pages of {} bytes of notes", 32 * 50 * 4_000);
+    }
 }
 
 #[test]

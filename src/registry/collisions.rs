@@ -1,7 +1,7 @@
 //! Collisions and their reviews: entries that are only ever added.
 //!
 //! A collision never changes. What is thought of it is its last review's; the reviews are entries of the same log, each naming
-//! its collision.
+//! its collision and numbered in the order in which they were committed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -14,6 +14,8 @@ use crate::types::{StorageTier, Timestamp};
 
 /// Bytes of an entry: what one leaf of the log may hold.
 pub const ENTRY_MAX_BYTES: usize = 60 * 1024;
+/// Reviews of one collision.
+pub const REVIEWS_MAX: usize = 1_000;
 /// Characters of a reviewer's id.
 const REVIEWER_MAX_CHARACTERS: usize = 255;
 
@@ -63,6 +65,7 @@ struct StoredReview<'b> {
     id: &'b str,
     entry: &'static str,
     collision_id: &'b str,
+    review_number: usize,
     label: &'b str,
     #[serde(skip_serializing_if = "Option::is_none")]
     notes: Option<&'b str>,
@@ -102,8 +105,8 @@ impl NewCollision<'_> {
 }
 
 impl NewReview {
-    /// The entry of this review of a collision.
-    pub fn entry(&self, id: &str, collision: &str, now: Timestamp) -> Result<NewDocument> {
+    /// The entry of this review of a collision, which has so many.
+    pub fn entry(&self, id: &str, collision: &str, reviews: usize, now: Timestamp) -> Result<NewDocument> {
         if !LABELS.contains(&self.label.as_str()) {
             let known = LABELS.join(", ");
             return Err(invalid("/label", format!("expected one of {known}, got {:?}", shortened(&self.label))));
@@ -123,6 +126,7 @@ impl NewReview {
             id,
             entry: "review",
             collision_id: collision,
+            review_number: reviews.saturating_add(1),
             label: &self.label,
             notes: self.notes.as_deref().filter(|notes| !notes.is_empty()),
             reviewed_by: &self.reviewed_by,
@@ -177,11 +181,12 @@ struct ReadCollision<'d> {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Review {
-    #[serde(skip_serializing)]
-    id: String,
     /// The collision that it is of.
     #[serde(skip_serializing)]
     pub collision_id: String,
+    /// Its place among the collision's reviews, from 1 on.
+    #[serde(skip_serializing)]
+    review_number: usize,
     /// What the reviewer found.
     pub label: String,
     notes: Option<String>,
@@ -191,17 +196,21 @@ pub struct Review {
 }
 
 impl Review {
+    /// Bytes of its texts, about.
+    pub fn bytes(&self) -> usize {
+        let notes = self.notes.as_ref().map_or(0, String::len);
+        [self.collision_id.len(), self.label.len(), notes, self.reviewed_by.len(), size_of::<Self>()].iter().sum()
+    }
+
     /// Of a document's text.
     pub fn of(document: &str) -> Result<Self> {
         serde_json::from_str(document).map_err(|error| super::records::not_a_record().caused_by(error))
     }
 }
 
-/// Puts reviews in the order in which they were made: ids tell it where times are the same.
+/// Puts reviews in the order in which they were committed, which clocks do not tell.
 pub fn sort(reviews: &mut [Review]) {
-    crate::types::sorting::sort_by(reviews, |left, right| {
-        (&left.reviewed_at, &left.id).cmp(&(&right.reviewed_at, &right.id))
-    });
+    crate::types::sorting::sort_by_key(reviews, |review| review.review_number);
 }
 
 /// What follows from a collision's reviews.
@@ -245,7 +254,7 @@ mod tests {
     use super::*;
 
     fn review(text: &str) -> Result<NewDocument> {
-        serde_json::from_str::<NewReview>(text).unwrap().entry("r1", "c1", 0)
+        serde_json::from_str::<NewReview>(text).unwrap().entry("r1", "c1", 0, 0)
     }
 
     #[test]
@@ -276,7 +285,8 @@ mod tests {
             .map(|(at, label, resolved)| {
                 let text = format!(r#"{{"label":"{label}","reviewedBy":"r","resolved":{resolved}}}"#);
                 let new: NewReview = serde_json::from_str(&text).unwrap();
-                Review::of(&new.entry(&format!("r{at}"), "c1", *at).unwrap().text).unwrap()
+                Review::of(&new.entry(&format!("r{at}"), "c1", usize::try_from(*at).unwrap(), *at).unwrap().text)
+                    .unwrap()
             })
             .collect();
         let told = |reviews: &[Review]| -> serde_json::Value {

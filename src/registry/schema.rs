@@ -63,7 +63,7 @@ pub fn collections() -> [(&'static str, CollectionDefinition); 4] {
         ("createdAt", moment, false, None),
         ("updatedAt", moment, false, None),
     ];
-    let collisions: [Column; 13] = [
+    let collisions: [Column; 14] = [
         ("entry", string, false, Some(Rule::OneOf(vec!["collision".to_owned(), "review".to_owned()]))),
         ("primaryAssetId", string, true, None),
         ("conflictingAssetId", string, true, None),
@@ -72,6 +72,7 @@ pub fn collections() -> [(&'static str, CollectionDefinition); 4] {
         ("lineageDiff", json, true, None),
         ("createdAt", moment, false, None),
         ("collisionId", ColumnType::Uuid, true, None),
+        ("reviewNumber", ColumnType::Int, true, None),
         ("label", string, true, Some(Rule::OneOf(LABELS.map(str::to_owned).to_vec()))),
         ("notes", string, true, text(NOTES_MAX_CHARACTERS)),
         ("reviewedBy", string, true, text(NAME_MAX_CHARACTERS)),

@@ -10,12 +10,16 @@ use crate::engine::{Engine, KeptAnswer, Ticket, Tier};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::WriteOutcome;
 use crate::hot::document::NewDocument;
-use crate::registry::collisions::{NewReview, Review, sort};
+use crate::registry::collisions::{NewReview, REVIEWS_MAX, Review, sort};
 use crate::registry::schema::COLLISIONS;
 use crate::types::{ChangeContext, Document, Json, StorageTier};
 
 /// Reviews that one page of a query brings.
 const REVIEWS_PAGE: usize = 1_000;
+/// Collisions whose reviews are read together.
+const COLLISIONS_AT_ONCE: usize = 8;
+/// Bytes of reviews after which a page of collisions ends.
+const REVIEWS_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Pages of entries that one call looks at for a label.
 const LABEL_PAGES_MAX: usize = 20;
 
@@ -72,8 +76,15 @@ impl Engine {
         answer: &dyn Fn(&[WriteOutcome]) -> Result<KeptAnswer>,
     ) -> Result<KeptAnswer> {
         self.find_collision(collision).await?;
-        // Entries stay: one that was there is there.
-        let entry = review.entry(&self.new_id()?, &collision.to_string(), self.now_ms())?;
+        // Entries stay: one that was there is there. Between counting reviews and adding one, no other is added.
+        let _one_at_a_time = self.reviewing.lock().await;
+        let collision = collision.to_string();
+        let reviews = self.reviews_of(vec![collision.clone()]).await?.remove(&collision).unwrap_or_default().len();
+        if reviews >= REVIEWS_MAX {
+            let message = format!("expected a collision of fewer than {REVIEWS_MAX} reviews, got one of {reviews}");
+            return Err(StorageError::new(ErrorKind::Conflict, StorageTier::Api, "review collision", message));
+        }
+        let entry = review.entry(&self.new_id()?, &collision, reviews, self.now_ms())?;
         self.append_collision(entry, &[], context, ticket, answer).await
     }
 
@@ -110,17 +121,26 @@ impl Engine {
             after,
             ..Query::default()
         };
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0_usize);
         for _ in 0..LABEL_PAGES_MAX {
             query.limit = limit.saturating_sub(found.len());
             let page = self.query(COLLISIONS, &query, Tier::Current).await?;
-            let ids = page.rows.iter().map(|row| id_of(row)).collect::<Result<Vec<_>>>()?;
-            let mut reviews = self.reviews_of(ids.clone()).await?;
-            for (text, id) in page.rows.into_iter().zip(ids) {
-                let reviews = reviews.remove(&id).unwrap_or_default();
-                let label = reviews.last().map(|review| review.label.as_str());
-                if filter.label.is_none() || filter.label.as_deref() == label {
-                    found.push(Collision { text, reviews });
+            let mut rows = page.rows.into_iter().peekable();
+            while rows.peek().is_some() {
+                let texts: Vec<String> = rows.by_ref().take(COLLISIONS_AT_ONCE).collect();
+                let ids = texts.iter().map(|row| text_of(row, "id")).collect::<Result<Vec<_>>>()?;
+                let mut reviews = self.reviews_of(ids.clone()).await?;
+                for (text, id) in texts.into_iter().zip(ids) {
+                    let reviews = reviews.remove(&id).unwrap_or_default();
+                    let label = reviews.last().map(|review| review.label.as_str());
+                    if filter.label.is_none() || filter.label.as_deref() == label {
+                        bytes = reviews.iter().fold(bytes, |sum, review| sum.saturating_add(review.bytes()));
+                        found.push(Collision { text, reviews });
+                    }
+                }
+                if let (true, true, Some(last)) = (bytes > REVIEWS_PAGE_BYTES, rows.peek().is_some(), found.last()) {
+                    let next = vec![text_of(&last.text, "createdAt")?, text_of(&last.text, "id")?];
+                    return Ok((found, Some(next.into_iter().map(OrderKey::Text).collect())));
                 }
             }
             query.after = page.next;
@@ -173,9 +193,9 @@ impl CollisionFilter {
     }
 }
 
-fn id_of(row: &str) -> Result<String> {
-    match Json::parse(row)?.get("id") {
-        Some(Json::String(id)) => Ok(id.to_string()),
+fn text_of(row: &str, field: &str) -> Result<String> {
+    match Json::parse(row)?.get(field) {
+        Some(Json::String(text)) => Ok(text.to_string()),
         _ => Err(crate::registry::records::not_a_record()),
     }
 }
