@@ -293,7 +293,7 @@ fn detection_logs_collisions_of_other_lineages_and_says_what_it_left_out() {
     }
     let made = registry.ok("POST", "/records?detect=true", &record("b", HASH, "k2"));
     assert_eq!(made["matches"][0], json!({"assetId": "a00", "distance": 0, "pdqHash": HASH, "quality": 100}));
-    let expected = json!({"found": 20, "logged": 16, "notLogged": 3, "qualityTooLow": false});
+    let expected = json!({"found": 20, "logged": 16, "notLogged": 3, "notCompared": 0, "qualityTooLow": false});
     assert_eq!((&made["detection"], made["collisionIds"].as_array().unwrap().len()), (&expected, 16));
     let log = registry.get("/collisions?primaryAssetId=b");
     assert_eq!(log["items"].as_array().unwrap().len(), 16);
@@ -390,6 +390,15 @@ fn collisions_are_appended_reviewed_and_never_changed() {
         assert!(world.ports().sql.query(&statement, &[]).is_err(), "{statement}");
     }
     assert_eq!(ids("").len(), 2);
+}
+
+#[test]
+fn a_flood_of_matches_is_capped_and_said() {
+    let registry = Registry::wake(&World::new(1).unwrap());
+    (0..1_007).for_each(|number| drop(registry.insert(&format!("a{number:04}"), HASH, "k")));
+    let made = registry.ok("POST", "/records?detect=true", &record("b", HASH, "other"));
+    let expected = json!({"found": 1_007, "logged": 16, "notLogged": 984, "notCompared": 7, "qualityTooLow": false});
+    assert_eq!(made["detection"], expected);
 }
 
 #[test]

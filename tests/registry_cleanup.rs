@@ -176,3 +176,38 @@ fn what_cannot_be_cleaned_up_by_is_refused() {
     let done = registry.clean_up(&json!({"days": null}));
     assert_eq!(done["deleted"], json!({"hashes": 0, "assets": 0}), "nothing was ever written here");
 }
+
+#[test]
+fn a_clean_up_goes_on_by_its_cursor_with_the_moment_that_it_began_with() {
+    let world = World::new(1).unwrap();
+    let registry = Registry(Object::wake(&world));
+    at(&world, "2020-01-01T00:00:00.000Z");
+    (0..6).for_each(|number| registry.insert(&format!("a{number}")));
+    at(&world, "2024-06-01T00:00:00.000Z");
+    for dry_run in [true, false] {
+        let (mut body, mut deleted, mut calls) = (json!({"limit": 4, "dryRun": dry_run}), [0, 0], 0);
+        let mut before = Value::Null;
+        loop {
+            let report = registry.clean_up(&body);
+            calls += 1;
+            before = if before.is_null() { report["before"].clone() } else { before };
+            assert_eq!(report["before"], before, "of the first call");
+            for (sum, name) in deleted.iter_mut().zip(["hashes", "assets"]) {
+                *sum += report["deleted"][name].as_u64().unwrap();
+            }
+            assert_eq!(report["more"], json!(!report["cursor"].is_null()));
+            if report["cursor"].is_null() {
+                break;
+            }
+            body["cursor"] = report["cursor"].clone();
+            world.clock.advance(3_600_000);
+        }
+        assert_eq!((deleted, calls), ([6, 6], 3), "dry run: {dry_run}");
+        let other = json!({"limit": 4, "dryRun": dry_run, "days": 30, "cursor": body["cursor"]});
+        for bad in [other, json!({"cursor": "nothing"})] {
+            let (status, problem) = registry.send("POST", "/cleanup", "application/json", &bad.to_string());
+            assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/cursor")), "{bad}");
+        }
+    }
+    assert!(registry.assets().is_empty());
+}

@@ -315,7 +315,7 @@ pub fn schemas() -> Value {
         "MadeRecord": answer(&[
             ("metadataId?", of("Uuid")), ("hashId?", of("Uuid")), ("collisionId?", of("Uuid")), ("matches?", list(of("HashMatch"))),
             ("collisionIds?", list(of("Uuid"))),
-            ("detection?", answer(&[("found", count()), ("logged", count()), ("notLogged", count()), ("qualityTooLow", flag())])),
+            ("detection?", answer(&[("found", count()), ("logged", count()), ("notLogged", count()), ("notCompared", count()), ("qualityTooLow", flag())])),
         ]),
         "Asset": answer(&told()),
         "Assets": page("Asset"),
@@ -356,10 +356,10 @@ pub fn schemas() -> Value {
         "NewReview": sent(&[
             ("label", labels), ("notes?", json!({"type": ["string", "null"], "maxLength": 1_000})), ("reviewedBy", characters(255)), ("resolved?", flag()),
         ]),
-        "Cleanup": sent(&[("days?", or_null(within(1, 36_500))), ("limit?", or_null(within(1, 10_000))), ("dryRun?", flag())]),
+        "Cleanup": sent(&[("days?", or_null(within(1, 36_500))), ("limit?", or_null(within(1, 10_000))), ("dryRun?", flag()), ("cursor?", json!({"type": ["string", "null"]}))]),
         "CleanedUp": answer(&[
             ("deleted", answer(&[("hashes", count()), ("assets", count())])), ("kept", answer(&[("youngerHash", count())])),
-            ("before", text()), ("dryRun", flag()), ("more", flag()),
+            ("before", text()), ("dryRun", flag()), ("more", flag()), ("cursor?", text()),
         ]),
         "Settings": sent(&[
             ("detection?", sent(&[

@@ -20,7 +20,7 @@ const STEP_MAX_RECORDS: usize = 500;
 const STEPS_MAX: usize = 64;
 
 /// What is to go.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Cleanup {
     /// What was made before.
     pub before: Timestamp,
@@ -28,10 +28,21 @@ pub struct Cleanup {
     pub limit: usize,
     /// Whether only to count.
     pub dry_run: bool,
+    /// Where to go on.
+    pub from: Option<CleanupPlace>,
+}
+
+/// How far a clean-up has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CleanupPlace {
+    /// Whether it is at assets: hash records are all looked at.
+    pub at_assets: bool,
+    /// The last id that it has looked at; empty before the first.
+    pub after: String,
 }
 
 /// What went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CleanedUp {
     /// Hash records,
     pub hashes: usize,
@@ -39,8 +50,8 @@ pub struct CleanedUp {
     pub assets: usize,
     /// Assets that stay because their hash is younger.
     pub kept: usize,
-    /// Whether another call would find more.
-    pub more: bool,
+    /// Where another call would find more.
+    pub next: Option<CleanupPlace>,
 }
 
 impl Engine {
@@ -50,35 +61,35 @@ impl Engine {
         let context = ChangeContext { source: Some(SOURCE.to_owned()), ..context.clone() };
         let mut done = CleanedUp::default();
         let mut steps = STEPS_MAX;
-        for collection in [HASHES, ASSETS] {
-            let mut query = old(cleanup.before);
-            loop {
-                let room = cleanup.limit.saturating_sub(done.hashes.saturating_add(done.assets));
-                query.limit = STEP_MAX_RECORDS.min(room).max(1);
-                let last = self.last_sequence()?;
-                let page = self.query(collection, &query, Tier::Current).await?;
-                let ids = page.rows.iter().map(|row| id_of(row)).collect::<Result<Vec<_>>>()?;
-                done.more = !ids.is_empty() && (room == 0 || steps == 0);
-                if done.more {
-                    return Ok(done);
-                }
-                steps = steps.saturating_sub(1);
-                let (gone, kept) = if cleanup.dry_run {
-                    let kept =
-                        if collection == ASSETS { self.with_younger_hash(&ids, cleanup.before).await? } else { 0 };
-                    (ids.len().saturating_sub(kept), kept)
-                } else {
-                    self.delete_unchanged(collection, &ids, last, &context).await?
-                };
-                let count = if collection == HASHES { &mut done.hashes } else { &mut done.assets };
-                *count = count.saturating_add(gone);
-                done.kept = done.kept.saturating_add(kept);
-                match page.next {
-                    Some(next) => query.after = Some(next),
-                    None => break,
-                }
-                self.ports.clock.sleep_ms(0).await;
+        let mut place = cleanup.from.unwrap_or(CleanupPlace { at_assets: false, after: String::new() });
+        loop {
+            let collection = if place.at_assets { ASSETS } else { HASHES };
+            let room = cleanup.limit.saturating_sub(done.hashes.saturating_add(done.assets));
+            let after = Some(vec![OrderKey::Text(place.after.clone())]);
+            let query = Query { after, limit: STEP_MAX_RECORDS.min(room).max(1), ..old(cleanup.before) };
+            let last = self.last_sequence()?;
+            let page = self.query(collection, &query, Tier::Current).await?;
+            let ids = page.rows.iter().map(|row| id_of(row)).collect::<Result<Vec<_>>>()?;
+            if (room == 0 || steps == 0) && !(ids.is_empty() && page.next.is_none() && place.at_assets) {
+                done.next = Some(place);
+                return Ok(done);
             }
+            steps = steps.saturating_sub(1);
+            let (gone, kept) = if cleanup.dry_run {
+                let kept = if place.at_assets { self.with_younger_hash(&ids, cleanup.before).await? } else { 0 };
+                (ids.len().saturating_sub(kept), kept)
+            } else {
+                self.delete_unchanged(collection, &ids, last, &context).await?
+            };
+            let count = if place.at_assets { &mut done.assets } else { &mut done.hashes };
+            *count = count.saturating_add(gone);
+            done.kept = done.kept.saturating_add(kept);
+            place = match (page.next.as_deref(), place.at_assets) {
+                (Some([OrderKey::Text(after), ..]), at_assets) => CleanupPlace { at_assets, after: after.clone() },
+                (_, false) => CleanupPlace { at_assets: true, after: String::new() },
+                (_, true) => break,
+            };
+            self.ports.clock.sleep_ms(0).await;
         }
         Ok(done)
     }

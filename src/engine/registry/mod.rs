@@ -22,7 +22,7 @@ pub use crate::registry::settings::{EmbeddingSettings, Settings, check_options, 
 pub use crate::registry::similarity::MAX_DISTANCE;
 pub use crate::registry::similarity::store::{IndexFigures, Match, Matches, Reach, SearchFigures, Wanted};
 pub use crate::registry::temporary::{TemporaryClass, TemporaryValue};
-pub use cleanup::{CleanedUp, Cleanup};
+pub use cleanup::{CleanedUp, Cleanup, CleanupPlace};
 pub use records::{Detected, Insert};
 
 use std::rc::Rc;

@@ -46,6 +46,8 @@ pub struct Detected {
     pub collisions: Vec<String>,
     /// How many more there are that were not logged, among those that were looked at.
     pub unlogged: usize,
+    /// How many hashes within the distance, the farthest, were not looked at.
+    pub unseen: usize,
     /// Whether the hash's quality is too low for it to collide.
     pub is_poor: bool,
 }
@@ -128,6 +130,7 @@ impl Engine {
         };
         let own: &str = &hash.document.id;
         let mut found = self.similarity.search(&[wanted])?.pop().unwrap_or_default();
+        detected.unseen = found.total.saturating_sub(found.matches.len());
         found.matches.retain(|found| found.asset_id != own);
         detected.found = found.total;
         for found in &found.matches {

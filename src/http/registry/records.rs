@@ -135,6 +135,7 @@ struct Detection {
     found: usize,
     logged: usize,
     not_logged: usize,
+    not_compared: usize,
     quality_too_low: bool,
 }
 
@@ -147,6 +148,7 @@ impl<'m> TellDetected<'m> {
                 found: detected.found,
                 logged: detected.collisions.len(),
                 not_logged: detected.unlogged,
+                not_compared: detected.unseen,
                 quality_too_low: detected.is_poor,
             },
         }
