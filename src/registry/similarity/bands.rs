@@ -247,13 +247,11 @@ impl Band {
         }
         let mut positions = PackedPositions::new(halves.len());
         // Each value's start moves to its end, which is the next one's start: afterwards all are one value too far.
-        let mut position = 0;
-        for half in halves {
+        for (position, half) in (0_u32..).zip(halves) {
             if let Some(start) = starts.get_mut(value_in_half(*half, band)) {
                 positions.set(*start, position);
                 *start += 1;
             }
-            position += 1;
         }
         starts.copy_within(0..VALUES, 1);
         if let Some(start) = starts.first_mut() {
