@@ -110,7 +110,7 @@ pub async fn get(engine: &Engine, request: &Request, collection: &str, id: &str)
 }
 
 /// An answer that may be cached, with what the Worker needs for that.
-fn to_be_cached(engine: &Engine, response: Response) -> Result<Response> {
+pub fn to_be_cached(engine: &Engine, response: Response) -> Result<Response> {
     let response = response.with_header(SEQUENCE_HEADER, engine.last_sequence()?.to_string());
     Ok(match engine.cache_generation()? {
         Some(generation) => response.with_header(GENERATION_HEADER, generation),

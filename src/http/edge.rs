@@ -11,21 +11,21 @@ use percent_encoding::percent_decode_str;
 
 use super::access::{Access, Principal, Role};
 use super::cors::Cors;
-use super::documents::{GENERATION_HEADER, absent};
+use super::documents::GENERATION_HEADER;
 use super::exchange::{AnswerHead, Exchange, Failure, Finished, with_instance};
 use super::iceberg::IcebergService;
 use super::message::{RequestHead, Response, header};
 use super::metrics;
-use super::object::{ROWS_WRITTEN_HEADER, SEQUENCE_HEADER, masked};
+use super::object::{ROWS_WRITTEN_HEADER, SEQUENCE_HEADER};
 use super::openapi;
-use super::params::QueryParams;
 use super::problem;
+use super::registry::cached::{DocumentRead, wants_cached};
 use super::registry::routes::RegistryRoute;
 use super::routes::{Route, Routes};
 use super::s3::{ObjectRead, S3Service};
 use crate::config::{Masking, StorageConfig};
+use crate::engine::DocumentCache;
 use crate::engine::registry::schema::{ASSETS, HASHES};
-use crate::engine::{DocumentCache, Entry};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::ports::{Clock, EdgeCache, EdgePorts, Ids, ObjectFolders, Retries, RetryingFolders, TimelyCache};
 use crate::types::names::ObjectName;
@@ -51,12 +51,10 @@ pub enum Decision {
 
 /// What an object's answer means for the cache.
 pub enum CachePlan {
-    /// The document may be kept.
+    /// The documents may be kept.
     Keep {
-        /// The collection.
-        collection: String,
-        /// The document's id.
-        id: String,
+        /// What was read.
+        read: DocumentRead,
         /// What is hidden from whoever asks: the object has answered without masks.
         masks: Masks,
     },
@@ -67,10 +65,10 @@ pub enum CachePlan {
         /// The document's id.
         id: String,
     },
-    /// A document was made, whose id the answer tells.
+    /// A document was made, or one in each collection, whose id the answer tells.
     ForgetCreated {
-        /// The collection.
-        collection: String,
+        /// The collections.
+        collections: Vec<String>,
     },
     /// Many documents may have changed.
     ForgetGeneration,
@@ -178,32 +176,40 @@ impl Edge {
         exchange.object = Some(name.path());
         self.cors.check_socket(head)?;
         principal.check_object(&name)?;
-        let plan = match (route, head.method.as_str()) {
-            (Route::Document(collection, id), "GET") if wants_cached(head) => {
+        let read =
+            DocumentRead::of(&route).filter(|_| head.method == "GET" && wants_cached(&head.query, &head.headers));
+        let plan = match (read, route, head.method.as_str()) {
+            (Some(read), ..) => {
                 principal.check_role(Role::Reader)?;
                 let masks = Masks::of(&self.masking, principal.viewer());
-                if let Some(response) = self.cached(head, &name, &collection, &id).await {
-                    let response = masked(response, &collection, &masks)?;
+                if let Some(response) = self.cached(head, &name, &read, &masks).await? {
                     return Ok(Decision::Respond(with_instance(response, exchange.id())));
                 }
-                Some(CachePlan::Keep { collection, id, masks })
+                Some(CachePlan::Keep { read, masks })
             }
-            (Route::Document(collection, id), "PUT" | "PATCH" | "DELETE") => {
+            (_, Route::Document(collection, id), "PUT" | "PATCH" | "DELETE") => {
                 Some(CachePlan::ForgetDocument { collection, id })
             }
-            (Route::Documents(collection), "POST") => Some(CachePlan::ForgetCreated { collection }),
-            (Route::Import(_) | Route::Registry(RegistryRoute::HashBatch), "POST") => Some(CachePlan::ForgetImported),
-            (Route::Registry(RegistryRoute::Cleanup), "POST")
-            | (Route::Registry(RegistryRoute::Record(_)), "DELETE") => Some(CachePlan::ForgetGeneration),
-            (Route::Registry(RegistryRoute::Asset(id)), "PATCH") => {
+            (_, Route::Documents(collection), "POST") => {
+                Some(CachePlan::ForgetCreated { collections: vec![collection] })
+            }
+            (_, Route::Registry(RegistryRoute::Records | RegistryRoute::Assets | RegistryRoute::Hashes), "POST") => {
+                Some(CachePlan::ForgetCreated { collections: [ASSETS, HASHES].map(str::to_owned).to_vec() })
+            }
+            (_, Route::Import(_) | Route::Registry(RegistryRoute::HashBatch), "POST") => {
+                Some(CachePlan::ForgetImported)
+            }
+            (_, Route::Registry(RegistryRoute::Cleanup), "POST")
+            | (_, Route::Registry(RegistryRoute::Record(_)), "DELETE") => Some(CachePlan::ForgetGeneration),
+            (_, Route::Registry(RegistryRoute::Asset(id)), "PATCH") => {
                 Some(CachePlan::ForgetDocument { collection: ASSETS.to_owned(), id })
             }
-            (Route::Registry(RegistryRoute::Hash(id)), "DELETE") => {
+            (_, Route::Registry(RegistryRoute::Hash(id)), "DELETE") => {
                 Some(CachePlan::ForgetDocument { collection: HASHES.to_owned(), id })
             }
-            (Route::Batch | Route::Maintenance, "POST")
-            | (Route::Collection(_) | Route::Object | Route::Cache, "DELETE") => Some(CachePlan::ForgetGeneration),
-            (Route::Metrics, "GET" | "HEAD") => Some(CachePlan::AddFigures),
+            (_, Route::Batch | Route::Maintenance, "POST")
+            | (_, Route::Collection(_) | Route::Object | Route::Cache, "DELETE") => Some(CachePlan::ForgetGeneration),
+            (_, Route::Metrics, "GET" | "HEAD") => Some(CachePlan::AddFigures),
             _ => None,
         };
         // What is kept for everyone is asked for unmasked.
@@ -213,23 +219,39 @@ impl Edge {
         Ok(Decision::Forward { name, plan, principal })
     }
 
-    async fn cached(&self, head: &RequestHead, name: &ObjectName, collection: &str, id: &str) -> Option<Response> {
+    async fn cached(
+        &self,
+        head: &RequestHead,
+        name: &ObjectName,
+        read: &DocumentRead,
+        masks: &Masks,
+    ) -> Result<Option<Response>> {
         // What is no number is the object's to refuse.
-        let least: Sequence = match header(&head.headers, "min-sequence") {
-            Some(wanted) => wanted.trim().parse().ok()?,
-            None => 0,
+        let least: Option<Sequence> = match header(&head.headers, "min-sequence") {
+            Some(wanted) => wanted.trim().parse().ok(),
+            None => Some(0),
         };
-        let entry = self.cache.get(name, collection, id, least).await?;
-        let response = match entry.body {
-            Some(body) => Response::json(200, body).with_header("etag", entry.tag),
-            None => problem::response(&absent(collection, id, StorageTier::Hot)),
-        };
-        let response = response
-            .with_header(SEQUENCE_HEADER, entry.sequence.to_string())
-            .with_header("thermocline-cache", "hit")
-            .with_header("thermocline-rows-read", "0")
-            .with_header(ROWS_WRITTEN_HEADER, "0");
-        Some(response)
+        let Some(least) = least else { return Ok(None) };
+        let (collections, id) = read.documents();
+        let mut entries = Vec::new();
+        for collection in collections {
+            let Some(entry) = self.cache.get(name, collection, id, least).await else { return Ok(None) };
+            // Nothing else is told of what is not there.
+            let is_absent = entry.body.is_none() && entries.is_empty();
+            entries.push(entry);
+            if is_absent {
+                break;
+            }
+        }
+        let sequence = entries.first().map_or(0, |entry| entry.sequence);
+        let response = read.answer(name, entries, masks)?.map(|response| {
+            response
+                .with_header(SEQUENCE_HEADER, sequence.to_string())
+                .with_header("thermocline-cache", "hit")
+                .with_header("thermocline-rows-read", "0")
+                .with_header(ROWS_WRITTEN_HEADER, "0")
+        });
+        Ok(response)
     }
 
     /// Takes an object's answer to a request that had a plan; what comes out goes to the client.
@@ -240,12 +262,15 @@ impl Edge {
         let refused = (400..500).contains(&response.status);
         let wrote_nothing = response.header(ROWS_WRITTEN_HEADER) == Some("0");
         match plan {
-            CachePlan::Keep { collection, id, masks } => {
-                if let (Some(generation), Some(entry)) = (generation, entry_of(&response)) {
-                    self.cache.put(name, &generation, &collection, &id, &entry).await;
+            CachePlan::Keep { read, masks } => {
+                if let (Some(generation), Some(entries)) = (generation, read.entries(&response)) {
+                    let (collections, id) = read.documents();
+                    for (collection, entry) in collections.into_iter().zip(&entries) {
+                        self.cache.put(name, &generation, collection, id, entry).await;
+                    }
                     response = response.with_header("thermocline-cache", "miss");
                 }
-                response = masked(response, &collection, &masks).unwrap_or_else(|error| problem::response(&error));
+                response = read.shape(name, response, &masks).unwrap_or_else(|error| problem::response(&error));
             }
             CachePlan::AddFigures => response = metrics::add_warm(name, &self.cache.figures(name), response),
             // An import that breaks off has committed what came before.
@@ -253,26 +278,17 @@ impl Edge {
             CachePlan::ForgetImported => self.cache.forget_generation(name).await,
             _ if refused => {}
             CachePlan::ForgetDocument { collection, id } => self.cache.forget(name, &collection, &id).await,
-            CachePlan::ForgetCreated { collection } => {
+            CachePlan::ForgetCreated { collections } => {
                 if let Some(id) = response.header("location").and_then(made_id) {
-                    self.cache.forget(name, &collection, &id).await;
+                    for collection in collections {
+                        self.cache.forget(name, &collection, &id).await;
+                    }
                 }
             }
             CachePlan::ForgetGeneration => self.cache.forget_generation(name).await,
         }
         response
     }
-}
-
-/// What is to be kept of an answer to a read of a document: the document, or that there is none.
-fn entry_of(response: &Response) -> Option<Entry> {
-    let body = match response.status {
-        200 => Some(response.body.bytes().to_vec()),
-        404 => None,
-        _ => return None,
-    };
-    let sequence = response.header(SEQUENCE_HEADER)?.parse().ok()?;
-    Some(Entry { sequence, tag: response.header("etag").unwrap_or_default().to_owned(), body })
 }
 
 /// The id of the document at a location.
@@ -294,13 +310,6 @@ pub fn misconfigured(path: &str, exchange: &mut Exchange, error: &StorageError) 
     }
     let unavailable = StorageError::new(ErrorKind::Unavailable, StorageTier::Api, "start", error.message());
     with_instance(problem::response(&unavailable), exchange.id())
-}
-
-/// A conditional read goes to the object, which answers it.
-fn wants_cached(head: &RequestHead) -> bool {
-    let cached = QueryParams::read(&head.query, &["consistency"])
-        .is_ok_and(|params| params.get("consistency") == Some("cached"));
-    cached && header(&head.headers, "if-none-match").is_none()
 }
 
 /// The problem of a request that goes no further; a failure of ours is kept for the log.

@@ -27,6 +27,7 @@ fn records() -> Vec<Operation> {
             .answers(201, part("Stored.", BATCH, schema("MadeRecord")))
             .refuses(&[409, 413, 415, 422, 507]),
         operation("get", RECORD, "getRecord", "Reads an asset with its hash")
+            .takes(&["consistency"])
             .answers(200, part("The record.", ROWS, schema("Record")))
             .refuses(&[404]),
         operation("delete", RECORD, "deleteRecord", "Deletes an asset with its hash")
@@ -43,6 +44,7 @@ fn records() -> Vec<Operation> {
             .answers(201, part("Stored.", BATCH, schema("MadeRecord")))
             .refuses(&[409, 413, 415, 422, 507]),
         operation("get", ASSET, "getAsset", "Reads an asset")
+            .takes(&["consistency"])
             .answers(200, part("The asset.", DOCUMENT, schema("Asset")))
             .refuses(&[404]),
         operation("patch", ASSET, "patchAsset", "Changes an asset")
@@ -97,6 +99,7 @@ fn hashes() -> Vec<Operation> {
             .answers(200, part("What was stored, and which lines were not.", WRITTEN, schema("HashImportReport")))
             .refuses(&[409, 413, 415, 422, 507]),
         operation("get", HASH, "getHash", "Reads a hash record")
+            .takes(&["consistency"])
             .answers(200, part("The record.", DOCUMENT, schema("HashRecord")))
             .refuses(&[404]),
         operation("delete", HASH, "deleteHash", "Deletes a hash record")

@@ -10,7 +10,7 @@ use crate::registry::detection::Detection;
 use crate::registry::records::{NewHash, not_a_record};
 use crate::registry::schema::{self, ASSETS, COLLISIONS, HASHES};
 use crate::registry::similarity::store::{Match, Reach, Wanted};
-use crate::types::{ChangeContext, Json, StorageTier};
+use crate::types::{ChangeContext, Document, Json, StorageTier};
 
 /// How often an insert begins again because what it collides with was evicted meanwhile.
 const TRIES: usize = 4;
@@ -107,6 +107,12 @@ impl Engine {
             answer(outcomes, Some(&detected))
         };
         self.write_answering(writes, context, &mut refused, ticket, &mut finish).await
+    }
+
+    /// An asset and its hash record, as they are at one moment.
+    pub async fn record(&self, asset: &str) -> Result<[Option<Document>; 2]> {
+        self.tenant()?;
+        self.with_recalls(|| Ok([self.hot.get(ASSETS, asset)?, self.hot.get(HASHES, asset)?])).await
     }
 
     fn check_embedding_of(&self, record: &Insert) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The asset registry: `/v1/registry/{tenant}`.
 
 mod batch;
+pub mod cached;
 mod cleanup;
 mod collisions;
 mod embeddings;
@@ -65,9 +66,19 @@ pub async fn answer(
 
 /// A stored document as its reader may see it, in the registry's words.
 fn shown(engine: &Engine, collection: &str, text: String, masks: &Masks) -> Result<String> {
-    let text = if masks.hide_some_of(collection) { masks.apply(collection, text)? } else { text };
+    shown_to(&engine.tenant()?, collection, text, masks)
+}
+
+/// A stored document without what is hidden.
+fn without_hidden(collection: &str, text: String, masks: &Masks) -> Result<String> {
+    if masks.hide_some_of(collection) { masks.apply(collection, text) } else { Ok(text) }
+}
+
+/// The same of a tenant's document.
+fn shown_to(tenant: &str, collection: &str, text: String, masks: &Masks) -> Result<String> {
+    let text = without_hidden(collection, text, masks)?;
     let mut out = String::with_capacity(text.len().saturating_add(64));
-    told(&engine.tenant()?, "assetId", &text, &mut out)?;
+    told(tenant, "assetId", &text, &mut out)?;
     Ok(out)
 }
 

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cached::{is_to_be_kept, record_text, record_to_keep};
 use super::hashes::Shown;
-use super::{made, page, shown};
+use super::{made, page, shown, without_hidden};
 use crate::engine::query::{Comparison, FieldPath, Filter, Operand, OrderBy, OrderKey, Query};
 use crate::engine::registry::schema::{ASSETS, HASHES};
 use crate::engine::registry::{Detected, HashBody, Insert, NewAsset, NewCollision, asset_patch, invalid};
@@ -12,13 +13,14 @@ use crate::error::{Result, StorageError};
 use crate::http::access::Principal;
 use crate::http::body::{MapOnly, json_text, parse};
 use crate::http::cursor;
-use crate::http::documents::absent;
+use crate::http::documents::{absent, to_be_cached};
 use crate::http::etag::{etag, write_condition};
 use crate::http::idempotency::{Begun, begin, kept, response};
 use crate::http::message::{Request, Response};
 use crate::http::object::{SEQUENCE_HEADER, change_context};
 use crate::http::params::QueryParams;
-use crate::types::{Masks, StorageTier};
+use crate::http::problem;
+use crate::types::{Document, Masks, StorageTier};
 
 /// A record's body: an asset, a hash with an embedding, a collision.
 const BODY_MAX_BYTES: usize = 1024 * 1024;
@@ -88,7 +90,7 @@ pub async fn insert(engine: &Engine, request: &mut Request, principal: &Principa
             collision_id: collision_id.as_deref(),
             detected: detected.map(|detected| TellDetected::of(detected, masks)),
         };
-        Ok(kept(made(201, &body, outcomes)?))
+        made_at(engine, &asset.asset_id, &body, outcomes)
     };
     engine.insert_record(&insert, &context, ticket.as_ref(), &answer).await.map(response)
 }
@@ -104,6 +106,18 @@ fn collision_of_record(
         return Err(invalid("/collision/primaryAssetId", detail));
     }
     collision.entry(&engine.new_id()?, engine.now_ms()).map_err(|error| error.under("/collision"))
+}
+
+/// The answer to an insert, with the place of what it made.
+fn made_at(
+    engine: &Engine,
+    asset: &str,
+    body: &Made<'_>,
+    outcomes: &[WriteOutcome],
+) -> Result<crate::engine::KeptAnswer> {
+    let asset = percent_encoding::utf8_percent_encode(asset, percent_encoding::NON_ALPHANUMERIC);
+    let location = format!("/v1/{}/records/{asset}", engine.name()?.path());
+    Ok(kept(made(201, body, outcomes)?.with_header("location", location)))
 }
 
 /// What an insert answers.
@@ -167,7 +181,7 @@ pub async fn insert_asset(engine: &Engine, request: &mut Request, principal: &Pr
     let document = asset.document(&engine.tenant()?, &metadata_id, engine.now_ms())?;
     let insert = Insert { asset: Some(document), ..Insert::default() };
     let answer = |outcomes: &[WriteOutcome], _: Option<&Detected>| {
-        Ok(kept(made(201, &Made { metadata_id: Some(&metadata_id), ..Made::default() }, outcomes)?))
+        made_at(engine, &asset.asset_id, &Made { metadata_id: Some(&metadata_id), ..Made::default() }, outcomes)
     };
     engine.insert_record(&insert, &context, ticket.as_ref(), &answer).await.map(response)
 }
@@ -186,24 +200,32 @@ pub async fn insert_hash(
     };
     let hash: HashBody<'_> = parse(&text, "insert hash")?;
     let hash_id = engine.new_id()?;
-    let insert = Insert { hash: Some(hash.record(None, &hash_id, engine.now_ms())?), detect, ..Insert::default() };
+    let hash = hash.record(None, &hash_id, engine.now_ms())?;
+    let owner = hash.document.id.to_string();
+    let insert = Insert { hash: Some(hash), detect, ..Insert::default() };
     let answer = |outcomes: &[WriteOutcome], detected: Option<&Detected>| {
         let detected = detected.map(|detected| TellDetected::of(detected, masks));
-        Ok(kept(made(201, &Made { hash_id: Some(&hash_id), detected, ..Made::default() }, outcomes)?))
+        made_at(engine, &owner, &Made { hash_id: Some(&hash_id), detected, ..Made::default() }, outcomes)
     };
     engine.insert_record(&insert, &context, ticket.as_ref(), &answer).await.map(response)
 }
 
 /// `GET /records/{assetId}`
 pub async fn get(engine: &Engine, request: &Request, asset: &str, masks: &Masks) -> Result<Response> {
-    QueryParams::read(&request.query, &[])?;
-    let metadata = engine.get(ASSETS, asset, Tier::Current).await?;
+    let keep = is_to_be_kept(request)?;
+    let [metadata, hashes] = engine.record(asset).await?;
+    if keep {
+        let stored = |document: Document, collection| {
+            Ok((document.sequence, without_hidden(collection, document.text, masks)?))
+        };
+        let metadata = metadata.map(|document| stored(document, ASSETS)).transpose()?;
+        let hashes = hashes.map(|document| stored(document, HASHES)).transpose()?;
+        return record_to_keep(engine, asset, [metadata, hashes]);
+    }
     let metadata = metadata.ok_or_else(|| absent(ASSETS, asset, StorageTier::Hot))?;
-    let hashes = engine.get(HASHES, asset, Tier::Current).await?;
     let metadata = shown(engine, ASSETS, metadata.text, masks)?;
     let hashes = hashes.map(|hashes| shown(engine, HASHES, hashes.text, masks)).transpose()?;
-    let hashes = hashes.unwrap_or_else(|| "null".to_owned());
-    Ok(Response::json(200, format!("{{\"metadata\":{metadata},\"hashes\":{hashes}}}")))
+    Ok(Response::json(200, record_text(&metadata, hashes.as_deref())))
 }
 
 /// `GET /assets/{assetId}`
@@ -217,10 +239,16 @@ pub async fn get_hash(engine: &Engine, request: &Request, asset: &str, masks: &M
 }
 
 async fn get_one(engine: &Engine, request: &Request, collection: &str, asset: &str, masks: &Masks) -> Result<Response> {
-    QueryParams::read(&request.query, &[])?;
-    let document = engine.get(collection, asset, Tier::Current).await?;
-    let document = document.ok_or_else(|| absent(collection, asset, StorageTier::Hot))?;
+    let keep = is_to_be_kept(request)?;
+    let Some(document) = engine.get(collection, asset, Tier::Current).await? else {
+        let error = absent(collection, asset, StorageTier::Hot);
+        return if keep { to_be_cached(engine, problem::response(&error)) } else { Err(error) };
+    };
     let tag = etag(document.sequence);
+    if keep {
+        let text = without_hidden(collection, document.text, masks)?;
+        return to_be_cached(engine, Response::json(200, text).with_header("etag", tag));
+    }
     Ok(Response::json(200, shown(engine, collection, document.text, masks)?).with_header("etag", tag))
 }
 
