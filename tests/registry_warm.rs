@@ -32,6 +32,9 @@ fn plan(edge: &Edge, method: &str, path: &str) -> String {
             format!("{collection}/{id}")
         }
         Decision::Forward { plan: Some(CachePlan::ForgetGeneration), .. } => "all".to_owned(),
+        Decision::Forward { plan: Some(CachePlan::ForgetCreated { collections }), .. } => {
+            format!("{} of what is made", collections.join(" and "))
+        }
         Decision::Forward { plan: Some(CachePlan::ForgetImported), .. } => "all, also when it breaks off".to_owned(),
         _ => panic!("{method} {path} is answered in another way"),
     }
@@ -52,6 +55,11 @@ fn writes_take_back_what_they_change() {
         ("DELETE", "/records/a", "all"),
         ("DELETE", "/hashes/a%2Fb", "hash_records/a/b"),
         ("PATCH", "/assets/a", "asset_metadata/a"),
+        ("POST", "/records", "asset_metadata and hash_records of what is made"),
+        ("POST", "/assets", "asset_metadata and hash_records of what is made"),
+        ("POST", "/hashes", "asset_metadata and hash_records of what is made"),
+        ("POST", "/collisions", "all"),
+        ("POST", "/collisions/0192d3f0-0000-7000-8000-000000000000/reviews", "all"),
         ("GET", "/records/a", "nothing"),
         ("POST", "/hashes/search", "nothing"),
         ("PUT", "/temp/t", "nothing"),

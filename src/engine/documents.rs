@@ -7,6 +7,7 @@ use super::cached::FORGOTTEN_ONE_BY_ONE_MAX;
 use super::query::Filter;
 use crate::error::{Result, StorageError};
 use crate::hot::{NeedsCold, Write, WriteOutcome};
+use crate::registry::schema::COLLISIONS;
 use crate::snapshots::replanning;
 use crate::types::statistics::ColumnStatistics;
 use crate::types::{ChangeContext, Document};
@@ -53,7 +54,10 @@ impl Engine {
         self.recall_replaced(writes).await?;
         // No await from here to the alarm: the mutations, their events and the alarm commit together.
         let now = self.now_ms();
-        let several = writes.len() > FORGOTTEN_ONE_BY_ONE_MAX;
+        // Pages of the collision log are not found one by one.
+        let several = writes.len() > FORGOTTEN_ONE_BY_ONE_MAX
+            || (self.is_registry() && writes.iter().any(|write| *write.collection == *COLLISIONS));
+        self.has_collided.set(false);
         let outcomes = self.hot.transaction(|| {
             self.hot.ensure_object(&name, now)?;
             self.ensure_registry(&name)?;
@@ -69,7 +73,7 @@ impl Engine {
         })?;
         self.hot.take_back_lent();
         let alarm = self.schedule_archive();
-        if several {
+        if several || self.has_collided.get() {
             self.warm.generation_bumped();
         }
         alarm.await?;

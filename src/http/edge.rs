@@ -19,7 +19,7 @@ use super::metrics;
 use super::object::{ROWS_WRITTEN_HEADER, SEQUENCE_HEADER};
 use super::openapi;
 use super::problem;
-use super::registry::cached::{DocumentRead, wants_cached};
+use super::registry::cached::{COLLIDED_HEADER, DocumentRead};
 use super::registry::routes::RegistryRoute;
 use super::routes::{Route, Routes};
 use super::s3::{ObjectRead, S3Service};
@@ -176,12 +176,11 @@ impl Edge {
         exchange.object = Some(name.path());
         self.cors.check_socket(head)?;
         principal.check_object(&name)?;
-        let read =
-            DocumentRead::of(&route).filter(|_| head.method == "GET" && wants_cached(&head.query, &head.headers));
+        let masks = Masks::of(&self.masking, principal.viewer());
+        let read = (head.method == "GET").then(|| DocumentRead::of(&route, &head.query, &head.headers)).flatten();
         let plan = match (read, route, head.method.as_str()) {
-            (Some(read), ..) => {
+            (Some(read), ..) if read.can_be_masked(&masks) => {
                 principal.check_role(Role::Reader)?;
-                let masks = Masks::of(&self.masking, principal.viewer());
                 if let Some(response) = self.cached(head, &name, &read, &masks).await? {
                     return Ok(Decision::Respond(with_instance(response, exchange.id())));
                 }
@@ -199,7 +198,11 @@ impl Edge {
             (_, Route::Import(_) | Route::Registry(RegistryRoute::HashBatch), "POST") => {
                 Some(CachePlan::ForgetImported)
             }
-            (_, Route::Registry(RegistryRoute::Cleanup), "POST")
+            (
+                _,
+                Route::Registry(RegistryRoute::Cleanup | RegistryRoute::Collisions | RegistryRoute::Reviews(_)),
+                "POST",
+            )
             | (_, Route::Registry(RegistryRoute::Record(_)), "DELETE") => Some(CachePlan::ForgetGeneration),
             (_, Route::Registry(RegistryRoute::Asset(id)), "PATCH") => {
                 Some(CachePlan::ForgetDocument { collection: ASSETS.to_owned(), id })
@@ -257,7 +260,8 @@ impl Edge {
     /// Takes an object's answer to a request that had a plan; what comes out goes to the client.
     pub async fn after(&self, name: &ObjectName, plan: CachePlan, mut response: Response) -> Response {
         let generation = response.header(GENERATION_HEADER).map(str::to_owned);
-        response.headers.retain(|(header, _)| header != GENERATION_HEADER);
+        let has_collided = response.header(COLLIDED_HEADER).is_some();
+        response.headers.retain(|(header, _)| header != GENERATION_HEADER && header != COLLIDED_HEADER);
         // What was refused changed nothing; what failed may have.
         let refused = (400..500).contains(&response.status);
         let wrote_nothing = response.header(ROWS_WRITTEN_HEADER) == Some("0");
@@ -283,6 +287,9 @@ impl Edge {
                     for collection in collections {
                         self.cache.forget(name, &collection, &id).await;
                     }
+                }
+                if has_collided {
+                    self.cache.forget_generation(name).await;
                 }
             }
             CachePlan::ForgetGeneration => self.cache.forget_generation(name).await,

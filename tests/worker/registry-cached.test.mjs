@@ -142,3 +142,33 @@ test("a record is kept whole, and shown to each as they may", async () => {
   }
   assertProblem(await cached(it, "/records/a", {}), 401);
 });
+
+test("pages of collisions are kept by what was asked, until the log grows", async () => {
+  const it = registry();
+  for (const id of ["a", "b"]) await it.ok("POST", "/records", record(id));
+  const collision = { primaryAssetId: "a", conflictingAssetId: "b", similarityScores: [1], conflictType: "copy", lineageDiff: {} };
+  const id = (await it.ok("POST", "/collisions", collision)).body.collisionId;
+  const page = (query = "") => it.call("GET", `/collisions?consistency=cached${query}`);
+  const strong = (query = "") => it.ok("GET", `/collisions?limit=100${query}`);
+  const queries = ["", "&primaryAssetId=a", "&reviewerLabel=suspicious", "&primaryAssetId=b"];
+  const isOfNow = async (query) => assert.equal((await page(query)).text, (await strong(query)).text, query);
+  for (const query of queries) {
+    assert.equal(how(await page(query)), "miss", query);
+    assert.equal(how(await page(query)), "hit", query);
+    await isOfNow(query);
+  }
+  for (const [what, grow] of [
+    ["a review", () => it.ok("POST", `/collisions/${id}/reviews`, { label: "suspicious", reviewedBy: "mia" })],
+    ["another collision", () => it.ok("POST", "/collisions", { ...collision, primaryAssetId: "b", conflictingAssetId: "a" })],
+    ["an insert that detects", () => it.ok("POST", "/records?detect=true", { metadata: asset("c"), hashes: hashes({ manifestLineage: { issuerKeyId: "other" } }) })],
+    ["a record with its collision", () => it.ok("POST", "/records", { ...record("d"), collision: { ...collision, primaryAssetId: "d" } })],
+  ]) {
+    await grow();
+    for (const query of queries) await isOfNow(query);
+    for (const query of queries) assert.equal(how(await page(query)), "hit", `${what}, ${query}`);
+  }
+  await it.ok("POST", "/records", record("e"));
+  assert.equal(how(await page()), "hit", "an insert without a collision leaves them");
+  assertProblem(await page("&limit=0"), 400);
+  assertProblem(await it.call("GET", "/collisions?consistency=never"), 400);
+});

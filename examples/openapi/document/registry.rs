@@ -146,7 +146,16 @@ fn lists() -> Value {
 fn collisions() -> Vec<Operation> {
     vec![
         operation("get", COLLISIONS, "listCollisions", "Lists collisions, newest first")
-            .takes(&["primaryAssetId", "conflictingAssetId", "reviewerLabel", "from", "to", "limit", "cursor"])
+            .takes(&[
+                "primaryAssetId",
+                "conflictingAssetId",
+                "reviewerLabel",
+                "from",
+                "to",
+                "limit",
+                "cursor",
+                "consistency",
+            ])
             .answers(
                 200,
                 part("A page; by a label it may have fewer items than there is room for.", ROWS, schema("Collisions")),

@@ -166,6 +166,10 @@ impl Engine {
             writes.push(inserting(COLLISIONS, entry));
         }
         if !writes.is_empty() {
+            if self.warm.may_hold_documents() {
+                self.hot.bump_cache_generation()?;
+            }
+            self.has_collided.set(true);
             self.hot.write(&writes, context, now, &mut |_, error| Err(error))?;
         }
         Ok(detected)

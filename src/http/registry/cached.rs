@@ -1,15 +1,21 @@
 //! Reads that are answered of documents: by the object, and by the Worker of what it has kept of them.
 //!
+//! Pages of the collision log are kept by what was asked, until anything is added to it.
+//!
 //! Invariants: what is kept is documents, as every cached read of them keeps, so that whatever takes a document back takes
 //! back the record that it is of; it is kept as it is stored, and shaped and masked for each reader. A record is told of
 //! what its two documents were at one moment.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
+use super::collisions::COLLISION_PARAMS;
 use super::routes::RegistryRoute;
 use super::shown_to;
-use crate::engine::registry::schema::{ASSETS, HASHES};
+use crate::engine::registry::schema::{ASSETS, COLLISIONS, HASHES};
 use crate::engine::{Engine, Entry};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::http::documents::{absent, to_be_cached};
@@ -22,6 +28,10 @@ use crate::http::routes::Route;
 use crate::types::names::ObjectName;
 use crate::types::{Masks, StorageTier};
 
+/// The name under which pages of the collision log are kept: that of no collection.
+const COLLISION_PAGES: &str = "collision_log?";
+/// The header by which the Worker learns that pages of the collision log which it has kept are old.
+pub const COLLIDED_HEADER: &str = "thermocline-cache-collided";
 /// The versions of a record's documents, for what is kept of them.
 const VERSIONS_HEADER: &str = "thermocline-cache-versions";
 
@@ -36,6 +46,8 @@ pub enum DocumentRead {
     Hash(String),
     /// An asset with its hash record.
     Record(String),
+    /// A page of the collision log, by the digest of what was asked.
+    Collisions(String),
 }
 
 /// A record as the object answers the Worker.
@@ -74,8 +86,19 @@ pub fn record_to_keep(engine: &Engine, asset: &str, documents: [Option<(i64, Str
 }
 
 impl DocumentRead {
-    /// The read of a route, if it is one.
-    pub fn of(route: &Route) -> Option<Self> {
+    /// What a read asks for, if that may be cached.
+    pub fn of(route: &Route, query: &str, headers: &[(String, String)]) -> Option<Self> {
+        if let Route::Registry(RegistryRoute::Collisions) = route {
+            // The object refuses what cannot be read.
+            let params = QueryParams::read(query, &COLLISION_PARAMS).ok()?;
+            return (params.get("consistency") == Some("cached")).then(|| {
+                let wanted = COLLISION_PARAMS.map(|name| (name, params.get(name)));
+                Self::Collisions(URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{wanted:?}"))))
+            });
+        }
+        if !wants_cached(query, headers) {
+            return None;
+        }
         Some(match route {
             Route::Document(collection, id) => Self::Document(collection.clone(), id.clone()),
             Route::Registry(RegistryRoute::Asset(asset)) => Self::Asset(asset.clone()),
@@ -92,7 +115,14 @@ impl DocumentRead {
             Self::Asset(id) => (vec![ASSETS], id),
             Self::Hash(id) => (vec![HASHES], id),
             Self::Record(id) => (vec![ASSETS, HASHES], id),
+            Self::Collisions(digest) => (vec![COLLISION_PAGES], digest),
         }
+    }
+
+    /// Whether it may be kept whole and shown to someone from whom `masks` hide something.
+    pub fn can_be_masked(&self, masks: &Masks) -> bool {
+        // What a page is of may be hidden itself.
+        !matches!(self, Self::Collisions(_)) || !masks.hide_some_of(COLLISIONS)
     }
 
     /// The answer by what is kept of its documents, in their order; `None` when that is not of one moment.
@@ -116,7 +146,7 @@ impl DocumentRead {
         };
         let response = Response::json(200, body);
         let response = match self {
-            Self::Record(_) => response,
+            Self::Record(_) | Self::Collisions(_) => response,
             _ => response.with_header("etag", first.tag),
         };
         self.shape(name, response, masks).map(Some)
@@ -126,7 +156,7 @@ impl DocumentRead {
     pub fn entries(&self, response: &Response) -> Option<Vec<Entry>> {
         let sequence = response.header(SEQUENCE_HEADER)?.parse().ok()?;
         let none = || Entry { sequence, ..Entry::default() };
-        if response.status == 404 {
+        if response.status == 404 && !matches!(self, Self::Collisions(_)) {
             // Of a record's hash nothing is known then.
             return Some(vec![none()]);
         }
@@ -154,8 +184,10 @@ impl DocumentRead {
     pub fn shape(&self, name: &ObjectName, mut response: Response, masks: &Masks) -> Result<Response> {
         let (collections, _) = self.documents();
         let collection = collections.first().copied().unwrap_or_default();
-        if matches!(self, Self::Document(..)) {
-            return masked(response, collection, masks);
+        match self {
+            Self::Document(..) => return masked(response, collection, masks),
+            Self::Collisions(_) => return Ok(response),
+            _ => {}
         }
         response.headers.retain(|(name, _)| name != VERSIONS_HEADER);
         if response.status != 200 {

@@ -13,6 +13,7 @@ use crate::http::access::Principal;
 use crate::http::as_of;
 use crate::http::body::{json_text, parse};
 use crate::http::cursor;
+use crate::http::documents::to_be_cached;
 use crate::http::idempotency::{Begun, begin, kept, response};
 use crate::http::message::{Request, Response};
 use crate::http::object::change_context;
@@ -20,6 +21,9 @@ use crate::http::params::{QueryParams, refuse};
 use crate::types::time::rfc3339;
 use crate::types::{Masks, Timestamp};
 
+/// What a page of the log may be asked by.
+pub const COLLISION_PARAMS: [&str; 8] =
+    ["primaryAssetId", "conflictingAssetId", "reviewerLabel", "from", "to", "limit", "cursor", "consistency"];
 /// An entry has at most 60 KB; what it is of may have some whitespace.
 const BODY_MAX_BYTES: usize = 128 * 1024;
 
@@ -78,8 +82,8 @@ fn shown(tenant: &str, collision: Collision, masks: &Masks) -> Result<String> {
 
 /// `GET /collisions`
 pub async fn list(engine: &Engine, request: &Request, masks: &Masks) -> Result<Response> {
-    let known = ["primaryAssetId", "conflictingAssetId", "reviewerLabel", "from", "to", "limit", "cursor"];
-    let params = QueryParams::read(&request.query, &known)?;
+    let params = QueryParams::read(&request.query, &COLLISION_PARAMS)?;
+    let keep = params.choice("consistency", false, &[("strong", false), ("cached", true)])?;
     let tenant = engine.tenant()?;
     let text = |name: &str| params.get(name).map(str::to_owned);
     let label = params.choice("reviewerLabel", None, &LABELS.map(|label| (label, Some(label))))?;
@@ -105,7 +109,8 @@ pub async fn list(engine: &Engine, request: &Request, masks: &Masks) -> Result<R
     let after = params.get("cursor").map(|after| cursor::decode(hash, after, 2)).transpose()?;
     let (found, next) = engine.list_collisions(&filter, params.limit()?, after).await?;
     let items = found.into_iter().map(|collision| shown(&tenant, collision, masks)).collect::<Result<Vec<_>>>()?;
-    page(&items, hash, next)
+    let response = page(&items, hash, next)?;
+    if keep { to_be_cached(engine, response) } else { Ok(response) }
 }
 
 fn moment(params: &QueryParams, name: &str) -> Result<Option<Timestamp>> {

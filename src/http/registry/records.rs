@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cached::{is_to_be_kept, record_text, record_to_keep};
+use super::cached::{COLLIDED_HEADER, is_to_be_kept, record_text, record_to_keep};
 use super::hashes::Shown;
 use super::{made, page, shown, without_hidden};
 use crate::engine::query::{Comparison, FieldPath, Filter, Operand, OrderBy, OrderKey, Query};
@@ -117,7 +117,10 @@ fn made_at(
 ) -> Result<crate::engine::KeptAnswer> {
     let asset = percent_encoding::utf8_percent_encode(asset, percent_encoding::NON_ALPHANUMERIC);
     let location = format!("/v1/{}/records/{asset}", engine.name()?.path());
-    Ok(kept(made(201, body, outcomes)?.with_header("location", location)))
+    let response = made(201, body, outcomes)?.with_header("location", location);
+    let has_collided =
+        body.collision_id.is_some() || body.detected.as_ref().is_some_and(|told| !told.collision_ids.is_empty());
+    Ok(kept(if has_collided { response.with_header(COLLIDED_HEADER, "1") } else { response }))
 }
 
 /// What an insert answers.
@@ -215,9 +218,8 @@ pub async fn get(engine: &Engine, request: &Request, asset: &str, masks: &Masks)
     let keep = is_to_be_kept(request)?;
     let [metadata, hashes] = engine.record(asset).await?;
     if keep {
-        let stored = |document: Document, collection| {
-            Ok((document.sequence, without_hidden(collection, document.text, masks)?))
-        };
+        let stored =
+            |document: Document, collection| Ok((document.sequence, without_hidden(collection, document.text, masks)?));
         let metadata = metadata.map(|document| stored(document, ASSETS)).transpose()?;
         let hashes = hashes.map(|document| stored(document, HASHES)).transpose()?;
         return record_to_keep(engine, asset, [metadata, hashes]);
