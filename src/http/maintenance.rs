@@ -87,7 +87,9 @@ fn part<T>(mut figures: Value, part: &Part<T>, cold: Option<Option<Value>>) -> V
 /// Figures, and the problem that was met, if any.
 fn with_error(mut figures: Value, error: Option<&StorageError>) -> Value {
     if let Some(error) = error {
-        let told = serde_json::from_slice(problem::response(error).body.bytes()).unwrap_or_default();
+        let problem = problem::response(error);
+        let text = std::str::from_utf8(problem.body.bytes()).unwrap_or_default();
+        let told = serde_json::from_str(text).unwrap_or_default();
         set(&mut figures, "error", told);
     }
     figures

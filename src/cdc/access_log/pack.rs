@@ -91,7 +91,8 @@ pub fn unpack(bytes: &[u8]) -> Result<Vec<AccessEntry>> {
     if checksum != xxh64(body, 0).to_le_bytes() {
         return Err(damaged("the checksum to match"));
     }
-    serde_json::from_slice(body).map_err(|error| damaged("entries as JSON").caused_by(error))
+    let text = std::str::from_utf8(body).map_err(|error| damaged("entries as UTF-8").caused_by(error))?;
+    serde_json::from_str(text).map_err(|error| damaged("entries as JSON").caused_by(error))
 }
 
 fn damaged(expected: &str) -> StorageError {

@@ -219,9 +219,10 @@ struct Version {
 impl TableMetadata {
     /// Reads the bytes of the metadata file `key`.
     pub fn parse(key: &str, bytes: &[u8]) -> Result<Self> {
-        let version: Version = serde_json::from_slice(bytes).map_err(|error| {
-            unreadable(key, "table metadata that is JSON with a format version, got other bytes").caused_by(error)
-        })?;
+        let other = || unreadable(key, "table metadata that is JSON with a format version, got other bytes");
+        // As text, which is read by the code that reads all other JSON.
+        let text = std::str::from_utf8(bytes).map_err(|error| other().caused_by(error))?;
+        let version: Version = serde_json::from_str(text).map_err(|error| other().caused_by(error))?;
         if version.format_version != FORMAT_VERSION {
             let message = format!(
                 "{key}: expected table metadata of format version 2, got {}; read it with an engine that knows that version",
@@ -229,7 +230,7 @@ impl TableMetadata {
             );
             return Err(StorageError::new(ErrorKind::Invalid, StorageTier::Cold, "read table", message));
         }
-        let metadata: Self = serde_json::from_slice(bytes)
+        let metadata: Self = serde_json::from_str(text)
             .map_err(|error| unreadable(key, &format!("the fields of table metadata, got {error}")).caused_by(error))?;
         metadata.in_range().map_err(|got| unreadable(key, &format!("numbers in their ranges, got {got}")))?;
         Ok(metadata)

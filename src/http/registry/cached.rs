@@ -167,7 +167,7 @@ impl DocumentRead {
             let tag = response.header("etag").unwrap_or_default().to_owned();
             return Some(vec![Entry { sequence, tag, body: Some(response.body.bytes().to_vec()) }]);
         };
-        let stored: Stored<'_> = serde_json::from_slice(response.body.bytes()).ok()?;
+        let stored: Stored<'_> = serde_json::from_str(std::str::from_utf8(response.body.bytes()).ok()?).ok()?;
         let (metadata, hashes) = response.header(VERSIONS_HEADER)?.split_once(',')?;
         let entry = |version: &str, document: &RawValue| {
             let body = Some(document.get().as_bytes().to_vec());
