@@ -130,7 +130,14 @@ test("near embeddings are found by who has just stored them, and after an evicti
   await refused(it, 422, "POST", "/records", record("b", "k", { embedding: [1, 2] }));
   await refused(it, 422, "POST", "/records", record("b", "k", { embedding: [0, 0, 0] }));
   await refused(it, 422, "POST", "/embeddings/search", { vector: [1, 2] });
-  await refused(it, 422, "POST", "/embeddings/search", { vector: embedding(0), k: 0 });
+  for (const bad of [{ k: 0 }, { k: 1_001 }, { metric: "hamming" }, { vector: embedding(0).map(() => 0) }, { assetId: "a20" }, { oversample: 0 }]) {
+    await refused(it, 422, "POST", "/embeddings/search", { vector: embedding(0), ...bad });
+  }
+  await refused(it, 409, "PUT", "/settings", { embedding: { dimension: 5 } });
+  const bytes = (numbers) => Buffer.from(new Float32Array(numbers).buffer).toString("base64");
+  for (const bad of [[1, 2], embedding(0).map(() => Number.NaN), embedding(0).map(() => 0)]) {
+    await refused(it, 422, "PATCH", "/collections/hash_records/docs/a20", { embedding: bytes(bad) });
+  }
   await refused(it, 409, "PUT", "/settings", { embedding: { dimension: 4 } });
   await it.ok("DELETE", "/hashes/a7");
   await it.evict();
