@@ -28,8 +28,8 @@ fn plan(edge: &Edge, method: &str, path: &str) -> String {
     let mut exchange = edge.begin(&head);
     match run(edge.decide(&head, &mut exchange)).done().unwrap() {
         Decision::Forward { plan: None, .. } => "nothing".to_owned(),
-        Decision::Forward { plan: Some(CachePlan::ForgetDocument { collection, id }), .. } => {
-            format!("{collection}/{id}")
+        Decision::Forward { plan: Some(CachePlan::ForgetDocuments { collections, id }), .. } => {
+            format!("{id} of {}", collections.join(" and "))
         }
         Decision::Forward { plan: Some(CachePlan::ForgetGeneration), .. } => "all".to_owned(),
         Decision::Forward { plan: Some(CachePlan::ForgetCreated { collections }), .. } => {
@@ -52,9 +52,9 @@ fn writes_take_back_what_they_change() {
     for (method, path, expected) in [
         ("POST", "/hashes/batch", "all, also when it breaks off"),
         ("POST", "/cleanup", "all"),
-        ("DELETE", "/records/a", "all"),
-        ("DELETE", "/hashes/a%2Fb", "hash_records/a/b"),
-        ("PATCH", "/assets/a", "asset_metadata/a"),
+        ("DELETE", "/records/a", "a of asset_metadata and hash_records"),
+        ("DELETE", "/hashes/a%2Fb", "a/b of hash_records"),
+        ("PATCH", "/assets/a", "a of asset_metadata"),
         ("POST", "/records", "asset_metadata and hash_records of what is made"),
         ("POST", "/assets", "asset_metadata and hash_records of what is made"),
         ("POST", "/hashes", "asset_metadata and hash_records of what is made"),

@@ -58,11 +58,11 @@ pub enum CachePlan {
         /// What is hidden from whoever asks: the object has answered without masks.
         masks: Masks,
     },
-    /// The document has changed.
-    ForgetDocument {
-        /// The collection.
-        collection: String,
-        /// The document's id.
+    /// A document has changed, or one in each collection.
+    ForgetDocuments {
+        /// The collections.
+        collections: Vec<String>,
+        /// The id that they have.
         id: String,
     },
     /// A document was made, or one in each collection, whose id the answer tells.
@@ -187,7 +187,7 @@ impl Edge {
                 Some(CachePlan::Keep { read, masks })
             }
             (_, Route::Document(collection, id), "PUT" | "PATCH" | "DELETE") => {
-                Some(CachePlan::ForgetDocument { collection, id })
+                Some(CachePlan::ForgetDocuments { collections: vec![collection], id })
             }
             (_, Route::Documents(collection), "POST") => {
                 Some(CachePlan::ForgetCreated { collections: vec![collection] })
@@ -202,13 +202,15 @@ impl Edge {
                 _,
                 Route::Registry(RegistryRoute::Cleanup | RegistryRoute::Collisions | RegistryRoute::Reviews(_)),
                 "POST",
-            )
-            | (_, Route::Registry(RegistryRoute::Record(_)), "DELETE") => Some(CachePlan::ForgetGeneration),
+            ) => Some(CachePlan::ForgetGeneration),
+            (_, Route::Registry(RegistryRoute::Record(id)), "DELETE") => {
+                Some(CachePlan::ForgetDocuments { collections: [ASSETS, HASHES].map(str::to_owned).to_vec(), id })
+            }
             (_, Route::Registry(RegistryRoute::Asset(id)), "PATCH") => {
-                Some(CachePlan::ForgetDocument { collection: ASSETS.to_owned(), id })
+                Some(CachePlan::ForgetDocuments { collections: vec![ASSETS.to_owned()], id })
             }
             (_, Route::Registry(RegistryRoute::Hash(id)), "DELETE") => {
-                Some(CachePlan::ForgetDocument { collection: HASHES.to_owned(), id })
+                Some(CachePlan::ForgetDocuments { collections: vec![HASHES.to_owned()], id })
             }
             (_, Route::Batch | Route::Maintenance, "POST")
             | (_, Route::Collection(_) | Route::Object | Route::Cache, "DELETE") => Some(CachePlan::ForgetGeneration),
@@ -281,12 +283,10 @@ impl Edge {
             CachePlan::ForgetImported if refused && wrote_nothing => {}
             CachePlan::ForgetImported => self.cache.forget_generation(name).await,
             _ if refused => {}
-            CachePlan::ForgetDocument { collection, id } => self.cache.forget(name, &collection, &id).await,
+            CachePlan::ForgetDocuments { collections, id } => self.forget(name, &collections, &id).await,
             CachePlan::ForgetCreated { collections } => {
                 if let Some(id) = response.header("location").and_then(made_id) {
-                    for collection in collections {
-                        self.cache.forget(name, &collection, &id).await;
-                    }
+                    self.forget(name, &collections, &id).await;
                 }
                 if has_collided {
                     self.cache.forget_generation(name).await;
@@ -295,6 +295,12 @@ impl Edge {
             CachePlan::ForgetGeneration => self.cache.forget_generation(name).await,
         }
         response
+    }
+
+    async fn forget(&self, name: &ObjectName, collections: &[String], id: &str) {
+        for collection in collections {
+            self.cache.forget(name, collection, id).await;
+        }
     }
 }
 

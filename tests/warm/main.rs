@@ -18,6 +18,7 @@ mod files;
 mod golden;
 mod lying;
 mod model;
+mod registry;
 #[path = "../support/mod.rs"]
 mod support;
 mod tenants;

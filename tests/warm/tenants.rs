@@ -17,6 +17,7 @@ pub const TENANTS: [&str; 2] = ["demo/1", "demo/2"];
 
 /// The objects live in the first data centre.
 pub struct Tenants {
+    names: [&'static str; 2],
     pub clock: Rc<ManualClock>,
     caches: [Rc<dyn EdgeCache>; 2],
     worlds: [World; 2],
@@ -48,10 +49,15 @@ fn edge(clock: &Rc<ManualClock>, cache: &Rc<dyn EdgeCache>) -> Edge {
 
 impl Tenants {
     pub fn new(clock: Rc<ManualClock>, caches: [Rc<dyn EdgeCache>; 2]) -> Self {
+        Self::named(TENANTS, clock, caches)
+    }
+
+    /// The same of other objects.
+    pub fn named(names: [&'static str; 2], clock: Rc<ManualClock>, caches: [Rc<dyn EdgeCache>; 2]) -> Self {
         let worlds = [1, 2].map(|seed| World::new(seed).unwrap());
         let services = [&worlds[0], &worlds[1]].map(|world| service(world, &clock, &caches[0]));
         let edges = [edge(&clock, &caches[0]), edge(&clock, &caches[1])];
-        Self { clock, caches, worlds, services, edges }
+        Self { names, clock, caches, worlds, services, edges }
     }
 
     /// Starts a new instance of an object.
@@ -76,7 +82,7 @@ impl Tenants {
         let head = RequestHead {
             method: method.to_owned(),
             origin: "https://worker.example".to_owned(),
-            path: format!("/v1/{}{path}", TENANTS[tenant]),
+            path: format!("/v1/{}{path}", self.names[tenant]),
             query: query.to_owned(),
             headers,
         };

@@ -1,7 +1,7 @@
 // Cached reads of a registry's records: of what is kept of their documents, and never of what a write has changed.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { assertProblem, useWorker, workerWith } from "./support/object.mjs";
+import { assertProblem, eventually, useWorker, workerWith } from "./support/object.mjs";
 import { bearer, hs256 } from "./support/tokens.mjs";
 
 const using = useWorker();
@@ -58,8 +58,19 @@ for (const [what, write, expected] of [
   ["a PATCH of its document", (it) => doc(it, "asset_metadata", { status: "seen" }), "seen"],
   ["a PATCH of the hash's document", (it) => doc(it, "hash_records", { pdqQuality: 7 }), 7],
   ["a batch", (it) => it.batch([{ op: "update", collection: "hash_records", id: "a", doc: { pdqQuality: 7 } }]), 7],
+  ["a batch of both documents", (it) => it.batch([{ op: "update", collection: "hash_records", id: "a", doc: { pdqQuality: 7 } }, { op: "update", collection: "asset_metadata", id: "a", doc: { status: "x" } }]), 7],
+  ["a large batch", (it) => it.batch(Array.from({ length: 8 }, (_, n) => ({ op: "update", collection: "hash_records", id: "a", doc: { pdqQuality: n } }))), 7],
+  ["an import", async (it) => it.import("hash_records", [{ ...(await it.get("hash_records", "a")).body, pdqQuality: 7 }], { mode: "upsert" }), 7],
+  ["a DELETE of the hash's document", (it) => it.remove("hash_records", "a"), null],
   ["a DELETE of the hash", (it) => it.call("DELETE", "/hashes/a"), null],
   ["a DELETE of the record", (it) => it.call("DELETE", "/records/a"), undefined],
+  ["a clean-up", async (it) => {
+    await doc(it, "asset_metadata", { uploadedAt: "2001-01-01T00:00:00Z", createdAt: "2001-01-01T00:00:00Z" });
+    await doc(it, "hash_records", { createdAt: "2001-01-01T00:00:00Z" });
+    await cached(it, "/records/a");
+    return it.call("POST", "/cleanup", {});
+  }, undefined],
+  ["the erasing of the object", (it) => it.call("DELETE", ""), undefined],
   ["a clean-up that finds nothing", (it) => it.call("POST", "/cleanup", {}), "pending"],
 ]) {
   test(`after ${what} the next cached read is of now`, async () => {
@@ -98,6 +109,36 @@ test("that a record is not there is remembered until it is made", async () => {
     assert.equal(made.headers.get("location"), `/v1/${it.name}/records/a`);
     assert.equal((await cached(it, "/records/a")).body.metadata.assetId, "a");
   }
+});
+
+test("that a record is not there is believed for some seconds only", async () => {
+  const it = await warmed();
+  await cached(it, "/records/none");
+  assert.equal(how(await cached(it, "/records/none")), "hit");
+  await eventually("it is asked for again", async () => how(await cached(it, "/records/none")) === "miss", 8_000);
+});
+
+test("a restored record is read as it was restored, once the data centre asks for the generation again", async () => {
+  const it = await warmed();
+  const { id } = (await it.ok("POST", "/snapshots", { type: "full" })).body;
+  await it.ok("PATCH", "/assets/a", { status: "seen" });
+  for (const expected of ["miss", "hit"]) assert.equal(how(await cached(it, "/records/a")), expected);
+  const job = (await it.ok("POST", `/snapshots/${id}/restore`, {})).body;
+  await eventually("it is restored", async () => (await it.ok("GET", `/jobs/${job.id}`)).body.state === "done");
+  await eventually("it is seen", async () => (await cached(it, "/records/a")).body.metadata.status === "pending", 12_000);
+});
+
+test("Min-Sequence passes over what is older, whichever route wrote", async () => {
+  const it = await warmed();
+  let sequence = 2;
+  for (const write of [() => it.ok("PATCH", "/assets/a", { status: "x" }), () => doc(it, "hash_records", { pdqQuality: 7 }), () => it.put("others", "o", {})]) {
+    await write();
+    const least = { "min-sequence": `${++sequence}` };
+    const answers = [await cached(it, "/records/a", least), await cached(it, "/records/a", least)];
+    assert.deepEqual(answers.map((answer) => [answer.status, how(answer)]), [[200, "miss"], [200, "hit"]]);
+  }
+  assertProblem(await cached(it, "/records/a", { "min-sequence": `${sequence + 1}` }), 412);
+  assertProblem(await cached(it, "/records/a", { "min-sequence": "x" }), 400);
 });
 
 test("a record without a hash gets the one that is inserted", async () => {

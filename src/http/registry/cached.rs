@@ -70,7 +70,7 @@ pub fn wants_cached(query: &str, headers: &[(String, String)]) -> bool {
 pub fn is_to_be_kept(request: &Request) -> Result<bool> {
     let params = QueryParams::read(&request.query, &["consistency"])?;
     params.choice("consistency", false, &[("strong", false), ("cached", true)])?;
-    Ok(wants_cached(&request.query, &request.headers))
+    Ok(request.method == "GET" && wants_cached(&request.query, &request.headers))
 }
 
 /// The object's answer to a read of a record that the Worker is to keep: its documents, as they are stored.
