@@ -17,7 +17,7 @@ pub use crate::warm::{CacheFigures, DocumentCache, Entry, WarmFigures};
 pub const CACHE_CLASSES: [&str; 4] = CacheClass::NAMES;
 
 /// Writes of one call whose documents are taken out of the cache one by one.
-pub(super) const FORGOTTEN_ONE_BY_ONE_MAX: usize = 4;
+pub const FORGOTTEN_ONE_BY_ONE_MAX: usize = 4;
 
 /// What a drop of cached documents did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,11 @@ impl Engine {
         self.generation_name()
     }
 
+    /// The name of the generation under which documents may be cached; `None` when none is.
+    pub fn generation_in_use(&self) -> Option<String> {
+        if self.warm.may_hold_documents() { self.generation_name().ok().flatten() } else { None }
+    }
+
     fn generation_name(&self) -> Result<Option<String>> {
         let record = self.hot.object_record()?;
         Ok(record.map(|record| generation_name(record.created, record.cache_generation)))
@@ -56,6 +61,11 @@ impl Engine {
         self.warm.generation_bumped();
         let after = self.hot.object_record()?.map_or(before, |record| record.cache_generation);
         Ok(CacheDrop { before, after })
+    }
+
+    /// Makes later cached reads miss, if any document may be cached: after writes of which nobody knows how many there were.
+    pub fn forget_cached(&self) -> Result<()> {
+        if self.warm.may_hold_documents() { self.drop_cached().map(|_| ()) } else { Ok(()) }
     }
 
     /// Notes that a request or an alarm begins: it may use the cache as much as any.

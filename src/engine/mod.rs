@@ -36,7 +36,7 @@ pub use crate::hot::{
     Versions, Write, WriteOutcome, constraints::Constraints, document::NewDocument,
 };
 pub use answers::{Once, Ticket};
-pub use cached::{CACHE_CLASSES, CacheDrop, CacheFigures, DocumentCache, Entry, WarmFigures};
+pub use cached::{CACHE_CLASSES, CacheDrop, CacheFigures, DocumentCache, Entry, FORGOTTEN_ONE_BY_ONE_MAX, WarmFigures};
 pub use collections::{CollectionInfo, ColumnInfo};
 pub use consumers::ConsumerState;
 pub use documents::Tier;

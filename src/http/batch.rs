@@ -14,7 +14,9 @@ use super::idempotency::{Begun, begin, finish};
 use super::message::{Request, Response};
 use super::object::{SEQUENCE_HEADER, change_context};
 use super::params::QueryParams;
-use crate::engine::{Condition, Engine, Mutation, NewDocument, Versions, Write, WriteOutcome};
+use crate::engine::{
+    Condition, Engine, FORGOTTEN_ONE_BY_ONE_MAX, Mutation, NewDocument, Versions, Write, WriteOutcome,
+};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::limits::{BATCH_MAX_BYTES, BATCH_MAX_OPERATIONS};
 use crate::types::names::check_collection;
@@ -93,6 +95,9 @@ struct Outcome<'a> {
     sequence: Sequence,
 }
 
+/// The header by which the Worker learns which documents a few operations have changed.
+pub const CHANGED_HEADER: &str = "thermocline-cache-changed";
+
 /// `POST /batch`
 pub async fn batch(engine: &Engine, request: &mut Request, principal: &Principal) -> Result<Response> {
     QueryParams::read(&request.query, &[])?;
@@ -109,7 +114,25 @@ pub async fn batch(engine: &Engine, request: &mut Request, principal: &Principal
         return answer(&[], before);
     }
     let mut refused = |position, error| Err(placed(error, position));
-    finish(engine, ticket.as_ref(), &writes, &context, &mut refused, &|outcomes| answer(outcomes, before)).await
+    let changed = changed_documents(&writes);
+    let answer = |outcomes: &[WriteOutcome]| {
+        let response = answer(outcomes, before)?;
+        Ok(match &changed {
+            Some(changed) => response.with_header(CHANGED_HEADER, changed.clone()),
+            None => response,
+        })
+    };
+    finish(engine, ticket.as_ref(), &writes, &context, &mut refused, &answer).await
+}
+
+/// The documents that a few writes change, for the Worker to take them back; more have changed the object's generation.
+fn changed_documents(writes: &[Write]) -> Option<String> {
+    let document = |write: &Write| {
+        let id = percent_encoding::utf8_percent_encode(write.mutation.id(), percent_encoding::NON_ALPHANUMERIC);
+        format!("{}/{id}", write.collection)
+    };
+    let few = (1..=FORGOTTEN_ONE_BY_ONE_MAX).contains(&writes.len());
+    few.then(|| writes.iter().map(document).collect::<Vec<_>>().join(" "))
 }
 
 /// What a batch did to an object that had reached the sequence `before`.

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use percent_encoding::percent_decode_str;
 
 use super::access::{Access, Principal, Role};
+use super::batch::CHANGED_HEADER;
 use super::cors::Cors;
 use super::documents::GENERATION_HEADER;
 use super::exchange::{AnswerHead, Exchange, Failure, Finished, with_instance};
@@ -263,7 +264,9 @@ impl Edge {
     pub async fn after(&self, name: &ObjectName, plan: CachePlan, mut response: Response) -> Response {
         let generation = response.header(GENERATION_HEADER).map(str::to_owned);
         let has_collided = response.header(COLLIDED_HEADER).is_some();
-        response.headers.retain(|(header, _)| header != GENERATION_HEADER && header != COLLIDED_HEADER);
+        let changed = response.header(CHANGED_HEADER).map(str::to_owned);
+        let internal = [GENERATION_HEADER, COLLIDED_HEADER, CHANGED_HEADER];
+        response.headers.retain(|(header, _)| !internal.contains(&header.as_str()));
         // What was refused changed nothing; what failed may have.
         let refused = (400..500).contains(&response.status);
         let wrote_nothing = response.header(ROWS_WRITTEN_HEADER) == Some("0");
@@ -283,31 +286,45 @@ impl Edge {
             CachePlan::ForgetImported if refused && wrote_nothing => {}
             CachePlan::ForgetImported => self.cache.forget_generation(name).await,
             _ if refused => {}
-            CachePlan::ForgetDocuments { collections, id } => self.forget(name, &collections, &id).await,
+            CachePlan::ForgetDocuments { collections, id } => {
+                self.forget(name, generation.as_deref(), &collections, &id).await
+            }
             CachePlan::ForgetCreated { collections } => {
                 if let Some(id) = response.header("location").and_then(made_id) {
-                    self.forget(name, &collections, &id).await;
+                    self.forget(name, generation.as_deref(), &collections, &id).await;
                 }
                 if has_collided {
                     self.cache.forget_generation(name).await;
                 }
             }
-            CachePlan::ForgetGeneration => self.cache.forget_generation(name).await,
+            CachePlan::ForgetGeneration => {
+                for (collection, id) in changed.iter().flat_map(|changed| changed.split(' ')).filter_map(made_document)
+                {
+                    self.cache.forget(name, generation.as_deref(), collection, &id).await;
+                }
+                self.cache.forget_generation(name).await;
+            }
         }
         response
     }
 
-    async fn forget(&self, name: &ObjectName, collections: &[String], id: &str) {
+    async fn forget(&self, name: &ObjectName, generation: Option<&str>, collections: &[String], id: &str) {
         for collection in collections {
-            self.cache.forget(name, collection, id).await;
+            self.cache.forget(name, generation, collection, id).await;
         }
     }
 }
 
 /// The id of the document at a location.
 fn made_id(location: &str) -> Option<String> {
-    let (_, id) = location.rsplit_once('/')?;
-    percent_decode_str(id).decode_utf8().ok().map(Cow::into_owned)
+    made_document(location).map(|(_, id)| id)
+}
+
+/// A document by its collection, or more of its location, and its id.
+fn made_document(location: &str) -> Option<(&str, String)> {
+    let (collection, id) = location.rsplit_once('/')?;
+    let id = percent_decode_str(id).decode_utf8().ok().map(Cow::into_owned)?;
+    Some((collection, id))
 }
 
 fn reader(principal: Principal) -> Result<Principal> {

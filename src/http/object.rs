@@ -7,6 +7,7 @@ use super::access::{Callers, Principal};
 use super::access_log::Observed;
 use super::body::invalid;
 use super::budgets::Budgets;
+use super::documents::GENERATION_HEADER;
 use super::exchange::{REQUEST_ID_HEADER, with_instance};
 use super::message::{Body, Request, Response};
 use super::metered::Metered;
@@ -94,6 +95,13 @@ impl ObjectService {
             tell(&error);
             problem::response(&error)
         });
+        // For the Worker, which takes back what was changed.
+        if cost.rows_written > 0
+            && response.header(GENERATION_HEADER).is_none()
+            && let Some(generation) = self.engine().generation_in_use()
+        {
+            response = response.with_header(GENERATION_HEADER, generation);
+        }
         if let Some(id) = request.header(REQUEST_ID_HEADER).filter(|id| uuid::Uuid::try_parse(id).is_ok()) {
             response = with_instance(response, id);
         }

@@ -97,9 +97,14 @@ impl DocumentCache {
         }
     }
 
-    /// Takes a document back after its change went through here.
-    pub async fn forget(&self, name: &ObjectName, collection: &str, id: &str) {
-        if let Some(generation) = self.generation(name).await {
+    /// Takes a document back after its change went through here. The generation is what the object says; what was last seen
+    /// here may be forgotten, and come back.
+    pub async fn forget(&self, name: &ObjectName, generation: Option<&str>, collection: &str, id: &str) {
+        let known = match generation.filter(|generation| is_generation_name(generation)) {
+            Some(generation) => Some(generation.to_owned()),
+            None => self.generation(name).await,
+        };
+        if let Some(generation) = known {
             self.delete(name, &document_key(name, &generation, collection, id)).await;
         }
     }

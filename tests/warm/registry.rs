@@ -121,6 +121,11 @@ fn every_way_of_writing_takes_records_back() {
         ("DELETE", "/hashes/a", String::new()),
         ("DELETE", "/collections/hash_records/docs/a", String::new()),
         ("DELETE", "/records/a", String::new()),
+        (
+            "POST",
+            "/batch",
+            json!({"operations": [{"op": "update", "collection": "hash_records", "id": "a", "doc": {"pdqQuality": 3}}]}).to_string(),
+        ),
     ] {
         let tenants = tenants();
         insert(&tenants, 0, "a");
@@ -142,12 +147,19 @@ fn a_write_through_another_data_centre_is_seen_there_at_once() {
         ("PATCH", "/assets/a", json!({"status": "done"}).to_string()),
         ("DELETE", "/hashes/a", String::new()),
         ("DELETE", "/records/a", String::new()),
+        (
+            "POST",
+            "/batch",
+            json!({"operations": [{"op": "update", "collection": "hash_records", "id": "a", "doc": {"pdqQuality": 3}}]}).to_string(),
+        ),
     ] {
         let tenants = tenants();
         insert(&tenants, 0, "a");
         for read in ["/records/a", "/records/a"] {
             assert_eq!(cached(&tenants, 1, read).status, 200);
         }
+        // What was last seen of the generation there is forgotten.
+        tenants.clock.advance(11_000);
         done(&tenants, 1, method, target, &body);
         // Another read brings the generation back.
         assert_eq!(cached(&tenants, 1, "/assets/none").status, 404);

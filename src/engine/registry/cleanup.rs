@@ -79,7 +79,11 @@ impl Engine {
                 let kept = if place.at_assets { self.with_younger_hash(&ids, cleanup.before).await? } else { 0 };
                 (ids.len().saturating_sub(kept), kept)
             } else {
-                self.delete_unchanged(collection, &ids, last, &context).await?
+                let done = self.delete_unchanged(collection, &ids, last, &context).await?;
+                if done.0 > 0 {
+                    self.forget_cached()?;
+                }
+                done
             };
             let count = if place.at_assets { &mut done.assets } else { &mut done.hashes };
             *count = count.saturating_add(gone);

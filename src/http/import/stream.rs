@@ -152,6 +152,8 @@ pub async fn import_lines(
         }
     }
     import.finish().await?;
+    // Chunks of many lines have done so themselves.
+    engine.forget_cached()?;
     import.report.response()
 }
 
