@@ -174,8 +174,11 @@ impl Block<'_> {
         } else if self.width <= 32 {
             let mut narrow = [0; BLOCK];
             bits::unpack_32(self.packed, self.width, &mut narrow);
-            for (wide, narrow) in out.iter_mut().zip(narrow) {
-                *wide = u64::from(narrow);
+            // By place, for a step of two iterators together is a call.
+            for place in 0..BLOCK {
+                if let (Some(wide), Some(narrow)) = (out.get_mut(place), narrow.get(place)) {
+                    *wide = u64::from(*narrow);
+                }
             }
         } else {
             bits::unpack_64(self.packed, self.width, out);

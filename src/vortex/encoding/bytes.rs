@@ -284,7 +284,9 @@ fn copy_short<const N: usize>(
     let total = decoded.offsets.last().copied().map_or(0, index);
     decoded.bytes = budget.vector(total.saturating_add(N))?;
     decoded.bytes.resize(total.saturating_add(N), 0);
-    for (code, offset) in codes.iter().zip(&decoded.offsets) {
+    // By place, for a step of two iterators together is a call.
+    for at in 0..codes.len() {
+        let (Some(code), Some(offset)) = (codes.get(at), decoded.offsets.get(at)) else { break };
         let place = decoded.bytes.get_mut(index(*offset)..).and_then(<[u8]>::first_chunk_mut::<N>);
         if let (Some(place), Some(slot)) = (place, slots.get(index(*code))) {
             *place = *slot;

@@ -35,7 +35,7 @@ pub(in crate::vortex) struct Line {
 
 impl Line {
     /// The integer that a packed value stands for.
-    #[inline]
+    #[inline(always)]
     pub(super) fn at(self, packed: u64) -> i64 {
         self.offset.wrapping_add(self.scale.wrapping_mul(packed).cast_signed())
     }
@@ -85,10 +85,15 @@ impl Integer for u32 {
     }
 
     fn append(out: &mut Vec<Self>, integers: impl Iterator<Item = i64>) -> Result<()> {
-        for integer in integers {
-            out.push(narrow(integer)?);
-        }
-        Ok(())
+        // Found after the loop, which so has no exit.
+        let mut stray = None;
+        out.extend(integers.map(|integer| {
+            Self::try_from(integer).unwrap_or_else(|_| {
+                stray = Some(integer);
+                0
+            })
+        }));
+        stray.map_or(Ok(()), |integer| narrow::<Self>(integer).map(|_| ()))
     }
 }
 

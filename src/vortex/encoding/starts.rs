@@ -46,7 +46,7 @@ impl<'b> Starts<'b> {
             self.decode_block(index, part, &mut starts)?;
         }
         starts.push(self.edge(range.end, &mut Touched::default())?);
-        if starts.iter().zip(starts.iter().skip(1)).any(|(start, next)| start > next) {
+        if !starts.is_sorted() {
             return Err(corrupt("expected starts that do not descend"));
         }
         Ok(starts)
@@ -57,10 +57,16 @@ impl<'b> Starts<'b> {
         let mut values = [0; BLOCK];
         block.unpack(&mut values)?;
         accumulate(&block, self.least, &mut values)?;
-        for start in values.get(part).unwrap_or_default() {
-            starts.push(self.narrow(*start)?);
-        }
-        Ok(())
+        // Found after the loop, which so has no exit.
+        let mut stray = None;
+        starts.extend(values.get(part).unwrap_or_default().iter().map(|start| match u32::try_from(*start) {
+            Ok(known) if known <= self.limit => known,
+            _ => {
+                stray = Some(*start);
+                0
+            }
+        }));
+        stray.map_or(Ok(()), |start| self.narrow(start).map(|_| ()))
     }
 
     #[inline]
