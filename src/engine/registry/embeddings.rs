@@ -75,10 +75,11 @@ impl Engine {
         for (place, write) in writes.iter().enumerate() {
             match if *write.collection == *HASHES { check(write) } else { Ok(()) } {
                 Ok(()) => places.push(place),
-                Err(error) => {
+                Err(error) if error.kind() == ErrorKind::Invalid => {
                     refused(place, error)?;
                     wrong = true;
                 }
+                Err(error) => return Err(error),
             }
         }
         if !wrong {
