@@ -42,14 +42,17 @@ impl Engine {
         self.generation_name()
     }
 
-    /// The name of the generation under which documents may be cached; `None` when none is.
+    /// The name of the generation under which documents may be cached, as the last read or write of one has met it; `None`
+    /// when none is.
     pub fn generation_in_use(&self) -> Option<String> {
-        if self.warm.may_hold_documents() { self.generation_name().ok().flatten() } else { None }
+        self.generation.borrow().clone().filter(|_| self.warm.may_hold_documents())
     }
 
     fn generation_name(&self) -> Result<Option<String>> {
         let record = self.hot.object_record()?;
-        Ok(record.map(|record| generation_name(record.created, record.cache_generation)))
+        let name = record.map(|record| generation_name(record.created, record.cache_generation));
+        self.generation.replace(name.clone());
+        Ok(name)
     }
 
     /// Makes all later cached reads of this object miss what is cached. Of an object that was never written nothing is.

@@ -82,8 +82,10 @@ pub struct Engine {
     similarity: SimilarityStore,
     /// Held while the index of hashes is made of the records.
     similarity_making: futures_util::lock::Mutex<()>,
+    /// The generation that was read last.
+    generation: RefCell<Option<String>>,
     /// Whether the transaction of now has logged collisions that were found in it.
-    has_collided: std::cell::Cell<bool>,
+    has_collided: Cell<bool>,
     /// Held while a review is numbered and added.
     reviewing: futures_util::lock::Mutex<()>,
     embeddings: EmbeddingStore,
@@ -155,7 +157,8 @@ impl Engine {
             snapshotter: Snapshotter::new(ports.clone(), config.clone(), Rc::clone(&hot), reads),
             similarity: SimilarityStore::new(Rc::clone(&ports.sql), config.memory.budget_bytes / 5 * 3),
             similarity_making: futures_util::lock::Mutex::new(()),
-            has_collided: std::cell::Cell::default(),
+            generation: RefCell::default(),
+            has_collided: Cell::default(),
             reviewing: futures_util::lock::Mutex::new(()),
             embeddings: EmbeddingStore::new(Rc::clone(&ports.sql), config.memory.budget_bytes / 10 * 3),
             embeddings_making: futures_util::lock::Mutex::new(()),
