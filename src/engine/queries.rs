@@ -90,7 +90,7 @@ impl Engine {
     /// In one turn, so that the answer is of one moment.
     fn query_rest(&self, collection: &str, query: &Query, execution: Execution<'_>) -> Result<QueryAnswer> {
         let before = self.counters();
-        let QuerySources { segments, mut rows } = self.hot.query_sources(collection, query.filter.as_ref())?;
+        let QuerySources { segments, mut rows } = self.hot.query_sources(collection, query)?;
         let mut answer = run_hot_after(execution, &segments, rows.as_mut())?;
         answer.stats.set_rows_read(self.counters().since(before).rows_read);
         Ok(answer)

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use xxhash_rust::xxh64::xxh64;
 
-use super::query::{Comparison, FieldPath, Filter, Operand, OrderKey};
+use super::query::{Comparison, FieldPath, Filter, Operand, OrderKey, Query};
 use super::segment::index_key;
 use crate::error::Result;
 use crate::types::Json;
@@ -110,16 +110,46 @@ pub type KeyPair = (Vec<u8>, Vec<u8>);
 /// Values of one `in` that are looked up one by one.
 const IN_MAX: usize = 32;
 
-/// The index that serves a condition best: the one with the most leading fields that are equal to constants, and a range
-/// of the next field. `None` when none has its first field compared.
-pub fn choose(filter: &Filter, declared: &[Vec<String>]) -> Option<IndexRange> {
+/// Keys of an index whose first fields are equal to constants, in the order of the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexOrder {
+    /// In which index.
+    pub index: IndexId,
+    /// From the first key on, up to before the second, all lie that are wanted.
+    pub keys: KeyPair,
+    /// Whether from the greatest to the least.
+    pub descending: bool,
+    constants: Vec<u8>,
+}
+
+impl IndexOrder {
+    /// Whether two values of the field may have stored keys that do not tell them apart, since keys are cut.
+    pub fn are_alike(&self, left: &OrderKey, right: &OrderKey) -> bool {
+        with(&self.constants, left, KEY_MAX_BYTES) == with(&self.constants, right, KEY_MAX_BYTES)
+    }
+}
+
+/// How an index serves a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IndexUse {
+    /// It tells where documents lie that the condition can hold for.
+    Range(IndexRange),
+    /// It gives them in the order that is wanted.
+    Order(IndexOrder),
+}
+
+/// The index that serves a query best: the one with the most leading fields that are equal to constants, and a range of
+/// the next field; of equals one in the order that is wanted, and the one that is declared last. `None` when none has its
+/// first field compared or ordered by.
+pub fn choose(query: &Query, declared: &[Vec<String>]) -> Option<IndexUse> {
     let mut conjuncts = Vec::new();
-    collect(filter, &mut conjuncts);
-    let ranges = declared.iter().filter_map(|fields| {
-        let (served, keys) = range_of(fields, &conjuncts)?;
-        Some((served, IndexRange { index: IndexId::of(fields), keys }))
+    query.filter.iter().for_each(|filter| collect(filter, &mut conjuncts));
+    let uses = declared.iter().flat_map(|fields| {
+        let range = range_of(fields, &conjuncts)
+            .map(|(served, keys)| (served, false, IndexUse::Range(IndexRange { index: IndexId::of(fields), keys })));
+        [range, order_of(fields, &conjuncts, query)]
     });
-    ranges.max_by_key(|(served, _)| *served).map(|(_, range)| range)
+    uses.flatten().max_by_key(|(served, in_order, _)| (*served, *in_order)).map(|(.., of_index)| of_index)
 }
 
 /// The comparisons that all have to hold.
@@ -131,36 +161,78 @@ fn collect<'f>(filter: &'f Filter, conjuncts: &mut Vec<(&'f str, &'f Comparison)
     }
 }
 
-/// How many comparisons an index serves, and the keys it is to be read between.
-fn range_of(fields: &[String], conjuncts: &[(&str, &Comparison)]) -> Option<(usize, Vec<KeyPair>)> {
+/// The values of an index's first fields that are equal to constants, and the field after them.
+fn constants<'f>(fields: &'f [String], conjuncts: &[(&str, &Comparison)]) -> (Vec<u8>, usize, Option<&'f String>) {
     let mut tuple = Vec::new();
-    let mut served = 0usize;
-    for field in fields {
-        let of_field = || conjuncts.iter().filter(|(name, _)| name == field).map(|(_, comparison)| *comparison);
-        let equal = of_field().find_map(|comparison| match comparison {
-            Comparison::Eq(operand) => Some(&operand.0),
+    for (equal, field) in fields.iter().enumerate() {
+        let value = conjuncts.iter().find_map(|(name, comparison)| match comparison {
+            Comparison::Eq(operand) if name == field => Some(&operand.0),
             _ => None,
         });
-        if let Some(value) = equal {
-            index_key::put(value, &mut tuple);
-            served = served.saturating_add(2);
-            continue;
-        }
-        if let Some(keys) = of_field().find_map(|comparison| ranges(&tuple, comparison)) {
-            return Some((served.saturating_add(1), keys));
-        }
-        break;
+        let Some(value) = value else { return (tuple, equal, Some(field)) };
+        index_key::put(value, &mut tuple);
     }
-    (served > 0).then(|| (served, vec![between(tuple.clone(), tuple)]))
+    (tuple, fields.len(), None)
+}
+
+/// The keys whose next value satisfies the comparisons of a field, after constants. Several are met where one range of keys
+/// each will do; else the first is.
+fn range_of_field(constants: &[u8], field: &str, conjuncts: &[(&str, &Comparison)]) -> Option<Vec<KeyPair>> {
+    let of_field = conjuncts.iter().filter(|(name, _)| *name == field);
+    of_field.filter_map(|(_, comparison)| ranges(constants, comparison)).reduce(|left, right| {
+        match (left.as_slice(), right.as_slice()) {
+            ([one], [other]) => vec![meet(one, other)],
+            _ => left,
+        }
+    })
+}
+
+/// The keys in both ranges.
+fn meet(left: &KeyPair, right: &KeyPair) -> KeyPair {
+    (left.0.clone().max(right.0.clone()), left.1.clone().min(right.1.clone()))
+}
+
+/// How many comparisons an index serves, and the keys it is to be read between.
+fn range_of(fields: &[String], conjuncts: &[(&str, &Comparison)]) -> Option<(usize, Vec<KeyPair>)> {
+    let (constants, equal, next) = constants(fields, conjuncts);
+    let served = equal.saturating_mul(2);
+    match next.and_then(|field| range_of_field(&constants, field, conjuncts)) {
+        Some(keys) => Some((served.saturating_add(1), keys)),
+        None => (served > 0).then(|| (served, vec![between(constants.clone(), constants)])),
+    }
+}
+
+/// How an index gives documents in the order of a query's first key, where it does.
+fn order_of(fields: &[String], conjuncts: &[(&str, &Comparison)], query: &Query) -> Option<(usize, bool, IndexUse)> {
+    let order = query.order_by.first().filter(|_| !query.is_grouped())?;
+    let (constants, equal, next) = constants(fields, conjuncts);
+    let field = next.filter(|field| *field == order.path.as_str())?;
+    let mut keys = between(constants.clone(), constants.clone());
+    let range = range_of_field(&constants, field, conjuncts);
+    let served = equal.saturating_mul(2).saturating_add(usize::from(range.is_some()));
+    if let Some([range]) = range.as_deref() {
+        keys = meet(&keys, range);
+    }
+    if let Some(after) = query.after.as_ref().and_then(|after| after.first()) {
+        let (least, beyond) = between(with(&constants, after, usize::MAX), with(&constants, after, usize::MAX));
+        let from = if order.descending { (Vec::new(), beyond) } else { (least, keys.1.clone()) };
+        keys = meet(&keys, &from);
+    }
+    let order = IndexOrder { index: IndexId::of(fields), keys, descending: order.descending, constants };
+    Some((served, true, IndexUse::Order(order)))
+}
+
+/// The first bytes of the key of constants and a value.
+fn with(constants: &[u8], value: &OrderKey, max_bytes: usize) -> Vec<u8> {
+    let mut key = constants.to_vec();
+    index_key::put(value, &mut key);
+    key.truncate(max_bytes);
+    key
 }
 
 /// The keys whose next value satisfies a comparison, after the values of `tuple`.
 fn ranges(tuple: &[u8], comparison: &Comparison) -> Option<Vec<KeyPair>> {
-    let with = |value: &OrderKey| {
-        let mut key = tuple.to_vec();
-        index_key::put(value, &mut key);
-        key
-    };
+    let with = |value: &OrderKey| with(tuple, value, usize::MAX);
     let tagged = |tag: u8| [tuple, &[tag]].concat();
     let one = |least: Vec<u8>, greatest: Vec<u8>| Some(vec![between(least, greatest)]);
     match comparison {
@@ -191,8 +263,9 @@ fn between(mut least: Vec<u8>, mut greatest: Vec<u8>) -> KeyPair {
     while greatest.last() == Some(&u8::MAX) {
         greatest.pop();
     }
-    if let Some(last) = greatest.last_mut() {
-        *last = last.saturating_add(1);
+    match greatest.last_mut() {
+        Some(last) => *last = last.saturating_add(1),
+        None => greatest.push(u8::MAX),
     }
     (least, greatest)
 }
@@ -232,7 +305,8 @@ mod tests {
                 Filter::Compare(paths[0].clone(), Comparison::Eq(operand("\"x\""))),
                 Filter::Compare(paths[1].clone(), comparison),
             ]);
-            let range = choose(&filter, &[fields.to_vec()]).unwrap();
+            let query = Query { filter: Some(filter.clone()), ..Query::default() };
+            let Some(IndexUse::Range(range)) = choose(&query, &[fields.to_vec()]) else { panic!("a range") };
             for value in &values {
                 let text = format!(r#"{{"a":"x","b":{value}}}"#);
                 let document = Json::parse(&text).unwrap();
@@ -254,7 +328,13 @@ mod tests {
             .map(|fields| fields.iter().map(|f| (*f).to_owned()).collect())
             .collect();
         let eq = |name: &str| Filter::Compare(FieldPath::new(name), Comparison::Eq(Operand(OrderKey::Integer(1))));
-        let chosen = |filter: &Filter| choose(filter, &declared).map(|range| range.index);
+        let chosen = |filter: &Filter| {
+            let query = Query { filter: Some(filter.clone()), ..Query::default() };
+            match choose(&query, &declared) {
+                Some(IndexUse::Range(range)) => Some(range.index),
+                _ => None,
+            }
+        };
         assert_eq!(chosen(&Filter::And(vec![eq("b"), eq("a")])), Some(IndexId::of(&declared[1])));
         assert_eq!(chosen(&eq("c")), Some(IndexId::of(&declared[2])));
         assert_eq!(chosen(&eq("b")), None);

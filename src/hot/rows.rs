@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 
 use super::directory::Extent;
-use super::row_index::{IndexId, KeyColumns, KeyPair};
+use super::row_index::{IndexId, IndexOrder, KeyColumns, KeyPair};
 use super::segment::NewRow;
 use crate::error::Result;
 use crate::limits::{SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS, SQL_MAX_PARAMETERS};
-use crate::ports::{SqlParam, SqlRow, SqlStore, SqlValue, expect_integer, expect_text};
+use crate::ports::{SqlParam, SqlRow, SqlStore, SqlValue, expect_blob, expect_integer, expect_text};
 use crate::types::{CollectionId, Document, Sequence, Timestamp};
 
 const COLUMNS: usize = 4;
@@ -35,6 +35,18 @@ pub struct Generation {
 pub struct IndexedPage {
     /// The documents.
     pub documents: Vec<Document>,
+    /// Whether there may be more after the last.
+    pub is_cut: bool,
+}
+
+/// A stored key of an index, and the id of its document.
+pub type IndexPlace = (Vec<u8>, String);
+
+/// Documents in the order of an index, with their keys.
+#[derive(Clone, Debug, Default)]
+pub struct OrderedPage {
+    /// The documents.
+    pub documents: Vec<(Vec<u8>, Document)>,
     /// Whether there may be more after the last.
     pub is_cut: bool,
 }
@@ -249,6 +261,40 @@ impl Generation {
         let rows = sql.query(&statement, &from)?;
         let is_cut = fitting < sizes.len() || sizes.len() >= SCAN_PAGE_MAX_ROWS;
         Ok(IndexedPage { documents: rows.into_iter().map(document).collect::<Result<_>>()?, is_cut })
+    }
+
+    /// The next documents of an index in its order after a place, with their keys, at most so many and bounded in bytes.
+    pub fn ordered_after(
+        self,
+        sql: &dyn SqlStore,
+        order: &IndexOrder,
+        place: Option<&IndexPlace>,
+        limit: usize,
+    ) -> Result<OrderedPage> {
+        let (table, column, (least, beyond)) = (self.table(), order.index.column(), &order.keys);
+        // No id is empty, so that the empty text stands before all that have a key.
+        let (first, end, after, within, direction) = match order.descending {
+            false => (least, beyond, ">", "<", "ASC"),
+            true => (beyond, least, "<", ">=", "DESC"),
+        };
+        let (key, id) = place.map_or((first.as_slice(), ""), |(key, id)| (key.as_slice(), id.as_str()));
+        let select = |values: &str, limit: usize| {
+            let statement = format!(
+                "SELECT {values} FROM {table} INDEXED BY {table}_{column} WHERE ({column}, id) {after} (?, ?) AND \
+                 {column} {within} ? ORDER BY {column} {direction}, id {direction} LIMIT {limit}"
+            );
+            sql.query(&statement, &[SqlParam::Blob(key), SqlParam::Text(id), SqlParam::Blob(end)])
+        };
+        let limit = limit.min(SCAN_PAGE_MAX_ROWS);
+        let sizes = select("id, octet_length(data)", limit)?.into_iter().map(size).collect::<Result<Vec<_>>>()?;
+        let fitting = fitting(&sizes);
+        if fitting == 0 {
+            return Ok(OrderedPage::default());
+        }
+        let with_key = |mut row: SqlRow| Ok((expect_blob(row.pop())?, document(row)?));
+        let rows = select(&format!("id, sequence, timestamp, data, {column}"), fitting)?;
+        let is_cut = fitting < sizes.len() || sizes.len() >= limit;
+        Ok(OrderedPage { documents: rows.into_iter().map(with_key).collect::<Result<_>>()?, is_cut })
     }
 
     /// Deletes documents.

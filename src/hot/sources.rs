@@ -7,8 +7,9 @@ use super::HotStore;
 use super::directory::{Directory, LifeKey, RowGeneration, Segment};
 use super::evicted::EvictedRows;
 use super::lookup::READ_MAX_BYTES;
-use super::query::{Filter, OrderKey, Query, RowSource, SegmentSource, may_answer};
-use super::row_index::{self, IndexRange};
+use super::query::{OrderKey, Query, RowSource, SegmentSource, may_answer};
+use super::row_index::{self, IndexUse};
+use super::rows::IndexPlace;
 use super::segment::{ColumnBytes, SegmentHead, read};
 use crate::error::Result;
 use crate::limits::{PAGE_MAX_BYTES, SCAN_PAGE_MAX_BYTES, SCAN_PAGE_MAX_ROWS};
@@ -51,7 +52,9 @@ impl SegmentSource for StoredSegment<'_> {
 struct StoredRows<'s> {
     sql: &'s dyn SqlStore,
     generations: Vec<RowGeneration>,
-    range: Option<IndexRange>,
+    index: Option<IndexUse>,
+    /// Up to where documents were given in the order of the index.
+    place: Option<IndexPlace>,
     count: Option<u64>,
 }
 
@@ -80,11 +83,52 @@ impl RowSource for StoredRows<'_> {
     fn count(&mut self) -> Result<Option<u64>> {
         Ok(self.count)
     }
+
+    fn is_in_order(&self) -> bool {
+        matches!(self.index, Some(IndexUse::Order(_)))
+    }
+
+    fn are_alike(&self, left: &OrderKey, right: &OrderKey) -> bool {
+        matches!(&self.index, Some(IndexUse::Order(order)) if order.are_alike(left, right))
+    }
+
+    fn next_in_order(&mut self, limit: usize) -> Result<Vec<Document>> {
+        let Some(IndexUse::Order(order)) = &self.index else { return Ok(Vec::new()) };
+        let mut documents: Vec<(Vec<u8>, Document)> = Vec::new();
+        let compare = |left: &(Vec<u8>, Document), right: &(Vec<u8>, Document)| {
+            let ascending = left.0.cmp(&right.0).then_with(|| left.1.id.cmp(&right.1.id));
+            if order.descending { ascending.reverse() } else { ascending }
+        };
+        let mut horizon: Option<(Vec<u8>, Document)> = None;
+        for generation in self.generations.iter().filter(|generation| generation.indexes.contains(&order.index)) {
+            let page = generation.table.ordered_after(self.sql, order, self.place.as_ref(), limit)?;
+            if page.is_cut
+                && let Some(last) = page.documents.last()
+                && horizon.as_ref().is_none_or(|horizon| compare(last, horizon).is_lt())
+            {
+                horizon = Some(last.clone());
+            }
+            documents.extend(page.documents);
+        }
+        sorting::sort_by(&mut documents, compare);
+        if let Some(horizon) = horizon {
+            documents.truncate(documents.partition_point(|document| compare(document, &horizon).is_le()));
+        }
+        if let Some((key, document)) = documents.last() {
+            self.place = Some((key.clone(), document.id.clone()));
+        }
+        Ok(documents.into_iter().map(|(_, document)| document).collect())
+    }
 }
 
 impl StoredRows<'_> {
     fn page_of(&self, generation: &RowGeneration, after: Option<&str>) -> Result<Vec<Document>> {
-        let Some(range) = self.range.as_ref().filter(|range| generation.indexes.contains(&range.index)) else {
+        let index = self.index.as_ref().map(|index| match index {
+            IndexUse::Range(range) => (range.index, range.keys.as_slice()),
+            // Those that it has are given in its order.
+            IndexUse::Order(order) => (order.index, &[][..]),
+        });
+        let Some((index, ranges)) = index.filter(|(index, _)| generation.indexes.contains(index)) else {
             let small = i64::try_from(SCAN_PAGE_MAX_BYTES).unwrap_or(i64::MAX);
             let is_small = generation.extent.is_some_and(|extent| extent.bytes <= small);
             let table = generation.table;
@@ -93,8 +137,8 @@ impl StoredRows<'_> {
         let mut documents = Vec::new();
         let mut horizon: Option<String> = None;
         // A document that was written while the index was not declared has no key.
-        for keys in range.keys.iter().map(Some).chain([None]) {
-            let page = generation.table.indexed_after(self.sql, range.index, keys, after)?;
+        for keys in ranges.iter().map(Some).chain([None]) {
+            let page = generation.table.indexed_after(self.sql, index, keys, after)?;
             if page.is_cut
                 && let Some(last) = page.documents.last()
                 && horizon.as_ref().is_none_or(|horizon| last.id < *horizon)
@@ -118,16 +162,17 @@ impl StoredRows<'_> {
 pub struct QuerySources<'s> {
     /// Its segments, but for those that are evicted.
     pub segments: Vec<Rc<dyn SegmentSource + 's>>,
-    /// Its documents in row form; with a condition that an index serves, at least those that satisfy it.
+    /// Its documents in row form; where an index serves the query, at least those that can be answered, or in its order.
     pub rows: Box<dyn RowSource + 's>,
 }
 
 impl HotStore {
-    /// What a query with this condition reads of a collection; one that does not exist is empty. It holds for this turn.
-    pub fn query_sources(&self, collection: &str, filter: Option<&Filter>) -> Result<QuerySources<'_>> {
+    /// What a query reads of a collection; one that does not exist is empty. It holds for this turn.
+    pub fn query_sources(&self, collection: &str, query: &Query) -> Result<QuerySources<'_>> {
         let catalog = self.catalog()?;
+        let (sql, place) = (self.sql.as_ref(), None);
         let Some(collection) = catalog.live(collection) else {
-            let rows = StoredRows { sql: self.sql.as_ref(), generations: Vec::new(), range: None, count: Some(0) };
+            let rows = StoredRows { sql, generations: Vec::new(), index: None, place, count: Some(0) };
             return Ok(QuerySources { segments: Vec::new(), rows: Box::new(rows) });
         };
         let life = collection.life();
@@ -135,8 +180,8 @@ impl HotStore {
         let segments = forms.segments.iter().filter(|segment| segment.place.is_none() && segment.live_rows() > 0);
         let segments = segments.map(|segment| self.segment_source(segment)).collect::<Result<Vec<_>>>()?;
         let generations = forms.generations.iter().filter(|generation| !generation.is_empty()).cloned().collect();
-        let range = filter.and_then(|filter| row_index::choose(filter, &collection.definition.indexes));
-        let rows = StoredRows { sql: self.sql.as_ref(), generations, range, count: self.counted_rows(life)? };
+        let index = row_index::choose(query, &collection.definition.indexes);
+        let rows = StoredRows { sql, generations, index, place, count: self.counted_rows(life)? };
         Ok(QuerySources { segments, rows: Box::new(rows) })
     }
 

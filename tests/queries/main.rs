@@ -20,6 +20,7 @@ mod documents;
 mod examples;
 mod hostile;
 mod http;
+mod indexed;
 mod model;
 #[path = "../support/mod.rs"]
 mod object;

@@ -85,20 +85,29 @@ impl<'q> Execution<'q> {
     }
 
     fn look_at(&mut self, document: &Document) -> Result<()> {
+        let parsed = Json::parse(&document.text)?;
+        self.look_at_parsed(document, &parsed)
+    }
+
+    pub(super) fn look_at_parsed(&mut self, document: &Document, parsed: &Json<'_>) -> Result<()> {
         self.meter.look(1);
         self.meter.decode(document.text.len());
-        let parsed = Json::parse(&document.text)?;
-        if self.query.filter.as_ref().is_none_or(|filter| filter.evaluate(&parsed) == Some(true)) {
-            self.take(document, &parsed)?;
+        if self.query.filter.as_ref().is_none_or(|filter| filter.evaluate(parsed) == Some(true)) {
+            self.take(document, parsed)?;
         }
         Ok(())
     }
 
+    /// The place of a document in the order.
+    pub(super) fn place(&self, document: &Document, parsed: &Json<'_>) -> Vec<OrderKey> {
+        let keys = self.query.order_by.iter().map(|order| OrderKey::of(order.path.find(parsed)));
+        keys.chain([OrderKey::Text(document.id.clone())]).collect()
+    }
+
     fn take(&mut self, document: &Document, parsed: &Json<'_>) -> Result<()> {
+        let keys = if self.query.is_grouped() { Vec::new() } else { self.place(document, parsed) };
         match &mut self.found {
             Found::Rows(top) => {
-                let keys = self.query.order_by.iter().map(|order| OrderKey::of(order.path.find(parsed)));
-                let keys: Vec<OrderKey> = keys.chain([OrderKey::Text(document.id.clone())]).collect();
                 if top.wants(&keys) {
                     let row = RowAt::Text(project(self.query.select.as_deref(), &document.text, parsed));
                     top.push(Candidate { keys, row });

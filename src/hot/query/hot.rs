@@ -35,6 +35,23 @@ pub trait RowSource {
     fn count(&mut self) -> Result<Option<u64>> {
         Ok(None)
     }
+
+    /// Whether documents come in the order of the query's first key. [`page_after`](Self::page_after) then gives those
+    /// that do not.
+    fn is_in_order(&self) -> bool {
+        false
+    }
+
+    /// The next documents in that order, at most so many; none when there are no more. Of a value and those that are
+    /// [alike](Self::are_alike) they come in any order.
+    fn next_in_order(&mut self, _limit: usize) -> Result<Vec<Document>> {
+        Ok(Vec::new())
+    }
+
+    /// Whether two values of the first key are not told apart by that order.
+    fn are_alike(&self, _left: &OrderKey, _right: &OrderKey) -> bool {
+        false
+    }
 }
 
 /// Answers a query over segments and documents in row form. Each document is in one place alone.
@@ -65,9 +82,9 @@ pub fn run_hot_after(
     }
 }
 
-struct Hot<'q, 's> {
-    query: &'q Query,
-    execution: Execution<'q>,
+pub(super) struct Hot<'q, 's> {
+    pub(super) query: &'q Query,
+    pub(super) execution: Execution<'q>,
     scans: Vec<SegmentScan<'s>>,
     /// Bytes of columns that the scans hold.
     held: u64,
@@ -132,8 +149,11 @@ impl<'q> Hot<'q, '_> {
 
     fn ordered(mut self, rows: &mut dyn RowSource) -> Result<QueryAnswer> {
         self.feed(rows, None)?;
+        let pause = if rows.is_in_order() { self.feed_in_order(rows)? } else { None };
         let query = self.query;
         let Some(first) = query.order_by.first() else { return self.answer(None) };
+        // Segments have a budget of their own: else a page after many rows would end at the first of them.
+        let of_rows = std::mem::take(&mut self.execution.meter.stats);
         let mut order: Vec<(usize, Option<OrderKey>, Option<OrderKey>)> = Vec::with_capacity(self.scans.len());
         for (segment, scan) in self.scans.iter().enumerate() {
             let (least, greatest) = first_key_bounds(scan.source, &Field::of(scan.source, &first.path));
@@ -163,7 +183,8 @@ impl<'q> Hot<'q, '_> {
             meter.check()?;
             self.keep_or_release(segment);
         }
-        self.answer(None)
+        add(&mut self.execution.meter.stats, &of_rows);
+        self.answer(pause)
     }
 
     fn by_id(mut self, rows: &mut dyn RowSource) -> Result<QueryAnswer> {
@@ -199,7 +220,7 @@ impl<'q> Hot<'q, '_> {
         let last = self.feed(rows, end.as_deref())?;
         add(&mut self.execution.meter.stats, &segments);
         let pause = self.pause(end, last, &read)?;
-        self.answer(pause)
+        self.answer(pause.map(|id| vec![OrderKey::Text(id)]))
     }
 
     /// The last id up to which everything was looked at, when that is not all.
@@ -231,8 +252,8 @@ impl<'q> Hot<'q, '_> {
         }
     }
 
-    /// The answer; `pause`: up to which id all was looked at.
-    fn answer(self, pause: Option<String>) -> Result<QueryAnswer> {
+    /// The answer; `pause`: up to which place all was looked at, where that is not the end.
+    fn answer(self, pause: Option<Vec<OrderKey>>) -> Result<QueryAnswer> {
         let Self { query, execution, mut scans, .. } = self;
         let Execution { found, mut meter, .. } = execution;
         let Found::Rows(top) = found else { return Ok(QueryAnswer::default()) };
@@ -240,14 +261,13 @@ impl<'q> Hot<'q, '_> {
         if let Some(pause) = &pause {
             let found = candidates.len();
             // Rows beyond may have others before them that were not looked at. What was left out comes after all kept.
-            candidates.retain(|candidate| matches!(candidate.keys.first(), Some(OrderKey::Text(id)) if id <= pause));
+            candidates.retain(|candidate| query.compare(&candidate.keys, pause).is_le());
             more = more && candidates.len() == found;
         }
         let mut page = Page::default();
         page.fill(&candidates, &mut Materialiser { query, scans: &mut scans }, &mut meter)?;
         let last = candidates.get(page.rows.len().wrapping_sub(1)).map(|candidate| candidate.keys.clone());
-        let next =
-            if more || page.rows.len() < candidates.len() { last } else { pause.map(|id| vec![OrderKey::Text(id)]) };
+        let next = if more || page.rows.len() < candidates.len() { last } else { pause };
         Ok(QueryAnswer { rows: page.rows, next, stats: meter.stats })
     }
 }

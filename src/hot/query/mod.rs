@@ -14,6 +14,7 @@ mod execution;
 mod filter;
 mod group;
 mod hot;
+mod in_order;
 mod meter;
 mod order;
 mod path;

@@ -1,0 +1,139 @@
+//! Declared indexes change no answer: neither of conditions nor of orders, page by page, whenever they were declared.
+
+use serde_json::{Value, json};
+use thermocline::ports::native::World;
+
+use super::documents::{PATHS, documents};
+use super::model::rows_query;
+use super::object::Object;
+use super::random::{Random, plan};
+
+const QUERIES: usize = 1_200;
+const QUERIES_OF_A_COLLECTION: usize = 40;
+
+fn indexes(random: &mut Random) -> Value {
+    let one = |random: &mut Random| {
+        let mut fields: Vec<&str> = (0..=random.below(3)).map(|_| *random.pick(&PATHS)).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        if random.chance(50) {
+            fields.reverse();
+        }
+        fields
+    };
+    let mut all: Vec<Vec<&str>> = (0..random.below(6)).map(|_| one(random)).collect();
+    all.sort_unstable();
+    all.dedup();
+    json!({ "indexes": all })
+}
+
+/// The same documents in two collections, of which one has indexes that are declared again and again meanwhile.
+fn write(random: &mut Random, object: &Object) {
+    object.ok("PUT", "/collections/plain", "{}");
+    object.ok("PUT", "/collections/indexed", &indexes(random).to_string());
+    for round in 0..=random.below(3) {
+        let (from, count) = (round * random.below(60), random.below(70));
+        for (number, document) in (from..).zip(documents(random, count)) {
+            let mut text: Value = serde_json::from_str(&document.text).unwrap();
+            if let Some(long) = text.get_mut("s").filter(|_| random.chance(10)) {
+                *long = json!(format!("{}{}", "z".repeat(600), number % 3));
+            }
+            let id = format!("d{number:03}");
+            text["id"] = json!(id);
+            for collection in ["plain", "indexed"] {
+                object.ok("PUT", &format!("/collections/{collection}/docs/{id}"), &text.to_string());
+            }
+        }
+        if random.chance(60) {
+            object.ok("PUT", "/collections/indexed", &indexes(random).to_string());
+        }
+        if random.chance(30) {
+            object.ok("POST", "/sync", "");
+        }
+    }
+}
+
+#[test]
+fn indexes_change_no_answer() {
+    let (seed, cases) = plan("indexed", QUERIES);
+    let (mut done, mut collections, mut found) = (0, 0, 0);
+    while done < cases {
+        let collection_seed = seed.wrapping_add(collections);
+        let mut random = Random::new(collection_seed);
+        collections += 1;
+        let world = World::new(1).unwrap();
+        let object = Object::wake(&world);
+        write(&mut random, &object);
+        for _ in 0..QUERIES_OF_A_COLLECTION.min(cases - done) {
+            done += 1;
+            let query = rows_query(&mut random);
+            let [plain, indexed] = ["plain", "indexed"].map(|collection| object.rows(collection, &query));
+            assert_eq!(plain, indexed, "QUERY_SEED={collection_seed} {query}");
+            found += plain.len();
+        }
+    }
+    println!("indexed: {done} queries over {collections} collections, {found} rows found");
+    assert!(found > done, "most queries find rows");
+}
+
+const LOG: &str = "/collections/log/query";
+
+/// Documents of some kilobytes; of `alike` in turn the same moment.
+fn log(count: usize, alike: usize) -> (World, Object) {
+    let world = World::new(1).unwrap();
+    let object = Object::wake_with(&world, r#"{"query":{"maxDecodedBytes":1048576}}"#);
+    object.ok("PUT", "/collections/log", r#"{"indexes":[["kind","at"]],"columnar":{"minAgeMs":86400000}}"#);
+    let padding = "x".repeat(10_000);
+    for number in 0..count {
+        let (kind, odd) = (["entry", "note"][number % 2], number % 7 == 0);
+        let text = json!({"kind": kind, "at": number / alike, "odd": odd, "padding": padding}).to_string();
+        object.ok("PUT", &format!("/collections/log/docs/{number:05}"), &text);
+    }
+    (world, object)
+}
+
+#[test]
+fn pages_in_the_order_of_an_index_read_no_more_than_they_answer() {
+    let (_world, object) = log(600, 1);
+    let mut query = json!({"where": {"kind": {"eq": "entry"}}, "select": ["at"], "limit": 20,
+        "orderBy": [{"column": "at", "direction": "desc"}]});
+    let page = object.ok("POST", LOG, &query.to_string());
+    assert_eq!(page["rows"][0], json!({"at": 598}));
+    assert!(page["stats"]["bytesDecoded"].as_u64().unwrap() < 22 * 10_200, "{}", page["stats"]);
+    let ordered: Vec<Value> = (0..300).rev().map(|n| json!({"at": n * 2})).collect();
+    assert_eq!(object.rows("log", &query.to_string()), ordered);
+    // A range of the order, from both sides.
+    query["where"] = json!({"kind": {"eq": "entry"}, "and": [{"at": {"gte": 100}}, {"at": {"lt": 110}}]});
+    assert_eq!(object.rows("log", &query.to_string()), ordered[245..250]);
+    let page = object.ok("POST", LOG, &query.to_string());
+    assert!(page["stats"]["bytesDecoded"].as_u64().unwrap() < 6 * 10_200, "{}", page["stats"]);
+}
+
+#[test]
+fn a_page_in_the_order_of_an_index_ends_where_its_budget_does() {
+    let (_world, object) = log(600, 3);
+    for direction in ["asc", "desc"] {
+        // All entries are 3 MB, and few are odd.
+        let query = json!({"where": {"kind": {"eq": "entry"}, "odd": {"eq": true}}, "select": ["id", "at"], "limit": 500,
+            "orderBy": [{"column": "at", "direction": direction}]});
+        let first = object.ok("POST", LOG, &query.to_string());
+        assert!(first["rows"].as_array().unwrap().len() < 43 && first["cursor"].is_string(), "{first}");
+        let mut expected: Vec<(usize, usize)> = (0..600).step_by(14).map(|n| (n / 3, n)).collect();
+        if direction == "desc" {
+            expected.sort_by_key(|(at, n)| (std::cmp::Reverse(*at), *n));
+        }
+        let expected: Vec<Value> =
+            expected.into_iter().map(|(at, n)| json!({"id": format!("{n:05}"), "at": at})).collect();
+        assert_eq!(object.rows("log", &query.to_string()), expected, "{direction}");
+    }
+}
+
+#[test]
+fn more_of_one_value_than_the_budget_allows_are_refused() {
+    let (_world, object) = log(300, 1_000);
+    let query =
+        json!({"where": {"kind": {"eq": "entry"}}, "limit": 20, "orderBy": [{"column": "at", "direction": "asc"}]});
+    let (status, problem) = object.json("POST", LOG, &query.to_string());
+    assert_eq!(status, 503, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("query.maxDecodedBytes"), "{problem}");
+}
