@@ -13,7 +13,8 @@ mod support;
 
 use serde_json::{Value, json};
 use support::{Object, parsed, request_to};
-use thermocline::ports::native::{World, run};
+use thermocline::config::StorageConfig;
+use thermocline::ports::native::{Fault, FaultPlan, World, run};
 
 const REGISTRY: &str = "/v1/registry/acme";
 const HASH: &str = "f8f8f0cce0f4e84d0e370a22028f67f0b36e2ed596623e1d33e6b39c4e9c9b22";
@@ -243,4 +244,44 @@ fn a_hundred_thousand_hashes_are_few_rows() {
     assert!(wake.rows_read <= BLOCKS + 20, "{wake:?}");
     assert_eq!((wake.rows_written, later.rows_written), (0, 0));
     assert!(later.rows_read <= 2, "{later:?}");
+}
+
+#[test]
+fn an_import_that_cannot_commit_says_where_to_go_on() {
+    let lines: String = (0..40).map(|n| format!("{{\"id\":\"d{n:02}\",\"n\":{n}}}\n")).collect();
+    let mut met = 0;
+    let (mut told, mut whole) = (0, false);
+    while !whole {
+        let world = World::new(1).unwrap();
+        Object::wake(&world).ok("PUT", "/collections/docs", "{}");
+        let plan = FaultPlan::new();
+        plan.arm(met, Fault::Fail);
+        met += 1;
+        let config = StorageConfig::parse(r#"{"performance":{"batchSize":10}}"#).unwrap();
+        let object = Object::configured(plan.wrap(&world.ports()), config);
+        let path = "/collections/docs/import";
+        let answer = object.send("POST", path, &[("content-type", "application/x-ndjson")], lines.as_str());
+        whole = plan.unmet() > 0;
+        if answer.status == 200 {
+            continue;
+        }
+        let problem = parsed(&answer);
+        let detail = problem["detail"].as_str().unwrap();
+        let Some((_, line)) = detail.split_once("resumeAfterLine=") else {
+            assert_eq!(Object::wake(&world).rows("docs", "{}").len(), 0, "{detail}");
+            continue;
+        };
+        told += 1;
+        let path = format!("{path}?resumeAfterLine={line}");
+        let rest =
+            Object::wake(&world).send("POST", &path, &[("content-type", "application/x-ndjson")], lines.as_str());
+        let line: u64 = line.parse().unwrap();
+        let rest = parsed(&rest);
+        // What was committed before the failure was told of is there already.
+        let [imported, failed, _] =
+            counts(&json!({"imported": rest["imported"], "failed": rest["failed"], "skipped": 0}));
+        assert!(imported + failed == 40 - line && failed <= 10, "{detail}: {rest}");
+        assert_eq!(Object::wake(&world).rows("docs", r#"{"limit":100}"#).len(), 40);
+    }
+    assert!(told > 4, "{told} of {met}");
 }

@@ -258,7 +258,8 @@ impl Import<'_> {
                     parts.push(last);
                     parts.push(first);
                 }
-                other => other?,
+                Err(error) => return Err(self.broken_off(&error)),
+                Ok(()) => self.committed_line = lines.last().map_or(self.committed_line, |(line, _)| *line),
             }
         }
         self.committed_line = self.lines.number;
@@ -295,14 +296,14 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// The answer to a body that breaks off: what was committed stays, and where to go on.
+    /// The answer to an import that breaks off: what was committed stays, and where to go on.
     fn broken_off(&self, error: &StorageError) -> StorageError {
         StorageError::new(
             error.kind(),
             StorageTier::Api,
             "import",
             format!(
-                "{}; {} documents up to line {} are committed, send the rest with resumeAfterLine={}",
+                "{}; at least {} documents up to line {} are committed, send the rest with resumeAfterLine={}",
                 error.message(),
                 self.report.imported,
                 self.committed_line,
