@@ -10,6 +10,8 @@
 
 mod support;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use support::{Object, parsed, request_to};
 use thermocline::ports::native::{World, run};
@@ -204,7 +206,16 @@ fn a_clean_up_goes_on_by_its_cursor_with_the_moment_that_it_began_with() {
         }
         assert_eq!((deleted, calls), ([6, 6], 3), "dry run: {dry_run}");
         let other = json!({"limit": 4, "dryRun": dry_run, "days": 30, "cursor": body["cursor"]});
-        for bad in [other, json!({"cursor": "nothing"})] {
+        // With the digest of what is asked and other keys: a later moment, and no phase at all.
+        let forged = |keys: [&str; 3]| {
+            let mut cursor: Value =
+                serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body["cursor"].as_str().unwrap()).unwrap()).unwrap();
+            cursor["k"] = keys.map(|key| json!({"text": key})).into();
+            json!({"limit": 4, "dryRun": dry_run, "cursor": URL_SAFE_NO_PAD.encode(cursor.to_string())})
+        };
+        let later = forged(["2026-01-01T00:00:00.000Z", "hashes", ""]);
+        let phase = forged(["2020-06-01T00:00:00.000Z", "collisions", ""]);
+        for bad in [other, json!({"cursor": "nothing"}), later, phase] {
             let (status, problem) = registry.send("POST", "/cleanup", "application/json", &bad.to_string());
             assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/cursor")), "{bad}");
         }

@@ -21,6 +21,9 @@ const DEFAULT_MONTHS: u16 = 24;
 const DAYS_MAX: i64 = 36_500;
 /// Records that one call deletes.
 const RECORDS_MAX: usize = 10_000;
+/// What a clean-up looks at, in this order.
+const AT_HASHES: &str = "hashes";
+const AT_ASSETS: &str = "assets";
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
@@ -52,7 +55,7 @@ pub async fn clean_up(engine: &Engine, request: &mut Request) -> Result<Response
     }
     let hash = cursor::query_hash(&format!("cleanup {days:?} {dry_run}"));
     let (before, from) = match &cursor {
-        Some(cursor) => place(hash, cursor)?,
+        Some(cursor) => place(hash, cursor, before)?,
         None => (before, None),
     };
     let done = engine.clean_up(Cleanup { before, limit, dry_run, from }, &context).await?;
@@ -72,15 +75,20 @@ pub async fn clean_up(engine: &Engine, request: &mut Request) -> Result<Response
 
 /// A place and the moment before which records go, as a cursor.
 fn encoded(hash: u64, before: Timestamp, place: CleanupPlace) -> Result<String> {
-    let phase = if place.at_assets { "assets" } else { "hashes" };
-    cursor::encode(hash, [rfc3339(before), phase.to_owned(), place.after].map(OrderKey::Text).to_vec())
+    let phase = if place.at_assets { AT_ASSETS } else { AT_HASHES }.to_owned();
+    cursor::encode(hash, [rfc3339(before), phase, place.after].map(OrderKey::Text).to_vec())
 }
 
-fn place(hash: u64, cursor: &str) -> Result<(Timestamp, Option<CleanupPlace>)> {
+/// The place that a cursor says, and its moment: that of an earlier call, so that it is no later than `latest`.
+fn place(hash: u64, cursor: &str, latest: Timestamp) -> Result<(Timestamp, Option<CleanupPlace>)> {
     let keys = cursor::decode(hash, cursor, 3).map_err(|error| invalid("/cursor", error.message().to_owned()))?;
     let place = match keys.as_slice() {
-        [OrderKey::Text(before), OrderKey::Text(phase), OrderKey::Text(after)] => from_rfc3339(before)
-            .map(|before| (before, Some(CleanupPlace { at_assets: phase == "assets", after: after.clone() }))),
+        [OrderKey::Text(before), OrderKey::Text(phase), OrderKey::Text(after)]
+            if [AT_HASHES, AT_ASSETS].contains(&phase.as_str()) =>
+        {
+            let place = CleanupPlace { at_assets: phase == AT_ASSETS, after: after.clone() };
+            from_rfc3339(before).filter(|before| *before <= latest).map(|before| (before, Some(place)))
+        }
         _ => None,
     };
     place.ok_or_else(|| invalid("/cursor", "expected the cursor of a clean-up, got another"))
