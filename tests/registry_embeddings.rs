@@ -14,10 +14,13 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use support::{Object, next_alarm, parsed, request_to};
-use thermocline::ports::native::{SplitMix64, World, run};
+use thermocline::ports::native::{Fault, FaultPlan, SplitMix64, World, join_seeded, run};
 use thermocline::ports::{Clock as _, SqlParam, SqlStore as _};
 
 const DIMENSION: usize = 24;
@@ -349,4 +352,47 @@ fn what_cannot_be_is_refused_and_writes_nothing() {
     registry.insert("b", &[1.0; 8]);
     let found = registry.ok("POST", "/embeddings/search", &json!({"vector": vec![2.0; 8]}));
     assert_eq!(found["matches"], json!([{"assetId": "b", "score": 1.0}]));
+}
+
+/// One request of an interleaving; whether it did something.
+async fn step(object: &Object, number: usize) -> bool {
+    let embedding = |dimension: usize| json!({"embedding": {"dimension": dimension}});
+    let (method, path, body) = match number % 5 {
+        0 => ("PUT", "/settings".to_owned(), embedding(8)),
+        1 => ("PUT", "/settings".to_owned(), embedding(DIMENSION)),
+        2 => ("DELETE", "/hashes/a".to_owned(), Value::Null),
+        3 => ("POST", "/records".to_owned(), record(&format!("r{number}"), json!(vec![1.0; DIMENSION]))),
+        _ => ("POST", "/records".to_owned(), record(&format!("r{number}"), json!(vec![1.0; 8]))),
+    };
+    let headers: &[(&str, &str)] = if body.is_null() { &[] } else { &[("content-type", "application/json")] };
+    let text = if body.is_null() { String::new() } else { body.to_string() };
+    object.service.handle(request_to("/v1/registry/acme", method, &path, headers, text)).await.status < 300
+}
+
+#[test]
+fn no_embedding_of_another_dimension_is_left_by_requests_that_interleave() {
+    const SEED: u64 = 500;
+    let mut ended = BTreeMap::new();
+    for seed in SEED..SEED + 100 {
+        let mut registry = Registry::declared("");
+        if seed % 3 == 0 {
+            registry.ok("POST", "/records", &record("a", json!(vec![1.0; DIMENSION])));
+        }
+        let plan = FaultPlan::new();
+        let mut random = SplitMix64::new(seed);
+        (0..400).for_each(|call| plan.arm(call, Fault::Slow(random.next_u64() as u32 % 8)));
+        let object = Object::new(plan.wrap(&registry.world.ports()));
+        let steps = (0..10).map(|number| -> Pin<Box<dyn Future<Output = bool>>> { Box::pin(step(&object, number)) });
+        let done: Vec<bool> = join_seeded(seed, steps.collect()).into_iter().map(|step| step.done().unwrap()).collect();
+        registry.object = Object::wake(&registry.world);
+        let dimension = registry.ok("GET", "/settings", &Value::Null)["embedding"]["dimension"].as_u64().unwrap();
+        let hashes = registry.ok("GET", "/hashes?limit=100", &Value::Null)["items"].clone();
+        for hash in hashes.as_array().unwrap() {
+            let found = hash["embedding"].as_str().map(|text| STANDARD.decode(text).unwrap().len() as u64 / 4);
+            assert!(found.is_none_or(|found| found == dimension), "seed {seed}: {found:?} of {dimension}, {done:?}");
+        }
+        *ended.entry((dimension, hashes.as_array().unwrap().len())).or_insert(0) += 1;
+    }
+    println!("seeds from {SEED}: {ended:?}");
+    assert!(ended.len() > 3, "{ended:?}");
 }

@@ -139,7 +139,7 @@ impl Engine {
     }
 
     /// Brings the index into memory, and up to what is committed.
-    async fn ready_embeddings(&self, dimension: usize) -> Result<()> {
+    pub(super) async fn ready_embeddings(&self, dimension: usize) -> Result<()> {
         let made = self.embeddings.made();
         match self.load_and_follow_embeddings(dimension, made).await {
             Err(error) if self.are_embeddings_lost(&error) => {
@@ -273,24 +273,15 @@ impl Engine {
         if self.embeddings.is_packing_wanted(PACK_AFTER) { self.pack_embeddings() } else { Ok(()) }
     }
 
-    /// Refuses other settings that embeddings which are there do not fit. Once no other request can come between.
-    pub(super) async fn ready_for_settings(&self, settings: &Settings) -> Result<()> {
-        match self.dimension_given_up(settings)? {
-            Some(dimension) => self.ready_embeddings(dimension).await,
-            None => Ok(()),
-        }
-    }
-
     /// The dimension that the settings of now have, and others have not.
-    fn dimension_given_up(&self, settings: &Settings) -> Result<Option<usize>> {
+    pub(super) fn dimension_given_up(&self, settings: &Settings) -> Result<Option<usize>> {
         let dimension = |settings: &Settings| settings.embedding.as_ref().map(|embedding| embedding.dimension);
         let before = dimension(&self.registry_settings()?);
         Ok(before.filter(|before| dimension(settings) != Some(*before)))
     }
 
-    /// Refuses settings of another dimension while there are embeddings; the index is ready.
-    pub(super) fn check_dimension_is_free(&self, settings: &Settings) -> Result<()> {
-        let Some(dimension) = self.dimension_given_up(settings)? else { return Ok(()) };
+    /// Refuses to give up a dimension while there are embeddings of it; the index is ready.
+    pub(super) fn check_dimension_is_free(&self, dimension: usize) -> Result<()> {
         while !self.follow_embeddings(dimension)? {}
         let (live, _) = self.embeddings.counts()?;
         if live == 0 {

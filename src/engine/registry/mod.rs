@@ -29,11 +29,14 @@ use std::rc::Rc;
 
 use super::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::hot::{Condition, Mutation, Write, document::NewDocument};
+use crate::hot::{Condition, Mutation, Versions, Write, document::NewDocument};
 use crate::registry::records::not_a_record;
 use crate::registry::schema::{ASSETS, HASHES, SETTINGS, SETTINGS_ID};
 use crate::types::names::ObjectName;
 use crate::types::{ChangeContext, StorageTier};
+
+/// How often settings are set again because others were meanwhile.
+const TRIES: usize = 4;
 
 impl Engine {
     /// The tenant whose registry this object is.
@@ -99,13 +102,32 @@ impl Engine {
     /// Replaces what the tenant has set.
     pub async fn set_registry_settings(&self, settings: &Settings, context: &ChangeContext) -> Result<()> {
         settings.check()?;
-        self.ready_for_settings(settings).await?;
-        self.check_dimension_is_free(settings)?;
+        for _ in 1..TRIES {
+            match self.try_to_set(settings, context).await {
+                Err(error) if error.kind() == ErrorKind::Precondition => {}
+                done => return done,
+            }
+        }
+        self.try_to_set(settings, context).await
+    }
+
+    /// Replaces the settings, unless others have come between.
+    async fn try_to_set(&self, settings: &Settings, context: &ChangeContext) -> Result<()> {
+        let version = self.hot.get(SETTINGS, SETTINGS_ID)?.map(|document| document.sequence);
+        let given_up = self.dimension_given_up(settings)?;
+        if let Some(dimension) = given_up {
+            self.ready_embeddings(dimension).await?;
+            self.check_dimension_is_free(dimension)?;
+        }
         let text = serde_json::json!({ "settings": settings }).to_string();
         let document = NewDocument::read(&text, Some(SETTINGS_ID), || Err(not_a_record()))?;
-        let write = insert_or_replace(SETTINGS, document);
+        let condition = match version {
+            Some(version) => Condition { if_match: Some(Versions::UpTo(version)), if_none_match: None },
+            None => Condition { if_match: None, if_none_match: Some(Versions::Any) },
+        };
+        let write = Write { condition, ..insert_or_replace(SETTINGS, document) };
         // Again, once no other request can come between.
-        let mut check = |_: &[_]| self.check_dimension_is_free(settings);
+        let mut check = |_: &[_]| given_up.map_or(Ok(()), |dimension| self.check_dimension_is_free(dimension));
         self.write_and(&[write], context, &mut |_, error| Err(error), &mut check).await?;
         Ok(())
     }
