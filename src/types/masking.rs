@@ -15,6 +15,9 @@ const REDACTED: &str = "[redacted]";
 /// Texts that are shorter show nothing: their last characters would be much of them.
 const LAST4_MIN_CHARACTERS: usize = 9;
 
+/// A field of a collection, and where another one shows what it has: a registry's log tells of lineages that differ.
+pub const SHOWN_AGAIN: (&str, &str, &str, &str) = ("hash_records", "manifestLineage", "collision_log", "lineageDiff");
+
 /// Whose eyes: the roles that somebody holds, a bit each in the order of their names in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Viewer(u8);
@@ -52,7 +55,13 @@ impl Masks {
         if viewer == Viewer::EVERYTHING {
             return Self::default();
         }
-        Self(masking.0.iter().filter(|rule| rule.show & viewer.0 == 0).cloned().collect())
+        let hiding = || masking.0.iter().filter(|rule| rule.show & viewer.0 == 0);
+        let again = hiding().filter(|rule| is_shown_again(rule)).map(|rule| MaskRule {
+            collection: Some(SHOWN_AGAIN.2.to_owned()),
+            path: SHOWN_AGAIN.3.to_owned(),
+            ..rule.clone()
+        });
+        Self(hiding().cloned().chain(again).collect())
     }
 
     /// Whether nothing is hidden.
@@ -71,13 +80,21 @@ impl Masks {
 
     /// A document, or a row of one, as the viewer may see it.
     pub fn apply(&self, collection: &str, text: String) -> Result<String> {
+        self.apply_as(collection, text, &[])
+    }
+
+    /// The same of what shows some fields elsewhere than a document has them.
+    pub fn apply_as(&self, collection: &str, text: String, shown_as: &[(&str, &[&str])]) -> Result<String> {
         if !self.hide_some_of(collection) {
             return Ok(text);
         }
         let mut document = Json::parse(&text)?;
         let mut changed = false;
         for rule in self.of_collection(collection) {
-            changed |= hide(&mut document, &rule.path, rule.with);
+            let elsewhere = shown_as.iter().find(|(field, _)| *field == rule.path).map(|(_, paths)| *paths);
+            for path in elsewhere.unwrap_or(&[rule.path.as_str()]) {
+                changed |= hide(&mut document, path, rule.with);
+            }
         }
         let masked = changed.then(|| document.to_text());
         Ok(masked.unwrap_or(text))
@@ -98,6 +115,13 @@ impl Masks {
         }
         Ok(())
     }
+}
+
+/// Whether a rule hides something of what another collection shows as well.
+fn is_shown_again(rule: &MaskRule) -> bool {
+    let (collection, path, ..) = SHOWN_AGAIN;
+    rule.collection.as_deref().is_none_or(|name| name == collection)
+        && (rule.path == path || below(&rule.path, path).is_some())
 }
 
 /// Hides what is at a path; whether there was something.

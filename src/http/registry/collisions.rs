@@ -24,6 +24,14 @@ use crate::types::{Masks, Timestamp};
 /// What a page of the log may be asked by.
 pub const COLLISION_PARAMS: [&str; 8] =
     ["primaryAssetId", "conflictingAssetId", "reviewerLabel", "from", "to", "limit", "cursor", "consistency"];
+/// Where a collision shows the fields of its reviews.
+const SHOWN_AS: [(&str, &[&str]); 5] = [
+    ("label", &["reviewerLabel", "reviews.label"]),
+    ("notes", &["reviewerNotes", "reviews.notes"]),
+    ("reviewedBy", &["reviewedBy", "reviews.reviewedBy"]),
+    ("reviewedAt", &["reviewedAt", "resolvedAt", "reviews.reviewedAt"]),
+    ("resolved", &["resolvedAt", "reviews.resolved"]),
+];
 /// An entry has at most 60 KB; what it is of may have some whitespace.
 const BODY_MAX_BYTES: usize = 128 * 1024;
 
@@ -77,7 +85,7 @@ pub async fn get(engine: &Engine, request: &Request, id: Uuid, masks: &Masks) ->
 fn shown(tenant: &str, collision: Collision, masks: &Masks) -> Result<String> {
     let Collision { text, reviews } = collision;
     let text = String::from_utf8(collision_told(tenant, &text, &reviews)?).unwrap_or_default();
-    if masks.hide_some_of(COLLISIONS) { masks.apply(COLLISIONS, text) } else { Ok(text) }
+    masks.apply_as(COLLISIONS, text, &SHOWN_AS)
 }
 
 /// `GET /collisions`

@@ -65,7 +65,7 @@ struct Searches {
 }
 
 impl Search {
-    fn wanted(&self) -> Result<Wanted> {
+    fn wanted(&self, masks: &Masks) -> Result<Wanted> {
         let within = |pointer: &str, number: usize| match (1..=PAGE_MAX_ITEMS).contains(&number) {
             true => Ok(number),
             false => Err(invalid(pointer, format!("expected 1 to {PAGE_MAX_ITEMS}, got {number}"))),
@@ -74,6 +74,9 @@ impl Search {
         let min_quality = self.min_quality.unwrap_or(0);
         if min_quality > 100 {
             return Err(invalid("/minQuality", format!("expected an integer from 0 to 100, got {min_quality}")));
+        }
+        if min_quality > 0 {
+            masks.check_path(HASHES, "pdqQuality")?;
         }
         let (reach, limit) = match (self.k, self.max_distance, self.limit) {
             (Some(k), None, None) => (Reach::Nearest(within("/k", k)?), k),
@@ -139,7 +142,7 @@ pub async fn search(engine: &Engine, request: &mut Request, masks: &Masks) -> Re
     let text = begin(engine, request, masks).await?;
     let search: Search = parse(&text, "search hashes")?;
     let mut body = Vec::new();
-    find(engine, &[search.wanted()?], masks, &mut body).await?;
+    find(engine, &[search.wanted(masks)?], masks, &mut body).await?;
     Ok(Response::json(200, body))
 }
 
@@ -151,10 +154,9 @@ pub async fn search_batch(engine: &Engine, request: &mut Request, masks: &Masks)
         let detail = format!("expected 1 to {SEARCHES_MAX} searches, got {}", queries.len());
         return Err(invalid("/queries", detail));
     }
-    let placed = queries
-        .iter()
-        .enumerate()
-        .map(|(place, MapOnly(search))| search.wanted().map_err(|error| error.under(&format!("/queries/{place}"))));
+    let placed = queries.iter().enumerate().map(|(place, MapOnly(search))| {
+        search.wanted(masks).map_err(|error| error.under(&format!("/queries/{place}")))
+    });
     let wanted = placed.collect::<Result<Vec<_>>>()?;
     let matches = wanted.iter().fold(0_usize, |sum, wanted| sum.saturating_add(wanted.limit));
     if matches > MATCHES_MAX {
