@@ -6,9 +6,11 @@
 //!
 //! - `similarityScores`: `pdqDistance`, how many of the 256 bits differ, and `pdqSimilarity`, the share of those that do not;
 //! - `conflictType`: `kind`, which is `exact_copy` at distance 0 and else `near_copy`, and `differs`, the members that differ;
-//! - `lineageDiff`: for each of those, `primary`'s value and `conflicting`'s.
+//! - `lineageDiff`: for each of those, `primary`'s value and `conflicting`'s; of a value of more than 1,024 bytes `bytes` and
+//!   `sha256` instead.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::records::{invalid, not_a_record};
 use super::similarity::bands;
@@ -20,6 +22,8 @@ use crate::types::json::write_string;
 const COLLISIONS_MAX: usize = 100;
 /// Members that are compared.
 const COMPARED_MAX: usize = 16;
+/// Bytes of a member's value that an entry has as it is.
+const VALUE_MAX_BYTES: usize = 1_024;
 /// Bits of a hash.
 const BITS: f64 = 256.0;
 
@@ -69,13 +73,26 @@ impl Detection {
         Ok(())
     }
 
-    /// How the lineages of two records differ; `None` when they do not.
-    pub fn difference(&self, primary: &str, conflicting: &str) -> Result<Option<Difference>> {
-        let (primary, conflicting) = (Json::parse(primary)?, Json::parse(conflicting)?);
-        let lineages = [lineage(&primary)?, lineage(&conflicting)?];
+    /// A record that others are compared with.
+    pub fn comparing<'d>(&'d self, primary: &'d str) -> Result<Comparing<'d>> {
+        Ok(Comparing { compare: &self.compare, primary: Json::parse(primary)? })
+    }
+}
+
+/// A record whose lineage others' are compared with.
+pub struct Comparing<'d> {
+    compare: &'d [String],
+    primary: Json<'d>,
+}
+
+impl Comparing<'_> {
+    /// How the lineage of another record differs; `None` when it does not.
+    pub fn difference(&self, conflicting: &str) -> Result<Option<Difference>> {
+        let conflicting = Json::parse(conflicting)?;
+        let lineages = [lineage(&self.primary)?, lineage(&conflicting)?];
         let mut differs = Vec::new();
         let mut text = String::from("{");
-        for name in &self.compare {
+        for name in self.compare {
             let [one, other] = lineages.map(|lineage| lineage.get(name).unwrap_or(&Json::Null));
             if one.same(other) {
                 continue;
@@ -85,15 +102,29 @@ impl Detection {
             }
             write_string(name, &mut text);
             text.push_str(":{\"primary\":");
-            one.write(&mut text);
+            write_value(one, &mut text);
             text.push_str(",\"conflicting\":");
-            other.write(&mut text);
+            write_value(other, &mut text);
             text.push('}');
             differs.push(name.clone());
         }
         text.push('}');
         Ok((!differs.is_empty()).then_some(Difference { differs, lineage_diff: text }))
     }
+}
+
+/// Writes a value; of a long one how long it is, and its digest: an entry of the log has to have room for all.
+fn write_value(value: &Json<'_>, out: &mut String) {
+    let text = value.to_text();
+    if text.len() <= VALUE_MAX_BYTES {
+        out.push_str(&text);
+        return;
+    }
+    out.push_str(&format!("{{\"bytes\":{},\"sha256\":\"", text.len()));
+    for byte in Sha256::digest(text.as_bytes()) {
+        out.push_str(&format!("{byte:02x}"));
+    }
+    out.push_str("\"}");
 }
 
 fn lineage<'d, 'j>(record: &'d Json<'j>) -> Result<&'d Json<'j>> {
@@ -135,8 +166,9 @@ mod tests {
     #[test]
     fn lineages_differ_by_the_members_that_are_compared() {
         let record = |lineage: &str| format!(r#"{{"id":"a","manifestLineage":{lineage}}}"#);
-        let difference =
-            |one: &str, other: &str| Detection::default().difference(&record(one), &record(other)).unwrap();
+        let difference = |one: &str, other: &str| {
+            Detection::default().comparing(&record(one)).unwrap().difference(&record(other)).unwrap()
+        };
         assert_eq!(difference("{}", r#"{"issuerKeyId":null}"#), None);
         assert_eq!(difference(r#"{"issuerKeyId":"k","title":"x"}"#, r#"{"issuerKeyId":"k"}"#), None);
         let found = difference(r#"{"issuerKeyId":"k","parentHash":"p"}"#, r#"{"issuerKeyId":"l"}"#).unwrap();
@@ -149,6 +181,10 @@ mod tests {
         assert_eq!(sent["similarityScores"], serde_json::json!({"pdqDistance": 64, "pdqSimilarity": 0.75}));
         assert_eq!(sent["conflictType"]["kind"], "near_copy");
         assert_eq!(sent["lineageDiff"]["parentHash"]["conflicting"], serde_json::Value::Null);
+        let long = difference(&format!(r#"{{"parentHash":"{}"}}"#, "p".repeat(61_440)), "{}").unwrap();
+        let sent: serde_json::Value = serde_json::from_str(&long.lineage_diff).unwrap();
+        assert_eq!(sent["parentHash"]["primary"]["bytes"], 61_442);
+        assert_eq!(sent["parentHash"]["primary"]["sha256"].as_str().unwrap().len(), 64);
     }
 
     #[test]

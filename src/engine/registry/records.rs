@@ -17,6 +17,9 @@ const TRIES: usize = 4;
 /// Matches that are looked at for one insert.
 const LOOKED_AT_MAX: usize = 1_000;
 
+/// Bytes of their records that are compared for one insert.
+const COMPARED_MAX_BYTES: usize = 16 * 1024 * 1024;
+
 /// What is answered of an insert, by what was written and what was found.
 pub type Answer<'a> = &'a dyn Fn(&[WriteOutcome], Option<&Detected>) -> Result<KeptAnswer>;
 
@@ -139,10 +142,17 @@ impl Engine {
         detected.unseen = found.total.saturating_sub(found.matches.len());
         found.matches.retain(|found| found.asset_id != own);
         detected.found = found.total;
-        for found in &found.matches {
+        let comparing = detection.comparing(&hash.document.text)?;
+        let (mut bytes, all) = (0_usize, found.matches.len());
+        for (compared, found) in found.matches.iter().enumerate() {
+            if bytes > COMPARED_MAX_BYTES {
+                detected.unseen = detected.unseen.saturating_add(all.saturating_sub(compared));
+                break;
+            }
             let other = self.hot.get(HASHES, &found.asset_id)?;
             let other = other.ok_or_else(not_a_record)?;
-            let Some(difference) = detection.difference(&hash.document.text, &other.text)? else { continue };
+            bytes = bytes.saturating_add(other.text.len());
+            let Some(difference) = comparing.difference(&other.text)? else { continue };
             if collisions.len() < detection.collisions_max {
                 collisions.push(difference.collision(own, &found.asset_id, found.distance));
             } else {

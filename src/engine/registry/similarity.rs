@@ -44,7 +44,7 @@ impl Engine {
 
     /// Whether something failed because what is packed of the index is damaged, or somebody else has found that out.
     pub(super) fn is_similarity_lost(&self, error: &StorageError) -> bool {
-        error.kind() == ErrorKind::Corrupt || !self.similarity.is_loaded()
+        error.kind() == ErrorKind::Corrupt || (error.kind() == ErrorKind::Internal && !self.similarity.is_loaded())
     }
 
     /// Makes the index again of the records, unless somebody has since it was `made` so often.

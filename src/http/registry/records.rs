@@ -49,10 +49,15 @@ async fn begin_insert(
     engine: &Engine,
     request: &mut Request,
     principal: &Principal,
-    can_detect: bool,
+    detecting: Option<&Masks>,
 ) -> Result<std::result::Result<Inserting, Response>> {
-    let params = QueryParams::read(&request.query, if can_detect { &["detect"] } else { &[] })?;
+    let params = QueryParams::read(&request.query, if detecting.is_some() { &["detect"] } else { &[] })?;
     let detect = params.choice("detect", false, &[("true", true), ("false", false)])?;
+    if let Some(masks) = detecting.filter(|_| detect) {
+        // Distances tell what hashes are, and what is logged tells whose lineages are not the one that is sent.
+        masks.check_path(HASHES, "pdqHash")?;
+        masks.check_path(HASHES, "manifestLineage")?;
+    }
     engine.tenant()?;
     let text = json_text(request, BODY_MAX_BYTES, JSON).await?;
     Ok(match begin(engine, request, &text, principal)? {
@@ -64,7 +69,7 @@ async fn begin_insert(
 /// `POST /records`
 pub async fn insert(engine: &Engine, request: &mut Request, principal: &Principal, masks: &Masks) -> Result<Response> {
     let context = change_context(request)?;
-    let Inserting { detect, text, ticket } = match begin_insert(engine, request, principal, true).await? {
+    let Inserting { detect, text, ticket } = match begin_insert(engine, request, principal, Some(masks)).await? {
         Ok(inserting) => inserting,
         Err(answered) => return Ok(answered),
     };
@@ -175,7 +180,7 @@ impl<'m> TellDetected<'m> {
 /// `POST /assets`
 pub async fn insert_asset(engine: &Engine, request: &mut Request, principal: &Principal) -> Result<Response> {
     let context = change_context(request)?;
-    let Inserting { text, ticket, .. } = match begin_insert(engine, request, principal, false).await? {
+    let Inserting { text, ticket, .. } = match begin_insert(engine, request, principal, None).await? {
         Ok(inserting) => inserting,
         Err(answered) => return Ok(answered),
     };
@@ -197,7 +202,7 @@ pub async fn insert_hash(
     masks: &Masks,
 ) -> Result<Response> {
     let context = change_context(request)?;
-    let Inserting { detect, text, ticket } = match begin_insert(engine, request, principal, true).await? {
+    let Inserting { detect, text, ticket } = match begin_insert(engine, request, principal, Some(masks)).await? {
         Ok(inserting) => inserting,
         Err(answered) => return Ok(answered),
     };
@@ -270,8 +275,9 @@ pub async fn patch_asset(engine: &Engine, request: &mut Request, asset: &str, ma
 /// `DELETE /records/{assetId}`: the hash record, if there is one, and then the asset, in one transaction.
 pub async fn delete(engine: &Engine, request: &Request, asset: &str) -> Result<Response> {
     QueryParams::read(&request.query, &[])?;
-    let context = change_context(request)?;
-    let writes = [HASHES, ASSETS].map(|collection| deletion(collection, asset));
+    let (context, condition) = (change_context(request)?, write_condition(request)?);
+    // The version of a record is its asset's.
+    let writes = [deletion(HASHES, asset), Write { condition, ..deletion(ASSETS, asset) }];
     let mut no_hash = |position: usize, error: StorageError| match (position, error.kind()) {
         (0, crate::error::ErrorKind::NotFound) => Ok(()),
         _ => Err(error),

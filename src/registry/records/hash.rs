@@ -214,12 +214,13 @@ impl StoredHash {
     pub fn of(document: &str) -> Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Fields<'d> {
-            pdq_hash: &'d str,
+        struct Fields {
+            // Its text may have escapes: it is kept as it was sent.
+            pdq_hash: String,
             pdq_quality: u8,
         }
-        let fields: Fields<'_> = serde_json::from_str(document).map_err(|error| not_a_record().caused_by(error))?;
-        let hash = PdqHash::from_hex(fields.pdq_hash).ok_or_else(not_a_record)?;
+        let fields: Fields = serde_json::from_str(document).map_err(|error| not_a_record().caused_by(error))?;
+        let hash = PdqHash::from_hex(&fields.pdq_hash).ok_or_else(not_a_record)?;
         Ok(Self { hash, quality: fields.pdq_quality })
     }
 }
@@ -254,6 +255,8 @@ mod tests {
         }
         let stored = StoredHash::of(&record.document.text).unwrap();
         assert_eq!(stored, StoredHash { hash: PdqHash::from_hex(HEX).unwrap(), quality: 100 });
+        let escaped = record.document.text.replacen("f8f8", "\\u00668f8", 1);
+        assert_eq!(StoredHash::of(&escaped).unwrap(), stored);
         assert_eq!(StoredHash::of("{}").unwrap_err().kind(), crate::error::ErrorKind::Corrupt);
     }
 

@@ -37,6 +37,10 @@ pub fn told(tenant: &str, id_name: &str, document: &str, out: &mut String) -> Re
     out.push_str("{\"tenantId\":");
     write_string(tenant, out);
     for (name, value) in members {
+        // Fields of a document that nobody declared do not speak for the registry.
+        if name == "tenantId" || name == id_name {
+            continue;
+        }
         out.push(',');
         write_string(if name == "id" { id_name } else { name }, out);
         out.push(':');
