@@ -13,76 +13,10 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Object, parsed, request_to};
-use thermocline::http::message::Response;
-use thermocline::ports::Clock as _;
-use thermocline::ports::native::{World, run};
-
-const REGISTRY: &str = "/v1/registry/acme";
-const HASH: &str = "f8f8f0cce0f4e84d0e370a22028f67f0b36e2ed596623e1d33e6b39c4e9c9b22";
-
-struct Registry(Object);
-
-impl Registry {
-    fn wake(world: &World) -> Self {
-        Self(Object::wake(world))
-    }
-
-    fn send(&self, method: &str, path: &str, body: &str) -> Response {
-        let headers: &[(&str, &str)] = if body.is_empty() { &[] } else { &[("content-type", "application/json")] };
-        let request = request_to(REGISTRY, method, path, headers, body);
-        run(self.0.service.handle(request)).done().expect("the request ends")
-    }
-
-    fn json(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let text = if body.is_null() { String::new() } else { body.to_string() };
-        let response = self.send(method, path, &text);
-        let value = if response.body.bytes().is_empty() { Value::Null } else { parsed(&response) };
-        (response.status, value)
-    }
-
-    fn ok(&self, method: &str, path: &str, body: &Value) -> Value {
-        let (status, value) = self.json(method, path, body);
-        assert!((200..300).contains(&status), "{method} {path}: {status} {value}");
-        value
-    }
-
-    fn get(&self, path: &str) -> Value {
-        self.ok("GET", path, &Value::Null)
-    }
-
-    fn insert(&self, asset: &str, hash: &str, issuer: &str) -> Value {
-        self.ok("POST", "/records", &record(asset, hash, issuer))
-    }
-
-    /// The places of what is refused.
-    fn refused(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
-        let before = self.0.service.engine().counters().rows_written;
-        let (status, problem) = self.json(method, path, body);
-        assert!(status >= 400, "{method} {path} {body}: {status} {problem}");
-        assert_eq!(self.0.service.engine().counters().rows_written, before, "{method} {path} {body} wrote: {problem}");
-        (status, problem["errors"][0]["pointer"].as_str().unwrap_or_default().to_owned())
-    }
-}
-
-fn asset(id: &str) -> Value {
-    json!({"assetId": id, "manifestUrl": "https://m.example/1", "imageUrl": "https://i.example/1", "contentType": "image/png", "fileSize": 5})
-}
-
-fn hash(hash: &str, issuer: &str) -> Value {
-    json!({"pdqHash": hash, "pdqQuality": 100, "manifestLineage": {"issuerKeyId": issuer}})
-}
-
-fn record(id: &str, of: &str, issuer: &str) -> Value {
-    json!({"metadata": asset(id), "hashes": hash(of, issuer)})
-}
-
-/// A hash with some of its last bits flipped.
-fn flipped(bits: u32) -> String {
-    let (head, tail) = HASH.split_at(48);
-    let number = u64::from_str_radix(tail, 16).unwrap() ^ ((1_u64 << bits) - 1);
-    format!("{head}{number:016x}")
-}
+use support::registry::{HASH, Registry, asset, flipped, hash, record};
+use support::{Object, parsed};
+use thermocline::ports::SqlStore as _;
+use thermocline::ports::native::World;
 
 #[test]
 fn a_record_is_an_asset_and_its_hash_in_one_transaction() {
@@ -157,6 +91,54 @@ fn a_hash_goes_before_its_asset() {
     assert_eq!(gone.0, 404, "{}", gone.1);
     registry.ok("POST", "/assets", &asset("a3"));
     registry.ok("DELETE", "/records/a3", &Value::Null);
+}
+
+#[test]
+fn a_record_is_deleted_in_the_version_of_its_asset() {
+    let world = World::new(1).unwrap();
+    let registry = Registry::wake(&world);
+    registry.insert("a", HASH, "k1");
+    registry.ok("PATCH", "/assets/a", &json!({"status": "seen"}));
+    let delete = |tag: &str| registry.send_with("DELETE", "/records/a", &[("if-match", tag)], "").status;
+    assert_eq!((delete("\"1\""), delete("\"2\"")), (412, 412), "that of the hash is another");
+    assert_eq!(registry.get("/records/a")["hashes"]["pdqHash"], HASH);
+    let version = registry.send("GET", "/assets/a", "");
+    let tag = support::header(&version, "etag").to_owned();
+    assert_eq!(delete(&tag), 204);
+    assert_eq!(registry.refused("GET", "/records/a", &Value::Null).0, 404);
+}
+
+#[test]
+fn a_hash_whose_text_has_escapes_is_a_hash_like_any_other() {
+    let world = World::new(1).unwrap();
+    let registry = Registry::wake(&world);
+    registry.ok("POST", "/assets", &asset("a"));
+    let escaped = HASH.replacen('f', "\\u0066", 2);
+    let document = format!(
+        r#"{{"hashId":"0192d3f0-0000-7000-8000-000000000001","pdqHash":"{escaped}","pdqQuality":90,"manifestLineage":{{}},"createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z"}}"#
+    );
+    let stored = registry.send("PUT", "/collections/hash_records/docs/a", &document);
+    assert_eq!(stored.status, 201, "{}", parsed(&stored));
+    let found = |registry: &Registry| registry.ok("POST", "/hashes/search", &json!({"pdqHash": HASH}))["total"].clone();
+    assert_eq!((found(&registry), found(&Registry::wake(&world))), (json!(1), json!(1)));
+    registry.ok("DELETE", "/hashes/a", &Value::Null);
+    assert_eq!((found(&registry), found(&Registry::wake(&world))), (json!(0), json!(0)));
+}
+
+#[test]
+fn fields_that_nobody_declared_do_not_speak_for_the_registry() {
+    let registry = Registry::wake(&World::new(1).unwrap());
+    registry.insert("a", HASH, "k1");
+    registry.ok(
+        "PATCH",
+        "/collections/asset_metadata/docs/a",
+        &json!({"tenantId": "other", "assetId": "b", "more": 1}),
+    );
+    let read = registry.send("GET", "/assets/a", "");
+    let text = String::from_utf8(read.body.bytes().to_vec()).unwrap();
+    assert_eq!((text.matches("tenantId").count(), text.matches("assetId").count()), (1, 1), "{text}");
+    let read = parsed(&read);
+    assert_eq!((&read["tenantId"], &read["assetId"], &read["more"]), (&json!("acme"), &json!("a"), &json!(1)));
 }
 
 #[test]
@@ -324,72 +306,47 @@ fn detection_logs_collisions_of_other_lineages_and_says_what_it_left_out() {
 }
 
 #[test]
-fn collisions_are_appended_reviewed_and_never_changed() {
+fn long_lineages_do_not_keep_others_from_being_logged() {
+    let registry = Registry::wake(&World::new(1).unwrap());
+    registry.insert("a", HASH, &"k".repeat(100_000));
+    let made = registry.ok("POST", "/records?detect=true", &record("b", HASH, "other"));
+    assert_eq!(made["detection"]["logged"], 1, "{made}");
+    let logged = registry.get(&format!("/collisions/{}", made["collisionIds"][0].as_str().unwrap()));
+    let told = &logged["lineageDiff"]["issuerKeyId"];
+    assert_eq!((&told["primary"], &told["conflicting"]["bytes"]), (&json!("other"), &json!(100_002)), "{told}");
+    assert_eq!(told["conflicting"]["sha256"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn as_many_lineages_are_compared_as_their_bytes_allow() {
+    let registry = Registry::wake(&World::new(1).unwrap());
+    let long = "x".repeat(1_000_000);
+    for number in 0..20 {
+        let mut one = record(&format!("a{number:02}"), HASH, "k");
+        one["hashes"]["manifestLineage"]["long"] = json!(long);
+        registry.ok("POST", "/records", &one);
+    }
+    let made = registry.ok("POST", "/records?detect=true", &record("b", HASH, "other"));
+    let expected = json!({"found": 20, "logged": 16, "notLogged": 1, "notCompared": 3, "qualityTooLow": false});
+    assert_eq!(made["detection"], expected);
+}
+
+#[test]
+fn a_refused_insert_after_a_wake_leaves_the_index_as_it_is() {
     let world = World::new(1).unwrap();
     let registry = Registry::wake(&world);
-    registry.insert("a", HASH, "k1");
-    registry.insert("b", HASH, "k2");
-    let collision = |primary: &str, conflicting: &str| json!({"primaryAssetId": primary, "conflictingAssetId": conflicting, "similarityScores": [0.5], "conflictType": "copy", "lineageDiff": {}});
-    let id = registry.ok("POST", "/collisions", &collision("a", "b"))["collisionId"].as_str().unwrap().to_owned();
-    world.clock.advance(1_000);
-    let later = registry.ok("POST", "/collisions", &collision("b", "a"))["collisionId"].as_str().unwrap().to_owned();
-    assert_eq!(
-        registry.refused("POST", "/collisions", &collision("a", "nobody")),
-        (409, "/conflictingAssetId".to_owned())
-    );
-    let mut bad = collision("a", "b");
-    bad.as_object_mut().unwrap().remove("lineageDiff");
-    assert_eq!(registry.refused("POST", "/collisions", &bad).0, 422);
-    let reviews = format!("/collisions/{id}/reviews");
-    let review =
-        |label: &str| json!({"label": label, "reviewedBy": "mia.k@example.org", "notes": "seen", "resolved": true});
-    registry.ok("POST", &reviews, &review("suspicious"));
-    world.clock.advance(1_000);
-    registry.ok("POST", &reviews, &review("not_similar"));
-    let read = registry.get(&format!("/collisions/{id}"));
-    assert_eq!((&read["reviewerLabel"], &read["reviewedBy"]), (&json!("not_similar"), &json!("mia.k@example.org")));
-    assert_eq!((read["reviews"].as_array().unwrap().len(), &read["reviews"][0]["label"]), (2, &json!("suspicious")));
-    assert_eq!(read["resolvedAt"], read["reviews"][0]["reviewedAt"]);
-    let ids = |query: &str| -> Vec<String> {
-        let items = registry.get(&format!("/collisions{query}"))["items"].clone();
-        items.as_array().unwrap().iter().map(|one| one["collisionId"].as_str().unwrap().to_owned()).collect()
-    };
-    assert_eq!(ids(""), [later.clone(), id.clone()]);
-    assert_eq!(ids("?reviewerLabel=not_similar"), [id.as_str()]);
-    assert_eq!(ids("?reviewerLabel=suspicious"), [""; 0], "the latest review counts");
-    assert_eq!(ids("?conflictingAssetId=a"), [later.as_str()]);
-    let at = read["createdAt"].as_str().unwrap();
-    assert_eq!((ids(&format!("?to={at}")), ids(&format!("?from={at}")).len()), (vec![id.clone()], 2));
-    let cursor = registry.get("/collisions?limit=1")["cursor"].as_str().unwrap().to_owned();
-    assert_eq!(ids(&format!("?limit=1&cursor={cursor}")), [id.as_str()]);
-    for (path, body, status) in [
-        (reviews.as_str(), json!({"label": "fine", "reviewedBy": "a"}), 422),
-        (reviews.as_str(), json!({"label": "suspicious", "reviewedBy": "a", "notes": "x".repeat(1_001)}), 422),
-        (reviews.as_str(), json!({"label": "suspicious"}), 422),
-        ("/collisions/0192d3f0-0000-7000-8000-000000000000/reviews", review("suspicious"), 404),
-        ("/collisions/nothing/reviews", review("suspicious"), 404),
-    ] {
-        assert_eq!(registry.refused("POST", path, &body).0, status, "{path} {body}");
-    }
-    for bad in ["/collisions?reviewerLabel=fine", "/collisions?from=yesterday"] {
-        assert_eq!(registry.refused("GET", bad, &Value::Null).0, 400, "{bad}");
-    }
-    // SQLite itself keeps the rows.
-    let table = "rows_3_1_";
-    let tables = world.ports().sql.query("SELECT name FROM sqlite_master WHERE type = 'table'", &[]).unwrap();
-    let name = tables.iter().find_map(|row| match &row[0] {
-        thermocline::ports::SqlValue::Text(name) if name.starts_with(table) => Some(name.clone()),
-        _ => None,
-    });
-    let name = name.expect("the table of entries");
-    for statement in [
-        format!("UPDATE {name} SET data = '{{}}'"),
-        format!("DELETE FROM {name}"),
-        format!("REPLACE INTO {name} SELECT * FROM {name}"),
-    ] {
-        assert!(world.ports().sql.query(&statement, &[]).is_err(), "{statement}");
-    }
-    assert_eq!(ids("").len(), 2);
+    let list: String = (0..2_000).map(|number| format!("{:064x}\n", number * 7_919)).collect();
+    let imported = registry.send_with("POST", "/hashes/batch", &[("content-type", "text/plain")], &list);
+    assert_eq!(parsed(&imported)["imported"], 2_000);
+    registry.ok("POST", "/hashes/search", &json!({"pdqHash": HASH}));
+    let blocks = || world.sql.query("SELECT * FROM registry_blocks", &[]).unwrap();
+    let packed = blocks();
+    assert!(!packed.is_empty());
+    let woken = Registry::wake(&world);
+    let mut bad = record("b", HASH, "k");
+    bad["hashes"]["embedding"] = json!([1, 2, 3]);
+    assert_eq!(woken.refused("POST", "/records?detect=true", &bad).0, 422);
+    assert_eq!(blocks(), packed);
 }
 
 #[test]
@@ -399,68 +356,6 @@ fn a_flood_of_matches_is_capped_and_said() {
     let made = registry.ok("POST", "/records?detect=true", &record("b", HASH, "other"));
     let expected = json!({"found": 1_007, "logged": 16, "notLogged": 984, "notCompared": 7, "qualityTooLow": false});
     assert_eq!(made["detection"], expected);
-}
-
-#[test]
-fn the_last_review_is_the_last_that_was_committed_and_reviews_are_bounded() {
-    let world = World::new(1).unwrap();
-    let registry = Registry::wake(&world);
-    registry.insert("a", HASH, "k1");
-    registry.insert("b", HASH, "k2");
-    let collision = json!({"primaryAssetId": "a", "conflictingAssetId": "b", "similarityScores": [0.5], "conflictType": "copy", "lineageDiff": {}});
-    let review = |label: &str, notes: &str| json!({"label": label, "reviewedBy": "mia", "notes": notes});
-    let id = registry.ok("POST", "/collisions", &collision)["collisionId"].as_str().unwrap().to_owned();
-    let path = format!("/collisions/{id}/reviews");
-    registry.ok("POST", &path, &review("suspicious", "first"));
-    // By an instance whose clock is behind; and in the same millisecond.
-    world.clock.set(world.clock.now_ms() - 60_000);
-    let behind = Registry::wake(&world);
-    for number in 0..20 {
-        behind.ok("POST", &path, &review("not_similar", &number.to_string()));
-    }
-    let read = behind.get(&format!("/collisions/{id}"));
-    assert_eq!((&read["reviewerLabel"], &read["reviewerNotes"]), (&json!("not_similar"), &json!("19")));
-    let notes: Vec<&str> =
-        read["reviews"].as_array().unwrap().iter().map(|one| one["notes"].as_str().unwrap()).collect();
-    assert_eq!(notes[..3], ["first", "0", "1"]);
-    for _ in 21..1_000 {
-        behind.ok("POST", &path, &review("not_similar", ""));
-    }
-    assert_eq!(behind.refused("POST", &path, &review("not_similar", "one more")).0, 409);
-}
-
-#[test]
-fn a_page_of_collisions_ends_where_their_reviews_are_many_bytes() {
-    let world = World::new(1).unwrap();
-    let registry = Registry::wake(&world);
-    registry.insert("a", HASH, "k1");
-    registry.insert("b", HASH, "k2");
-    let collision = json!({"primaryAssetId": "a", "conflictingAssetId": "b", "similarityScores": [0.5], "conflictType": "copy", "lineageDiff": {}});
-    let review = json!({"label": "suspicious", "reviewedBy": "mia", "notes": "🖼".repeat(1_000)});
-    let mut logged: Vec<String> = Vec::new();
-    for _ in 0..32 {
-        let id = registry.ok("POST", "/collisions", &collision)["collisionId"].as_str().unwrap().to_owned();
-        world.clock.advance(1);
-        (0..50).for_each(|_| drop(registry.ok("POST", &format!("/collisions/{id}/reviews"), &review)));
-        logged.insert(0, id);
-    }
-    for query in ["", "&reviewerLabel=suspicious"] {
-        let (mut listed, mut pages, mut cursor) = (Vec::new(), 0, String::new());
-        loop {
-            let page = registry.get(&format!("/collisions?limit=1000{query}{cursor}"));
-            pages += 1;
-            for one in page["items"].as_array().unwrap() {
-                assert_eq!(one["reviews"].as_array().unwrap().len(), 50);
-                listed.push(one["collisionId"].as_str().unwrap().to_owned());
-            }
-            match page["cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => break,
-            }
-        }
-        assert_eq!(listed, logged, "each once, newest first");
-        assert!(pages > 1, "{pages} pages of {} bytes of notes", 32 * 50 * 4_000);
-    }
 }
 
 #[test]

@@ -21,6 +21,9 @@ pub struct Constraints {
     /// Whether documents are never changed nor deleted, and the collection never dropped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub append_only: bool,
+    /// Whether a restore leaves the collection as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stays: bool,
 }
 
 /// What a field's value must be.
@@ -55,6 +58,11 @@ impl Constraints {
     /// Whether nothing is demanded.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether documents are this object's alone: no restore gives them to another.
+    pub fn are_of_one_object(&self) -> bool {
+        self.append_only || self.stays
     }
 
     /// The first field that is not as it must be, and why.

@@ -181,12 +181,12 @@ struct ReadCollision<'d> {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Review {
-    /// The collision that it is of.
-    #[serde(skip_serializing)]
-    pub collision_id: String,
+    /// Bytes of its document.
+    #[serde(skip)]
+    pub bytes: usize,
     /// Its place among the collision's reviews, from 1 on.
-    #[serde(skip_serializing)]
-    review_number: usize,
+    #[serde(rename = "reviewNumber", skip_serializing)]
+    pub number: usize,
     /// What the reviewer found.
     pub label: String,
     notes: Option<String>,
@@ -196,21 +196,12 @@ pub struct Review {
 }
 
 impl Review {
-    /// Bytes of its texts, about.
-    pub fn bytes(&self) -> usize {
-        let notes = self.notes.as_ref().map_or(0, String::len);
-        [self.collision_id.len(), self.label.len(), notes, self.reviewed_by.len(), size_of::<Self>()].iter().sum()
-    }
-
     /// Of a document's text.
     pub fn of(document: &str) -> Result<Self> {
-        serde_json::from_str(document).map_err(|error| super::records::not_a_record().caused_by(error))
+        let review: Self =
+            serde_json::from_str(document).map_err(|error| super::records::not_a_record().caused_by(error))?;
+        Ok(Self { bytes: document.len(), ..review })
     }
-}
-
-/// Puts reviews in the order in which they were committed, which clocks do not tell.
-pub fn sort(reviews: &mut [Review]) {
-    crate::types::sorting::sort_by_key(reviews, |review| review.review_number);
 }
 
 /// What follows from a collision's reviews.

@@ -81,16 +81,23 @@ pub fn collections() -> [(&'static str, CollectionDefinition); 4] {
     ];
     let of_assets = Constraints { parent: Some(ASSETS.to_owned()), ..Constraints::default() };
     let worm = Constraints { append_only: true, ..Constraints::default() };
-    let lineage = ["manifestLineage.issuerKeyId", "manifestLineage.parentHash"];
+    let of_lineage: [&[&str]; 2] = [&["manifestLineage.issuerKeyId"], &["manifestLineage.parentHash"]];
+    // Of two that serve a list of the log as well, the later is read.
+    let of_log: [&[&str]; 4] = [
+        &["entry", "createdAt"],
+        &["collisionId", "reviewNumber"],
+        &["conflictingAssetId", "createdAt"],
+        &["primaryAssetId", "createdAt"],
+    ];
     [
-        (ASSETS, definition(&assets, &["uploadedAt", "status"], Constraints::default())),
-        (HASHES, definition(&hashes, &["pdqHash", "embeddingId", lineage[0], lineage[1]], of_assets)),
-        (COLLISIONS, definition(&collisions, &["primaryAssetId", "conflictingAssetId", "collisionId", "label"], worm)),
-        (SETTINGS, CollectionDefinition::default()),
+        (ASSETS, definition(&assets, &[&["uploadedAt"], &["status"]], Constraints::default())),
+        (HASHES, definition(&hashes, &[&["pdqHash"], &["embeddingId"], of_lineage[0], of_lineage[1]], of_assets)),
+        (COLLISIONS, definition(&collisions, &of_log, worm)),
+        (SETTINGS, definition(&[], &[], Constraints { stays: true, ..Constraints::default() })),
     ]
 }
 
-fn definition(columns: &[Column], indexes: &[&str], mut constraints: Constraints) -> CollectionDefinition {
+fn definition(columns: &[Column], indexes: &[&[&str]], mut constraints: Constraints) -> CollectionDefinition {
     let mut declared = Vec::with_capacity(columns.len());
     for (name, column_type, nullable, rule) in columns {
         declared.push(DeclaredColumn {
@@ -102,7 +109,7 @@ fn definition(columns: &[Column], indexes: &[&str], mut constraints: Constraints
         let check = |rule: &Rule| FieldCheck { field: (*name).to_owned(), rule: rule.clone() };
         constraints.checks.extend(rule.as_ref().map(check));
     }
-    let indexes = indexes.iter().map(|field| vec![(*field).to_owned()]).collect();
+    let indexes = indexes.iter().map(|fields| fields.iter().map(|field| (*field).to_owned()).collect()).collect();
     CollectionDefinition { columns: declared, indexes, constraints, ..CollectionDefinition::default() }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod foreign;
+pub mod registry;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -137,9 +138,14 @@ impl Object {
 
 /// Lets requests of one world's object reach another object of the same bucket.
 pub fn connect(world: &World, other: &Rc<World>) {
+    connect_to(world, other, "demo/2");
+}
+
+/// The same with an object of another name.
+pub fn connect_to(world: &World, other: &Rc<World>, name: &str) {
     let other = Rc::clone(other);
     world.peers.answer_for(
-        "demo/2",
+        name,
         Rc::new(move |method, path, body| {
             let service =
                 ObjectService::new(Engine::new(other.ports(), StorageConfig::default()), Callers::Anyone).unwrap();

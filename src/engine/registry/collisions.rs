@@ -1,27 +1,25 @@
 //! The collision log: entries appended, and what follows from them.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use super::inserting;
-use crate::engine::query::{Comparison, FieldPath, Filter, Operand, Operands, OrderBy, OrderKey, Query};
+use crate::engine::query::{Comparison, FieldPath, Filter, Operand, OrderBy, OrderKey, Query};
 use crate::engine::{Engine, KeptAnswer, Ticket, Tier};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::WriteOutcome;
 use crate::hot::document::NewDocument;
-use crate::registry::collisions::{NewReview, REVIEWS_MAX, Review, sort};
+use crate::registry::collisions::{NewReview, REVIEWS_MAX, Review};
 use crate::registry::schema::COLLISIONS;
 use crate::types::{ChangeContext, Document, Json, StorageTier};
 
 /// Reviews that one page of a query brings.
 const REVIEWS_PAGE: usize = 1_000;
-/// Collisions whose reviews are read together.
-const COLLISIONS_AT_ONCE: usize = 8;
 /// Bytes of reviews after which a page of collisions ends.
 const REVIEWS_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Pages of entries that one call looks at for a label.
 const LABEL_PAGES_MAX: usize = 20;
+/// The numbers of a collision's reviews are in the order of their commits, which clocks do not tell.
+const REVIEW_NUMBER: &str = "reviewNumber";
 
 /// Which collisions are wanted.
 #[derive(Clone, Debug, Default)]
@@ -79,12 +77,13 @@ impl Engine {
         // Entries stay: one that was there is there. Between counting reviews and adding one, no other is added.
         let _one_at_a_time = self.reviewing.lock().await;
         let collision = collision.to_string();
-        let reviews = self.reviews_of(vec![collision.clone()]).await?.remove(&collision).unwrap_or_default().len();
-        if reviews >= REVIEWS_MAX {
-            let message = format!("expected a collision of fewer than {REVIEWS_MAX} reviews, got one of {reviews}");
+        let last = self.query(COLLISIONS, &reviews_query(&collision, true, 1), Tier::Current).await?;
+        let number = last.rows.first().map(|row| Review::of(row)).transpose()?.map_or(0, |review| review.number);
+        if number >= REVIEWS_MAX {
+            let message = format!("expected a collision of fewer than {REVIEWS_MAX} reviews, got one of {number}");
             return Err(StorageError::new(ErrorKind::Conflict, StorageTier::Api, "review collision", message));
         }
-        let entry = review.entry(&self.new_id()?, &collision, reviews, self.now_ms())?;
+        let entry = review.entry(&self.new_id()?, &collision, number, self.now_ms())?;
         self.append_collision(entry, &[], context, ticket, answer).await
     }
 
@@ -103,8 +102,7 @@ impl Engine {
     /// One collision.
     pub async fn collision(&self, id: Uuid) -> Result<Collision> {
         let text = self.find_collision(id).await?.text;
-        let mut reviews = self.reviews_of(vec![id.to_string()]).await?;
-        Ok(Collision { text, reviews: reviews.remove(&id.to_string()).unwrap_or_default() })
+        Ok(Collision { text, reviews: self.reviews_of(&id.to_string()).await? })
     }
 
     /// Collisions, newest first, and where the next page begins.
@@ -121,58 +119,64 @@ impl Engine {
             after,
             ..Query::default()
         };
-        let (mut found, mut bytes) = (Vec::new(), 0_usize);
+        let (mut found, mut bytes, mut decoded) = (Vec::new(), 0_usize, 0_u64);
         for _ in 0..LABEL_PAGES_MAX {
             query.limit = limit.saturating_sub(found.len());
             let page = self.query(COLLISIONS, &query, Tier::Current).await?;
+            decoded = decoded.saturating_add(page.stats.bytes_decoded);
+            query.after = page.next;
             let mut rows = page.rows.into_iter().peekable();
-            while rows.peek().is_some() {
-                let texts: Vec<String> = rows.by_ref().take(COLLISIONS_AT_ONCE).collect();
-                let ids = texts.iter().map(|row| text_of(row, "id")).collect::<Result<Vec<_>>>()?;
-                let mut reviews = self.reviews_of(ids.clone()).await?;
-                for (text, id) in texts.into_iter().zip(ids) {
-                    let reviews = reviews.remove(&id).unwrap_or_default();
-                    let label = reviews.last().map(|review| review.label.as_str());
-                    if filter.label.is_none() || filter.label.as_deref() == label {
-                        bytes = reviews.iter().fold(bytes, |sum, review| sum.saturating_add(review.bytes()));
-                        found.push(Collision { text, reviews });
-                    }
+            while let Some(text) = rows.next() {
+                let id = text_of(&text, "id")?;
+                let reviews = self.reviews_of(&id).await?;
+                let label = reviews.last().map(|review| review.label.as_str());
+                if filter.label.is_some() && filter.label.as_deref() != label {
+                    continue;
                 }
-                if let (true, true, Some(last)) = (bytes > REVIEWS_PAGE_BYTES, rows.peek().is_some(), found.last()) {
-                    let next = vec![text_of(&last.text, "createdAt")?, text_of(&last.text, "id")?];
-                    return Ok((found, Some(next.into_iter().map(OrderKey::Text).collect())));
+                bytes = reviews.iter().fold(bytes, |sum, review| sum.saturating_add(review.bytes));
+                let ends_here = bytes > REVIEWS_PAGE_BYTES && rows.peek().is_some();
+                if ends_here {
+                    let place = vec![text_of(&text, "createdAt")?, id];
+                    query.after = Some(place.into_iter().map(OrderKey::Text).collect());
+                }
+                found.push(Collision { text, reviews });
+                if ends_here {
+                    break;
                 }
             }
-            query.after = page.next;
-            if query.after.is_none() || found.len() >= limit {
+            let is_full = found.len() >= limit || bytes > REVIEWS_PAGE_BYTES || decoded > self.budget().max_bytes;
+            if is_full || query.after.is_none() {
                 break;
             }
         }
         Ok((found, query.after))
     }
 
-    /// The reviews of collisions, oldest first, by collision.
-    async fn reviews_of(&self, collisions: Vec<String>) -> Result<BTreeMap<String, Vec<Review>>> {
-        let mut reviews: BTreeMap<String, Vec<Review>> = BTreeMap::new();
-        if collisions.is_empty() {
-            return Ok(reviews);
-        }
-        let ids = collisions.into_iter().map(|id| Operand(OrderKey::Text(id))).collect();
-        let filter = Filter::Compare(FieldPath::new("collisionId"), Comparison::In(Operands::new(ids)));
-        let mut query = Query { filter: Some(filter), limit: REVIEWS_PAGE, ..Query::default() };
+    /// The reviews of a collision, oldest first.
+    async fn reviews_of(&self, collision: &str) -> Result<Vec<Review>> {
+        let mut reviews = Vec::new();
+        let mut query = reviews_query(collision, false, REVIEWS_PAGE);
         loop {
             let page = self.query(COLLISIONS, &query, Tier::Current).await?;
             for row in &page.rows {
-                let review = Review::of(row)?;
-                reviews.entry(review.collision_id.clone()).or_default().push(review);
+                reviews.push(Review::of(row)?);
             }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => break,
+            query.after = page.next;
+            if query.after.is_none() {
+                return Ok(reviews);
             }
         }
-        reviews.values_mut().for_each(|reviews| sort(reviews));
-        Ok(reviews)
+    }
+}
+
+/// Reviews of a collision by their numbers.
+fn reviews_query(collision: &str, descending: bool, limit: usize) -> Query {
+    let of = Comparison::Eq(Operand(OrderKey::Text(collision.to_owned())));
+    Query {
+        filter: Some(Filter::Compare(FieldPath::new("collisionId"), of)),
+        order_by: vec![OrderBy { path: FieldPath::new(REVIEW_NUMBER), descending }],
+        limit,
+        ..Query::default()
     }
 }
 

@@ -33,7 +33,6 @@ use super::plan::Plan;
 use super::schedule::retry_ms;
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::Catalog;
-use crate::hot::constraints::append_only;
 use crate::types::{Sequence, StorageTier, Timestamp, sorting};
 
 /// Bytes of files that one step proves.
@@ -91,8 +90,8 @@ impl Snapshotter {
         let catalog = self.hot.catalog()?;
         self.check_type(&catalog, source.manifest()?)?;
         for collection in wanted.collections.iter().flatten() {
-            if self.stays(&catalog, collection)? {
-                return Err(append_only(collection));
+            if self.stays(&catalog, source.manifest()?, collection)? {
+                return Err(left_alone(collection));
             }
         }
         self.hot.transaction(|| self.jobs.create())?;
@@ -271,7 +270,7 @@ impl Snapshotter {
         let mut wanted = Vec::new();
         for collection in &manifest.collections {
             let is_wanted = restore.collections.as_ref().is_none_or(|wanted| wanted.contains(&collection.name));
-            if is_wanted && !self.stays(&catalog, &collection.name)? {
+            if is_wanted && !self.stays(&catalog, manifest, &collection.name)? {
                 wanted.push(collection);
             }
         }
@@ -291,9 +290,21 @@ impl Snapshotter {
         Err(StorageError::new(ErrorKind::Conflict, StorageTier::Api, "restore snapshot", message))
     }
 
-    fn stays(&self, catalog: &Catalog, collection: &str) -> Result<bool> {
-        let guarded = catalog.live(collection).filter(|live| live.definition.constraints.append_only);
-        guarded.map_or(Ok(false), |live| Ok(!self.hot.is_empty(live)?))
+    /// Whether a collection is left as it is. What is only ever added to, or is somebody's settings, is of one object and
+    /// never becomes another's.
+    fn stays(&self, catalog: &Catalog, manifest: &Manifest, collection: &str) -> Result<bool> {
+        let of_snapshot = manifest.collections.iter().find(|of_snapshot| of_snapshot.name == collection);
+        if of_snapshot.is_some_and(|of_snapshot| of_snapshot.definition.constraints.are_of_one_object())
+            && self.hot.object_record()?.is_some_and(|record| record.name.doc_type == manifest.doc_type)
+            && !self.is_of_this_object(manifest)?
+        {
+            return Ok(true);
+        }
+        match catalog.live(collection) {
+            Some(live) if live.definition.constraints.stays => Ok(true),
+            Some(live) if live.definition.constraints.append_only => Ok(!self.hot.is_empty(live)?),
+            _ => Ok(false),
+        }
     }
 
     fn is_of_this_object(&self, manifest: &Manifest) -> Result<bool> {
@@ -321,6 +332,13 @@ impl Snapshotter {
         self.catalog_changed();
         Ok(())
     }
+}
+
+/// The error of restoring a collection that restores leave alone.
+fn left_alone(collection: &str) -> StorageError {
+    let message =
+        format!("expected collections that a restore may replace, got \"{collection}\", which it leaves as it is");
+    StorageError::new(ErrorKind::Forbidden, StorageTier::Api, "restore snapshot", message)
 }
 
 /// What a step has found.

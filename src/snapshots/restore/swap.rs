@@ -62,7 +62,7 @@ impl Snapshotter {
         let catalog = self.hot.catalog()?;
         let others = catalog
             .all_live()
-            .filter(|live| !live.definition.constraints.append_only)
+            .filter(|live| !live.definition.constraints.are_of_one_object())
             .filter(|live| !wanted.iter().any(|wanted| *wanted.name == *live.name));
         for other in others {
             self.hot.drop_collection(&other.name, context, now)?;
