@@ -45,13 +45,17 @@ test("a call does as much as it may, over rows and segments, and says that there
   await sleep(5);
   assert.deepEqual((await it.ok("POST", "/cleanup", { days: 1 })).body.deleted, { hashes: 0, assets: 0 });
   for (let number = 0; number < 3; number += 1) await made(it, `old-${number}`, 10);
-  const calls = [];
-  for (let more = true; more;) {
-    const { body } = await it.ok("POST", "/cleanup", { days: 5, limit: 4 });
+  const [calls, moments] = [[], new Set()];
+  let cursor;
+  do {
+    const { body } = await it.ok("POST", "/cleanup", { days: 5, limit: 4, ...(cursor && { cursor }) });
     calls.push(body.deleted);
-    more = body.more;
-  }
-  assert.deepEqual(calls, [{ hashes: 3, assets: 1 }, { hashes: 0, assets: 2 }]);
+    moments.add(body.before);
+    assert.equal(body.more, body.cursor !== undefined);
+    if (cursor) for (const other of [{ days: 6, limit: 4, cursor }, { days: 5, cursor: "x" }]) assertProblem(await it.call("POST", "/cleanup", other), 422, { pointers: ["/cursor"] });
+    cursor = body.cursor;
+  } while (cursor);
+  assert.deepEqual([calls, moments.size], [[{ hashes: 3, assets: 1 }, { hashes: 0, assets: 2 }], 1]);
   assert.equal((await it.ok("GET", "/hashes/stats")).body.keys, 900);
   for (const [body, pointers] of [[{ days: 0 }, ["/days"]], [{ limit: 10_001 }, ["/limit"]], [{ months: 1 }, ["/months"]]]) {
     assertProblem(await it.call("POST", "/cleanup", body), 422, { pointers });
