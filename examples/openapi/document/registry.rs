@@ -31,7 +31,7 @@ fn records() -> Vec<Operation> {
             .answers(200, part("The record.", ROWS, schema("Record")))
             .refuses(&[404]),
         operation("delete", RECORD, "deleteRecord", "Deletes an asset with its hash")
-            .takes(&["CorrelationId"])
+            .takes(&["IfMatch", "IfNoneMatch", "CorrelationId"])
             .answers(204, part("Deleted.", WRITTEN, Value::Null))
             .refuses(&[404, 409, 507]),
         operation("get", "/v1/registry/{tenant}/assets", "listAssets", "Lists assets by when they were uploaded")
@@ -158,7 +158,7 @@ fn collisions() -> Vec<Operation> {
             ])
             .answers(
                 200,
-                part("A page; by a label it may have fewer items than there is room for.", ROWS, schema("Collisions")),
+                part("A page; it may have fewer items than there is room for.", ROWS, schema("Collisions")),
             )
             .refuses(&[422]),
         operation("post", COLLISIONS, "appendCollision", "Appends a collision to the log")
@@ -178,7 +178,7 @@ fn collisions() -> Vec<Operation> {
             "post",
             "/v1/registry/{tenant}/collisions/{collision}/reviews",
             "reviewCollision",
-            "Appends a review",
+            "Appends a review; a collision has 1,000 at most",
         )
         .role("reviewer")
         .takes(&["IdempotencyKey", "CorrelationId"])
