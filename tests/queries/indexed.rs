@@ -8,7 +8,7 @@ use super::model::rows_query;
 use super::object::Object;
 use super::random::{Random, plan};
 
-const QUERIES: usize = 1_200;
+const QUERIES: usize = 600;
 const QUERIES_OF_A_COLLECTION: usize = 40;
 
 fn indexes(random: &mut Random) -> Value {
@@ -32,7 +32,10 @@ fn write(random: &mut Random, object: &Object) {
     object.ok("PUT", "/collections/plain", "{}");
     object.ok("PUT", "/collections/indexed", &indexes(random).to_string());
     for round in 0..=random.below(3) {
-        let (from, count) = (round * random.below(60), random.below(70));
+        // Many at once become a segment.
+        let at_once = random.chance(30);
+        let (from, count) = (round * random.below(60), if at_once { 64 } else { random.below(70) });
+        let mut lines = String::new();
         for (number, document) in (from..).zip(documents(random, count)) {
             let mut text: Value = serde_json::from_str(&document.text).unwrap();
             if let Some(long) = text.get_mut("s").filter(|_| random.chance(10)) {
@@ -40,9 +43,18 @@ fn write(random: &mut Random, object: &Object) {
             }
             let id = format!("d{number:03}");
             text["id"] = json!(id);
+            if at_once {
+                lines.push_str(&format!("{text}\n"));
+                continue;
+            }
             for collection in ["plain", "indexed"] {
                 object.ok("PUT", &format!("/collections/{collection}/docs/{id}"), &text.to_string());
             }
+        }
+        for collection in ["plain", "indexed"].iter().filter(|_| at_once) {
+            let path = format!("/collections/{collection}/import?mode=upsert");
+            let done = object.send("POST", &path, &[("content-type", "application/x-ndjson")], lines.as_str());
+            assert_eq!(done.status, 200);
         }
         if random.chance(60) {
             object.ok("PUT", "/collections/indexed", &indexes(random).to_string());
@@ -56,7 +68,7 @@ fn write(random: &mut Random, object: &Object) {
 #[test]
 fn indexes_change_no_answer() {
     let (seed, cases) = plan("indexed", QUERIES);
-    let (mut done, mut collections, mut found) = (0, 0, 0);
+    let (mut done, mut collections, mut found, mut mixed) = (0, 0, 0, 0);
     while done < cases {
         let collection_seed = seed.wrapping_add(collections);
         let mut random = Random::new(collection_seed);
@@ -64,6 +76,8 @@ fn indexes_change_no_answer() {
         let world = World::new(1).unwrap();
         let object = Object::wake(&world);
         write(&mut random, &object);
+        let forms = object.ok("GET", "/collections/indexed", "")["forms"].clone();
+        mixed += usize::from(["row", "segment"].iter().all(|form| forms[form].as_u64().is_some_and(|some| some > 0)));
         for _ in 0..QUERIES_OF_A_COLLECTION.min(cases - done) {
             done += 1;
             let query = rows_query(&mut random);
@@ -72,7 +86,8 @@ fn indexes_change_no_answer() {
             found += plain.len();
         }
     }
-    println!("indexed: {done} queries over {collections} collections, {found} rows found");
+    println!("indexed: {done} queries over {collections} collections, {mixed} in both forms, {found} rows found");
+    assert!(mixed > 0 || cases < QUERIES);
     assert!(found > done, "most queries find rows");
 }
 
@@ -125,6 +140,31 @@ fn a_page_in_the_order_of_an_index_ends_where_its_budget_does() {
         let expected: Vec<Value> =
             expected.into_iter().map(|(at, n)| json!({"id": format!("{n:05}"), "at": at})).collect();
         assert_eq!(object.rows("log", &query.to_string()), expected, "{direction}");
+    }
+}
+
+#[test]
+fn rows_in_the_order_of_an_index_and_segments_are_one_list() {
+    let (_world, object) = log(600, 3);
+    let lines =
+        (0..100).map(|n| json!({"id": format!("s{n:02}"), "kind": "entry", "at": n * 2, "odd": true}).to_string());
+    object.import("log", &lines.collect::<Vec<_>>().join("\n"));
+    let forms = object.ok("GET", "/collections/log", "")["forms"].clone();
+    let [rows, segments] = ["row", "segment"].map(|form| forms[form].as_u64().unwrap());
+    assert!(rows >= 400 && segments >= 100, "{forms}");
+    let rows = (0..600).step_by(14).map(|n| (n / 3, format!("{n:05}")));
+    let mut expected: Vec<(usize, String)> = rows.chain((0..100).map(|n| (n * 2, format!("s{n:02}")))).collect();
+    for direction in ["asc", "desc"] {
+        expected.sort_by(|left, right| {
+            let by_time = if direction == "asc" { left.0.cmp(&right.0) } else { right.0.cmp(&left.0) };
+            by_time.then_with(|| left.1.cmp(&right.1))
+        });
+        let expected: Vec<Value> = expected.iter().map(|(at, id)| json!({"id": id, "at": at})).collect();
+        for limit in [4, 30, 500] {
+            let query = json!({"where": {"kind": {"eq": "entry"}, "odd": {"eq": true}}, "select": ["id", "at"], "limit": limit,
+                "orderBy": [{"column": "at", "direction": direction}]});
+            assert_eq!(object.rows("log", &query.to_string()), expected, "{direction} by {limit}");
+        }
     }
 }
 

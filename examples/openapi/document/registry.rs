@@ -156,10 +156,7 @@ fn collisions() -> Vec<Operation> {
                 "cursor",
                 "consistency",
             ])
-            .answers(
-                200,
-                part("A page; it may have fewer items than there is room for.", ROWS, schema("Collisions")),
-            )
+            .answers(200, part("A page; it may have fewer items than there is room for.", ROWS, schema("Collisions")))
             .refuses(&[422]),
         operation("post", COLLISIONS, "appendCollision", "Appends a collision to the log")
             .takes(&["IdempotencyKey", "CorrelationId"])
