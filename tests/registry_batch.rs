@@ -284,4 +284,17 @@ fn an_import_that_cannot_commit_says_where_to_go_on() {
         assert_eq!(Object::wake(&world).rows("docs", r#"{"limit":100}"#).len(), 40);
     }
     assert!(told > 4, "{told} of {met}");
+    // One that goes on never says to begin again.
+    for met in 0..met {
+        let (world, plan) = (World::new(1).unwrap(), FaultPlan::new());
+        Object::wake(&world).import("docs", &lines[..lines.len() / 2]);
+        plan.arm(met, Fault::Fail);
+        let object = Object::new(plan.wrap(&world.ports()));
+        let path = "/collections/docs/import?resumeAfterLine=20";
+        let answer = object.send("POST", path, &[("content-type", "application/x-ndjson")], lines.as_str());
+        let detail = parsed(&answer)["detail"].as_str().unwrap_or_default().to_owned();
+        if let Some((_, line)) = detail.split_once("resumeAfterLine=") {
+            assert!(line.parse::<u64>().unwrap() >= 20, "{detail}");
+        }
+    }
 }

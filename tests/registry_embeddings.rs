@@ -391,6 +391,16 @@ fn no_embedding_of_another_dimension_is_left_by_requests_that_interleave() {
             let found = hash["embedding"].as_str().map(|text| STANDARD.decode(text).unwrap().len() as u64 / 4);
             assert!(found.is_none_or(|found| found == dimension), "seed {seed}: {found:?} of {dimension}, {done:?}");
         }
+        // Nor has the instance that served them lost any.
+        let embedded = hashes.as_array().unwrap().iter().filter(|hash| hash["embedding"].is_string()).count();
+        let mut served = Registry { world: registry.world, object, config: "" };
+        served.ok("POST", "/records", &record("z", json!(vec![1.0; dimension as usize])));
+        let search = json!({"vector": vec![1.0; dimension as usize], "k": 100});
+        for _ in 0..2 {
+            let found = served.ok("POST", "/embeddings/search", &search)["matches"].as_array().unwrap().len();
+            assert_eq!(found, embedded + 1, "seed {seed}: {done:?}");
+            served.object = Object::wake(&served.world);
+        }
         *ended.entry((dimension, hashes.as_array().unwrap().len())).or_insert(0) += 1;
     }
     println!("seeds from {SEED}: {ended:?}");

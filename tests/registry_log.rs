@@ -221,6 +221,17 @@ fn a_log_of_any_length_is_listed_and_reviewed() {
 }
 
 #[test]
+fn a_page_of_long_entries_ends_early() {
+    let registry = Registry::wake(&World::new(1).unwrap());
+    ["a", "b"].iter().for_each(|id| drop(registry.insert(id, HASH, "k")));
+    let entry = json!({"primaryAssetId": "a", "conflictingAssetId": "b", "similarityScores": 1, "conflictType": "copy", "lineageDiff": "x".repeat(60_000)});
+    (0..100).for_each(|_| drop(registry.ok("POST", "/collisions", &entry)));
+    let page = registry.send("GET", "/collisions?limit=1000", "");
+    assert!((4_000_000..5_000_000).contains(&page.body.bytes().len()), "{}", page.body.bytes().len());
+    assert_eq!(listed(&registry, "limit=1000").len(), 100);
+}
+
+#[test]
 fn a_page_of_a_long_log_reads_what_it_tells_and_a_review_one_before_it() {
     let (registry, logged) = with_large_log(120);
     let read = |path: &str| {

@@ -209,9 +209,11 @@ fn order_of(fields: &[String], conjuncts: &[(&str, &Comparison)], query: &Query)
     let field = next.filter(|field| *field == order.path.as_str())?;
     let mut keys = between(constants.clone(), constants.clone());
     let range = range_of_field(&constants, field, conjuncts);
-    let served = equal.saturating_mul(2).saturating_add(usize::from(range.is_some()));
+    let mut served = equal.saturating_mul(2);
+    // Several ranges are read better one by one.
     if let Some([range]) = range.as_deref() {
         keys = meet(&keys, range);
+        served = served.saturating_add(1);
     }
     if let Some(after) = query.after.as_ref().and_then(|after| after.first()) {
         let (least, beyond) = between(with(&constants, after, usize::MAX), with(&constants, after, usize::MAX));
@@ -272,6 +274,7 @@ fn between(mut least: Vec<u8>, mut greatest: Vec<u8>) -> KeyPair {
 
 #[cfg(test)]
 mod tests {
+    use super::super::query::{Operands, OrderBy};
     use super::*;
 
     #[test]
@@ -340,6 +343,32 @@ mod tests {
         assert_eq!(chosen(&eq("b")), None);
         assert_eq!(chosen(&Filter::Or(vec![eq("a"), eq("c")])), None);
         assert_eq!(chosen(&Filter::Not(Box::new(eq("a")))), None);
+    }
+
+    #[test]
+    fn an_index_in_the_order_that_is_wanted_is_chosen_among_equals() {
+        let declared: Vec<Vec<String>> = [&["a", "t"][..], &["t"], &["b", "t"], &["c"]]
+            .iter()
+            .map(|fields| fields.iter().map(|f| (*f).to_owned()).collect())
+            .collect();
+        let one = || Operand(OrderKey::Integer(1));
+        let eq = |name: &str| Filter::Compare(FieldPath::new(name), Comparison::Eq(one()));
+        let chosen = |all: Vec<Filter>| {
+            let order_by = vec![OrderBy { path: FieldPath::new("t"), descending: true }];
+            match choose(&Query { filter: Some(Filter::And(all)), order_by, ..Query::default() }, &declared) {
+                Some(IndexUse::Order(order)) => (true, declared.iter().position(|f| IndexId::of(f) == order.index)),
+                Some(IndexUse::Range(range)) => (false, declared.iter().position(|f| IndexId::of(f) == range.index)),
+                None => (false, None),
+            }
+        };
+        assert_eq!(chosen(vec![]), (true, Some(1)));
+        assert_eq!(chosen(vec![eq("a")]), (true, Some(0)));
+        assert_eq!(chosen(vec![eq("a"), eq("b")]), (true, Some(2)), "the last one");
+        assert_eq!(chosen(vec![eq("c")]), (false, Some(3)), "more is equal");
+        let at = |comparison| Filter::Compare(FieldPath::new("t"), comparison);
+        assert_eq!(chosen(vec![eq("a"), at(Comparison::Gt(one()))]), (true, Some(0)));
+        let both = Comparison::In(Operands::new(vec![one(), Operand(OrderKey::Integer(9))]));
+        assert_eq!(chosen(vec![at(both)]), (false, Some(1)), "several ranges are read one by one");
     }
 
     #[test]

@@ -15,8 +15,14 @@ const REDACTED: &str = "[redacted]";
 /// Texts that are shorter show nothing: their last characters would be much of them.
 const LAST4_MIN_CHARACTERS: usize = 9;
 
-/// A field of a collection, and where another one shows what it has: a registry's log tells of lineages that differ.
-pub const SHOWN_AGAIN: (&str, &str, &str, &str) = ("hash_records", "manifestLineage", "collision_log", "lineageDiff");
+/// Fields of a collection, and where another one shows what they have: a registry's log tells of hashes that are near and of
+/// lineages that differ.
+pub const SHOWN_AGAIN: [(&str, &str, &str, &str); 4] = [
+    ("hash_records", "manifestLineage", "collision_log", "lineageDiff"),
+    ("hash_records", "manifestLineage", "collision_log", "conflictType.differs"),
+    ("hash_records", "pdqHash", "collision_log", "similarityScores"),
+    ("hash_records", "pdqHash", "collision_log", "conflictType.kind"),
+];
 
 /// Whose eyes: the roles that somebody holds, a bit each in the order of their names in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,10 +62,10 @@ impl Masks {
             return Self::default();
         }
         let hiding = || masking.0.iter().filter(|rule| rule.show & viewer.0 == 0);
-        let again = hiding().filter(|rule| is_shown_again(rule)).map(|rule| MaskRule {
-            collection: Some(SHOWN_AGAIN.2.to_owned()),
-            path: SHOWN_AGAIN.3.to_owned(),
-            ..rule.clone()
+        let again = hiding().flat_map(|rule| {
+            SHOWN_AGAIN.iter().filter(|(from, field, ..)| hides_some_of(rule, from, field)).map(|(.., to, path)| {
+                MaskRule { collection: Some((*to).to_owned()), path: (*path).to_owned(), ..rule.clone() }
+            })
         });
         Self(hiding().cloned().chain(again).collect())
     }
@@ -117,11 +123,10 @@ impl Masks {
     }
 }
 
-/// Whether a rule hides something of what another collection shows as well.
-fn is_shown_again(rule: &MaskRule) -> bool {
-    let (collection, path, ..) = SHOWN_AGAIN;
+/// Whether a rule hides a field of a collection, or something inside.
+fn hides_some_of(rule: &MaskRule, collection: &str, field: &str) -> bool {
     rule.collection.as_deref().is_none_or(|name| name == collection)
-        && (rule.path == path || below(&rule.path, path).is_some())
+        && (rule.path == field || below(&rule.path, field).is_some())
 }
 
 /// Hides what is at a path; whether there was something.

@@ -144,6 +144,21 @@ fn a_page_in_the_order_of_an_index_ends_where_its_budget_does() {
 }
 
 #[test]
+fn pages_of_values_that_take_most_of_the_budget_each_come_to_the_end() {
+    // Of each moment 60 entries: 600 KB of 1 MB.
+    let (_world, object) = log(600, 120);
+    for direction in ["asc", "desc"] {
+        for limit in [7, 500] {
+            let query = json!({"where": {"kind": {"eq": "entry"}}, "select": ["id", "at"], "limit": limit,
+                "orderBy": [{"column": "at", "direction": direction}]});
+            let first = object.ok("POST", LOG, &query.to_string());
+            assert!(first["rows"].as_array().unwrap().len() >= limit.min(60), "all that was looked at: {first}");
+            assert_eq!(object.rows("log", &query.to_string()).len(), 300, "{direction} by {limit}");
+        }
+    }
+}
+
+#[test]
 fn rows_in_the_order_of_an_index_and_segments_are_one_list() {
     let (_world, object) = log(600, 3);
     let lines =

@@ -89,6 +89,17 @@ test("what is hidden of reviews and of lineages is hidden in the log", async () 
   assert.deepEqual([one.reviews[0].reviewedBy, one.reviews[0].notes], ["[redacted]", null]);
 });
 
+test("who may not see hashes is not told by the log how near they are", async () => {
+  const it = await masked([{ collection: "hash_records", path: "pdqHash" }]);
+  const [admin, reader] = [as("admin"), as("reader")];
+  await it.ok("POST", "/records", record("a", { issuerKeyId: "one" }), admin);
+  await it.ok("POST", "/records?detect=true", record("b", { issuerKeyId: "two" }), admin);
+  for (const path of ["/collisions", "/collections/collision_log/export", "/cdc"]) {
+    assert.match((await it.call("GET", path, undefined, admin)).text, /pdqDistance.*exact_copy/, path);
+    assert.doesNotMatch((await it.call("GET", path, undefined, reader)).text, /pdqDistance|exact_copy/, path);
+  }
+});
+
 test("a search or an insert does not tell what is hidden", async () => {
   const [admin, writer] = [as("admin"), as("writer")];
   for (const [path, refused, allowed] of [

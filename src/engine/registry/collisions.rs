@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::inserting;
-use crate::engine::query::{Comparison, FieldPath, Filter, Operand, OrderBy, OrderKey, Query};
+use crate::engine::query::{Comparison, FieldPath, Filter, Operand, OrderBy, OrderKey, Query, QueryStats};
 use crate::engine::{Engine, KeptAnswer, Ticket, Tier};
 use crate::error::{ErrorKind, Result, StorageError};
 use crate::hot::WriteOutcome;
@@ -14,8 +14,8 @@ use crate::types::{ChangeContext, Document, Json, StorageTier};
 
 /// Reviews that one page of a query brings.
 const REVIEWS_PAGE: usize = 1_000;
-/// Bytes of reviews after which a page of collisions ends.
-const REVIEWS_PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of collisions and reviews after which a page of them ends.
+const COLLISIONS_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Pages of entries that one call looks at for a label.
 const LABEL_PAGES_MAX: usize = 20;
 /// The numbers of a collision's reviews are in the order of their commits, which clocks do not tell.
@@ -77,8 +77,7 @@ impl Engine {
         // Entries stay: one that was there is there. Between counting reviews and adding one, no other is added.
         let _one_at_a_time = self.reviewing.lock().await;
         let collision = collision.to_string();
-        let last = self.query(COLLISIONS, &reviews_query(&collision, true, 1), Tier::Current).await?;
-        let number = last.rows.first().map(|row| Review::of(row)).transpose()?.map_or(0, |review| review.number);
+        let number = self.last_review(&collision).await?.0.map_or(0, |review| review.number);
         if number >= REVIEWS_MAX {
             let message = format!("expected a collision of fewer than {REVIEWS_MAX} reviews, got one of {number}");
             return Err(StorageError::new(ErrorKind::Conflict, StorageTier::Api, "review collision", message));
@@ -128,13 +127,17 @@ impl Engine {
             let mut rows = page.rows.into_iter().peekable();
             while let Some(text) = rows.next() {
                 let id = text_of(&text, "id")?;
-                let reviews = self.reviews_of(&id).await?;
-                let label = reviews.last().map(|review| review.label.as_str());
-                if filter.label.is_some() && filter.label.as_deref() != label {
-                    continue;
+                if let Some(wanted) = &filter.label {
+                    let (last, stats) = self.last_review(&id).await?;
+                    decoded = decoded.saturating_add(stats.bytes_decoded);
+                    if last.is_none_or(|last| last.label != *wanted) {
+                        continue;
+                    }
                 }
-                bytes = reviews.iter().fold(bytes, |sum, review| sum.saturating_add(review.bytes));
-                let ends_here = bytes > REVIEWS_PAGE_BYTES && rows.peek().is_some();
+                let reviews = self.reviews_of(&id).await?;
+                let sizes = reviews.iter().map(|review| review.bytes).chain([text.len()]);
+                bytes = sizes.fold(bytes, usize::saturating_add);
+                let ends_here = bytes > COLLISIONS_PAGE_BYTES && rows.peek().is_some();
                 if ends_here {
                     let place = vec![text_of(&text, "createdAt")?, id];
                     query.after = Some(place.into_iter().map(OrderKey::Text).collect());
@@ -144,12 +147,19 @@ impl Engine {
                     break;
                 }
             }
-            let is_full = found.len() >= limit || bytes > REVIEWS_PAGE_BYTES || decoded > self.budget().max_bytes;
+            let is_full = found.len() >= limit || bytes > COLLISIONS_PAGE_BYTES || decoded > self.budget().max_bytes;
             if is_full || query.after.is_none() {
                 break;
             }
+            self.let_others_run().await;
         }
         Ok((found, query.after))
+    }
+
+    /// The last review of a collision, and what it cost to find it.
+    async fn last_review(&self, collision: &str) -> Result<(Option<Review>, QueryStats)> {
+        let last = self.query(COLLISIONS, &reviews_query(collision, true, 1), Tier::Current).await?;
+        Ok((last.rows.first().map(|row| Review::of(row)).transpose()?, last.stats))
     }
 
     /// The reviews of a collision, oldest first.

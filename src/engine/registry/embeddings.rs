@@ -121,7 +121,7 @@ impl Engine {
 
     fn search_followed(&self, dimension: usize, wanted: &Wanted) -> Result<Matches> {
         // Few: what is many was packed before.
-        while !self.follow_embeddings(dimension)? {}
+        while !self.follow_embeddings(dimension, Sequence::MAX)? {}
         self.embeddings.search(wanted)
     }
 
@@ -157,7 +157,7 @@ impl Engine {
             self.make_embeddings(dimension, made).await?;
         }
         loop {
-            let is_all = self.with_recalls(|| self.follow_embeddings(dimension)).await?;
+            let is_all = self.with_recalls(|| self.follow_embeddings(dimension, Sequence::MAX)).await?;
             if self.embeddings.is_packing_due() {
                 self.pack_embeddings_if_possible()?;
             }
@@ -206,16 +206,16 @@ impl Engine {
             }
         }
         self.embeddings.install(making, self.last_sequence()?);
-        while !self.with_recalls(|| self.follow_embeddings(dimension)).await? {}
+        while !self.with_recalls(|| self.follow_embeddings(dimension, Sequence::MAX)).await? {}
         self.pack_embeddings_if_possible()
     }
 
-    /// Takes in events until all are or so many that they have to be packed; whether all are.
-    fn follow_embeddings(&self, dimension: usize) -> Result<bool> {
+    /// Takes in events up to one until all are or so many that they have to be packed; whether all are.
+    fn follow_embeddings(&self, dimension: usize, through: Sequence) -> Result<bool> {
         if !self.embeddings.is_loaded_for(dimension) {
             return Err(lost());
         }
-        let (after, last) = (self.embeddings.through()?, self.last_sequence()?);
+        let (after, last) = (self.embeddings.through()?, self.last_sequence()?.min(through));
         if after >= last {
             return Ok(true);
         }
@@ -280,9 +280,10 @@ impl Engine {
         Ok(before.filter(|before| dimension(settings) != Some(*before)))
     }
 
-    /// Refuses to give up a dimension while there are embeddings of it; the index is ready.
-    pub(super) fn check_dimension_is_free(&self, dimension: usize) -> Result<()> {
-        while !self.follow_embeddings(dimension)? {}
+    /// Refuses to give up a dimension while there are embeddings of it, by the events up to `through`, which are committed; the
+    /// index is ready.
+    pub(super) fn check_dimension_is_free(&self, dimension: usize, through: Sequence) -> Result<()> {
+        while !self.follow_embeddings(dimension, through)? {}
         let (live, _) = self.embeddings.counts()?;
         if live == 0 {
             return Ok(());

@@ -29,11 +29,11 @@ use std::rc::Rc;
 
 use super::Engine;
 use crate::error::{ErrorKind, Result, StorageError};
-use crate::hot::{Condition, Mutation, Versions, Write, document::NewDocument};
+use crate::hot::{Condition, Mutation, Versions, Write, WriteOutcome, document::NewDocument};
 use crate::registry::records::not_a_record;
 use crate::registry::schema::{ASSETS, HASHES, SETTINGS, SETTINGS_ID};
 use crate::types::names::ObjectName;
-use crate::types::{ChangeContext, StorageTier};
+use crate::types::{ChangeContext, Sequence, StorageTier};
 
 /// How often settings are set again because others were meanwhile.
 const TRIES: usize = 4;
@@ -117,7 +117,7 @@ impl Engine {
         let given_up = self.dimension_given_up(settings)?;
         if let Some(dimension) = given_up {
             self.ready_embeddings(dimension).await?;
-            self.check_dimension_is_free(dimension)?;
+            self.check_dimension_is_free(dimension, Sequence::MAX)?;
         }
         let text = serde_json::json!({ "settings": settings }).to_string();
         let document = NewDocument::read(&text, Some(SETTINGS_ID), || Err(not_a_record()))?;
@@ -126,8 +126,11 @@ impl Engine {
             None => Condition { if_match: None, if_none_match: Some(Versions::Any) },
         };
         let write = Write { condition, ..insert_or_replace(SETTINGS, document) };
-        // Again, once no other request can come between.
-        let mut check = |_: &[_]| given_up.map_or(Ok(()), |dimension| self.check_dimension_is_free(dimension));
+        // Again, once no other request can come between, of what is committed: these settings' own event may be taken back.
+        let mut check = |outcomes: &[WriteOutcome]| {
+            let own = outcomes.first().map_or(Sequence::MAX, |outcome| outcome.sequence);
+            given_up.map_or(Ok(()), |dimension| self.check_dimension_is_free(dimension, own.saturating_sub(1)))
+        };
         self.write_and(&[write], context, &mut |_, error| Err(error), &mut check).await?;
         Ok(())
     }

@@ -170,8 +170,10 @@ impl<'q> Hot<'q, '_> {
             let Some(scan) = self.scans.get_mut(segment) else { break };
             let too_late = place_is(begin.as_ref(), top.bound(), |order| direction(order).is_gt());
             let too_early = place_is(end.as_ref(), query.after.as_deref(), |order| direction(order).is_lt());
+            let is_beyond = place_is(begin.as_ref(), pause.as_deref(), |order| direction(order).is_gt());
             if let Some(node) = examine(query, scan.source)
                 && !too_early
+                && !is_beyond
             {
                 if too_late {
                     note_others(&node, scan, top);
@@ -265,7 +267,10 @@ impl<'q> Hot<'q, '_> {
             more = more && candidates.len() == found;
         }
         let mut page = Page::default();
+        // What was looked at to find the rows does not end the page among them.
+        let finding = std::mem::take(&mut meter.stats);
         page.fill(&candidates, &mut Materialiser { query, scans: &mut scans }, &mut meter)?;
+        add(&mut meter.stats, &finding);
         let last = candidates.get(page.rows.len().wrapping_sub(1)).map(|candidate| candidate.keys.clone());
         let next = if more || page.rows.len() < candidates.len() { last } else { pause };
         Ok(QueryAnswer { rows: page.rows, next, stats: meter.stats })
@@ -287,7 +292,7 @@ fn note_others(node: &Node<'_>, scan: &SegmentScan<'_>, top: &mut TopRows<'_>) {
     }
 }
 
-fn add(stats: &mut QueryStats, other: &QueryStats) {
+pub(super) fn add(stats: &mut QueryStats, other: &QueryStats) {
     stats.rows_read = stats.rows_read.saturating_add(other.rows_read);
     stats.segments_scanned = stats.segments_scanned.saturating_add(other.segments_scanned);
     stats.segments_pruned = stats.segments_pruned.saturating_add(other.segments_pruned);

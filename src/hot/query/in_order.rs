@@ -4,7 +4,8 @@
 //! them, so that no end and no cursor leaves one of them out.
 
 use super::execution::Found;
-use super::hot::{Hot, RowSource};
+use super::hot::{Hot, RowSource, add};
+use super::meter::QueryStats;
 use super::order::OrderKey;
 use crate::error::Result;
 use crate::types::Json;
@@ -12,10 +13,18 @@ use crate::types::Json;
 impl Hot<'_, '_> {
     /// Feeds documents in order. Tells up to which place all were looked at, where the budget ended that.
     pub(super) fn feed_in_order(&mut self, rows: &mut dyn RowSource) -> Result<Option<Vec<OrderKey>>> {
+        // What was looked at in no order is not of the page, nor is what the page before has looked at.
+        let mut aside = std::mem::take(&mut self.execution.meter.stats);
+        let pause = self.walk(rows, &mut aside);
+        add(&mut self.execution.meter.stats, &aside);
+        pause
+    }
+
+    fn walk(&mut self, rows: &mut dyn RowSource, aside: &mut QueryStats) -> Result<Option<Vec<OrderKey>>> {
         let begin = self.query.after.clone().unwrap_or_default();
         // The last place of the values at hand, which are not told apart, and of all before them. An empty one is before all.
         let (mut latest, mut complete) = (Vec::new(), begin.clone());
-        let mut limit = self.query.limit.saturating_add(1);
+        let (mut limit, mut is_new) = (self.query.limit.saturating_add(1), false);
         loop {
             let page = rows.next_in_order(limit)?;
             if page.is_empty() {
@@ -25,6 +34,10 @@ impl Hot<'_, '_> {
             for document in &page {
                 let parsed = Json::parse(&document.text)?;
                 let place = self.execution.place(document, &parsed);
+                if !is_new && !alike(rows, &place, &begin) {
+                    is_new = true;
+                    add(aside, &std::mem::take(&mut self.execution.meter.stats));
+                }
                 if !alike(rows, &place, &latest) {
                     if self.ends_before(rows, &place) {
                         return Ok(None);

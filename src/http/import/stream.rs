@@ -141,7 +141,7 @@ pub async fn import_lines(
         lines: Lines::default(),
         chunk: Chunk::default(),
         chunk_bytes: 0,
-        committed_line: 0,
+        committed_line: resume_after,
         report: Report::new(kind),
     };
     loop {
@@ -262,7 +262,7 @@ impl Import<'_> {
                 Ok(()) => self.committed_line = lines.last().map_or(self.committed_line, |(line, _)| *line),
             }
         }
-        self.committed_line = self.lines.number;
+        self.committed_line = self.lines.number.max(self.resume_after);
         Ok(())
     }
 

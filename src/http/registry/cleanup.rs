@@ -79,7 +79,8 @@ fn encoded(hash: u64, before: Timestamp, place: CleanupPlace) -> Result<String> 
     cursor::encode(hash, [rfc3339(before), phase, place.after].map(OrderKey::Text).to_vec())
 }
 
-/// The place that a cursor says, and its moment: that of an earlier call, so that it is no later than `latest`.
+/// The place that a cursor says, and its moment, which is of an earlier call: one that is later than `latest` says is not
+/// taken, however clocks and months run.
 fn place(hash: u64, cursor: &str, latest: Timestamp) -> Result<(Timestamp, Option<CleanupPlace>)> {
     let keys = cursor::decode(hash, cursor, 3).map_err(|error| invalid("/cursor", error.message().to_owned()))?;
     let place = match keys.as_slice() {
@@ -87,7 +88,7 @@ fn place(hash: u64, cursor: &str, latest: Timestamp) -> Result<(Timestamp, Optio
             if [AT_HASHES, AT_ASSETS].contains(&phase.as_str()) =>
         {
             let place = CleanupPlace { at_assets: phase == AT_ASSETS, after: after.clone() };
-            from_rfc3339(before).filter(|before| *before <= latest).map(|before| (before, Some(place)))
+            from_rfc3339(before).map(|before| (before.min(latest), Some(place)))
         }
         _ => None,
     };
