@@ -25,6 +25,7 @@ mod model;
 #[path = "../support/mod.rs"]
 mod object;
 mod oracle;
+mod pauses;
 mod random;
 mod reading;
 mod splits;
